@@ -1,0 +1,158 @@
+//! What `inpo game` prints: tables for people, JSON for machines.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use inpo_core::game::{MatrixGame, PreferenceGame, Strategy};
+use inpo_core::solver::{Problem, Reason, Record};
+use serde::Serialize;
+
+use super::{FileArgs, Solution, SolveArgs};
+use crate::error::CliError;
+
+pub(super) fn label(game: &MatrixGame, action: usize) -> String {
+    match game.names() {
+        Some(names) => names[action].clone(),
+        None => action.to_string(),
+    }
+}
+
+pub(super) fn heading(file: &FileArgs, problem: &Problem<MatrixGame>) -> String {
+    let n = problem.game().num_actions();
+    format!(
+        "{}: {n} actions, tau {}\n\n",
+        file.game.display(),
+        problem.tau()
+    )
+}
+
+/// A column of names and one column of probabilities for each strategy.
+pub(super) fn strategies(out: &mut String, game: &MatrixGame, columns: &[(&str, &Strategy)]) {
+    let labels: Vec<String> = (0..game.num_actions()).map(|y| label(game, y)).collect();
+    let width = labels
+        .iter()
+        .map(|l| l.chars().count())
+        .fold("action".len(), usize::max);
+    let _ = write!(out, "{:width$}", "action");
+    for (title, _) in columns {
+        let _ = write!(out, "  {title:>11}");
+    }
+    for (y, label) in labels.iter().enumerate() {
+        let _ = write!(out, "\n{label:width$}");
+        for (_, strategy) in columns {
+            let _ = write!(out, "  {:>11.6}", strategy[y]);
+        }
+    }
+    out.push('\n');
+}
+
+pub(super) fn solution_table(
+    args: &SolveArgs,
+    problem: &Problem<MatrixGame>,
+    solution: &Solution,
+    reason: Reason,
+) -> String {
+    let mut out = heading(&args.file, problem);
+    let columns = [
+        ("last", &solution.last.strategy),
+        ("average", &solution.average.strategy),
+    ];
+    strategies(&mut out, problem.game(), &columns);
+    let width = 16;
+    for (title, last, average) in [
+        (
+            "duality gap",
+            solution.last.duality_gap,
+            solution.average.duality_gap,
+        ),
+        (
+            "exploitability",
+            solution.last.exploitability,
+            solution.average.exploitability,
+        ),
+    ] {
+        let _ = write!(
+            out,
+            "\n{title:width$}  last {last:.4e}  average {average:.4e}"
+        );
+    }
+    let stopped = match reason {
+        Reason::Iterations => "all iterations made",
+        Reason::Tolerance => "tolerance reached",
+    };
+    let _ = writeln!(
+        out,
+        "\n{} iterations, {} oracle calls (win-rate vectors): {stopped}\n",
+        solution.iterations, solution.oracle_calls
+    );
+    let _ = writeln!(out, "iteration  duality gap  exploitability   KL to Nash");
+    for record in thinned(&solution.history) {
+        let kl = record
+            .kl_to_nash
+            .map_or("-".to_owned(), |kl| format!("{kl:.4e}"));
+        let Record {
+            iteration,
+            duality_gap,
+            exploitability,
+            ..
+        } = record;
+        let _ = writeln!(
+            out,
+            "{iteration:>9}  {duality_gap:>11.4e}  {exploitability:>14.4e}  {kl:>11}"
+        );
+    }
+    out
+}
+
+/// The records whose iteration is 0, 1, 2, 3, 5, 10, 20, 30, 50, 100, .. and the last: what fits a screen.
+fn thinned(history: &[Record]) -> impl Iterator<Item = &Record> {
+    let round = |iteration: u64| {
+        let mut lead = iteration;
+        while lead >= 10 && lead.is_multiple_of(10) {
+            lead /= 10;
+        }
+        matches!(lead, 0 | 1 | 2 | 3 | 5)
+    };
+    let last = history.len().saturating_sub(1);
+    let keep = move |&(at, record): &(usize, &Record)| at == last || round(record.iteration);
+    history
+        .iter()
+        .enumerate()
+        .filter(keep)
+        .map(|(_, record)| record)
+}
+
+pub(super) fn print(
+    file: &FileArgs,
+    value: &impl Serialize,
+    table: impl FnOnce() -> String,
+) -> Result<(), CliError> {
+    let text = if file.json {
+        let json = serde_json::to_string(value).map_err(|e| CliError::Other(e.to_string()))?;
+        json + "\n"
+    } else {
+        table()
+    };
+    match &file.output {
+        Some(path) => write_whole(path, &text)
+            .map_err(|error| CliError::Other(format!("{}: cannot write: {error}", path.display()))),
+        None => match io::stdout().lock().write_all(text.as_bytes()) {
+            // The reader of a pipe has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result.map_err(|error| CliError::Other(format!("standard output: {error}"))),
+        },
+    }
+}
+
+/// Writes a neighbour and renames it, so that the file is there whole or not at all.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(format!(".{}.partial", std::process::id()));
+    let partial = PathBuf::from(partial);
+    std::fs::write(&partial, text)
+        .and_then(|()| std::fs::rename(&partial, path))
+        .inspect_err(|_| {
+            let _ = std::fs::remove_file(&partial);
+        })
+}

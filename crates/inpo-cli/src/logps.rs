@@ -1,0 +1,72 @@
+//! `inpo logps`: log-probs of given responses.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use inpo_core::policy::Sequence;
+use inpo_core::train::files::write_jsonl;
+use inpo_core::train::rows::read_rows;
+use serde_json::{Map, Value, json};
+
+use crate::error::CliError;
+use crate::model::ModelArgs;
+
+/// Scores the response of each row under the model.
+#[derive(Debug, Args)]
+pub(crate) struct LogpsArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// JSONL rows: `prompt` (text or messages) or `prompt_token_ids`, with `response` or
+    /// `response_token_ids`.
+    #[arg(long)]
+    input: PathBuf,
+    /// Also write the log-prob of each token.
+    #[arg(long)]
+    per_token: bool,
+    /// Also write the token ids.
+    #[arg(long)]
+    ids: bool,
+    /// Where the rows go, with `logp` (a sum, in nats) and `num_tokens` added; default: standard
+    /// output.
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &LogpsArgs) -> Result<(), CliError> {
+    let rows = read_rows(&args.input)?;
+    let policy = args.model.load()?;
+    let mut sequences = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let prompt = row.prompt_ids(&policy, &args.input)?;
+        let response = row.response_ids(&policy, &args.input)?;
+        let sequence = Sequence::new(&prompt, &response);
+        policy
+            .check(row.line as u64, &sequence)
+            .map_err(|error| row.error(&args.input, error.to_string()))?;
+        sequences.push(sequence);
+    }
+    let logps = policy.logps(&sequences)?;
+    let scored: Vec<Map<String, Value>> = rows
+        .into_iter()
+        .zip(sequences.iter().zip(logps))
+        .map(|(row, (sequence, token_logps))| {
+            let mut columns = row.columns;
+            columns.insert("logp".into(), json!(token_logps.iter().sum::<f64>()));
+            columns.insert("num_tokens".into(), json!(token_logps.len()));
+            if args.per_token {
+                columns.insert("token_logps".into(), json!(token_logps));
+            }
+            if args.ids {
+                let (prompt, response) = sequence.ids.split_at(sequence.prompt_len);
+                columns.insert("prompt_token_ids".into(), json!(prompt));
+                columns.insert("response_token_ids".into(), json!(response));
+            }
+            columns
+        })
+        .collect();
+    match &args.output {
+        Some(path) => write_jsonl(path, &scored)?,
+        None => scored.iter().for_each(|row| println!("{}", json!(row))),
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! The `inpo` command: Nash alignment of language models.
+
+mod error;
+mod game;
+mod generate;
+mod logps;
+mod model;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "inpo", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::RunArgs),
+    Generate(generate::GenerateArgs),
+    Logps(logps::LogpsArgs),
+
+    /// Solve a game given as a preference matrix.
+    #[command(subcommand)]
+    Game(game::GameCommand),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Generate(args) => generate::run(&args),
+        Command::Logps(args) => logps::run(&args),
+        Command::Game(command) => game::run(command),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.status())
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Loading the model that a command names.
+
+use clap::Args;
+use inpo_core::policy::{Policy, hub};
+
+use crate::error::CliError;
+
+/// `--model` and `--device`.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// Hugging Face directory, .gguf file, hub id, or `smollm2-135m-instruct`.
+    #[arg(long)]
+    model: String,
+    /// PEFT adapter directory to put on the model.
+    #[arg(long)]
+    adapter: Option<std::path::PathBuf>,
+    /// flex, cpu, cuda:N, tch, wgpu:N.
+    #[arg(long, default_value = "flex")]
+    device: String,
+}
+
+impl ModelArgs {
+    /// Finds (or fetches) and loads the model.
+    pub(crate) fn load(&self) -> Result<Policy, CliError> {
+        let device = inpo_core::device(&self.device)?;
+        let path = hub::resolve(&self.model, &hub::ResolveOptions::default())?;
+        let policy = Policy::load(&path, &device)?;
+        Ok(match &self.adapter {
+            Some(dir) => policy.with_saved_adapters(dir)?,
+            None => policy,
+        })
+    }
+}

@@ -1,0 +1,21 @@
+//! inpo: Nash alignment of language models.
+
+pub use inpo_game as game;
+pub use inpo_solver as solver;
+
+#[cfg(feature = "loss")]
+pub use inpo_loss as loss;
+#[cfg(feature = "oracle")]
+pub use inpo_oracle as oracle;
+#[cfg(feature = "policy")]
+pub use inpo_policy as policy;
+#[cfg(feature = "train")]
+pub use inpo_train as train;
+
+#[cfg(any(feature = "loss", feature = "policy"))]
+pub use burn;
+
+#[cfg(any(feature = "loss", feature = "policy"))]
+mod device;
+#[cfg(any(feature = "loss", feature = "policy"))]
+pub use device::{DeviceError, device};

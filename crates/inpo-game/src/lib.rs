@@ -1,0 +1,156 @@
+//! Preference games: what is played, who decides, and how good a strategy is.
+//!
+//! People asked which of two answers is better do not give scores. Their choices can go round in
+//! circles: b beats a, c beats b, and a beats c. Nash alignment (INPO, arXiv 2407.00617) takes the
+//! preference P(y > y') itself as the payoff of a two-player game and looks for the policy that no
+//! other policy beats. This crate is that game over finitely many actions, where every claim can
+//! be checked to machine precision. It is also of use by itself: put in a matrix of model against
+//! model, agent against agent or candidate against candidate, and take out its equilibrium.
+//!
+//! # A matrix in, its equilibrium out
+//!
+//! ```
+//! use inpo_game::{MatrixGame, PreferenceGame, Strategy, exploitability, nash, regularised_nash};
+//!
+//! // Entry (i, j) is P(i beats j). Read a file with `MatrixGame::read("game.json")`.
+//! let game = MatrixGame::new(vec![
+//!     vec![0.5, 0.1, 0.8],
+//!     vec![0.9, 0.5, 0.1],
+//!     vec![0.2, 0.9, 0.5],
+//! ])?;
+//! let pi = nash(&game)?; // (4/11, 3/11, 4/11)
+//! assert!(exploitability(&game, &pi) < 1e-12);
+//! let near_uniform = regularised_nash(&game, &Strategy::uniform(3), 0.1)?;
+//! assert!(exploitability(&game, &near_uniform) > 0.01);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # 1. Preferences and strategies
+//!
+//! A [`Preference`] is a checked probability that the first of two beats the second; its
+//! [`complement`](Preference::complement) answers the opposite question. A [`Strategy`] is a
+//! checked point of the simplex: a policy that can be written down. Both are checked once, where
+//! numbers come in, and trusted from then on.
+//!
+//! ```
+//! use inpo_game::{Preference, Strategy};
+//!
+//! assert_eq!(Preference::new(0.75)?.complement().get(), 0.25);
+//! let pi = Strategy::from_logits(&[0.0, 2f64.ln()])?;
+//! assert!((pi[1] - 2.0 / 3.0).abs() < 1e-15);
+//! let error = Strategy::new(vec![0.5, 0.4]).unwrap_err();
+//! assert!(error.to_string().starts_with("the probabilities of a strategy add to 0.9"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # 2. Games
+//!
+//! A [`PreferenceGame`] promises P(y > y') + P(y' > y) = 1 and P(y > y) = 1/2 and nothing else.
+//! What the solvers ask of it is one matrix-vector product, the win rates
+//! P(y > pi) = sum_y' P(y > y') pi(y') of all actions against a strategy; a game that can compute
+//! them without its matrix need not hold one. [`MatrixGame`] holds one, with optional names and
+//! a reference policy, and reads and checks files.
+//!
+//! ```
+//! use inpo_game::{PreferenceGame, Strategy, games, win_rate};
+//!
+//! let game = games::cyclic_three();
+//! let pi = Strategy::new(vec![0.5, 0.3, 0.2])?;
+//! let rates = game.win_rates(&pi); // 0.44, 0.62, 0.47
+//! assert!((rates[1] - 0.62).abs() < 1e-15);
+//! assert!((win_rate(&game, &pi, &pi) - 0.5).abs() < 1e-15);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # 3. Oracles
+//!
+//! Where the game is not known, a [`PreferenceOracle`] answers [`Comparison`]s, in batches. It is
+//! generic over what a prompt and a response are: indices here ([`MatrixOracle`]), messages and
+//! text for a language model. [`Counted`] counts what is asked, because comparisons are what
+//! alignment pays for.
+//!
+//! ```
+//! use inpo_game::{Comparison, Counted, MatrixOracle, PreferenceOracle, games};
+//!
+//! let oracle = Counted::new(MatrixOracle::new(games::cyclic_three()));
+//! let question = Comparison { prompt: &(), first: &1, second: &0 };
+//! assert_eq!(oracle.compare(&[question])?[0].get(), 0.9);
+//! assert_eq!(oracle.comparisons(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # 4. Measures
+//!
+//! Free functions on any game and any strategy, whoever made it. In the plain game the best answer
+//! to pi wins max_y P(y > pi); [`exploitability`] is that minus 1/2, and the paper's
+//! [`duality_gap`] is **twice** the exploitability, since both players can deviate. The
+//! regularised game subtracts tau KL(pi || ref) from a player's payoff; its best response is a
+//! softmax and its [`regularised_duality_gap`] has a closed form.
+//!
+//! ```
+//! use inpo_game::{Strategy, duality_gap, exploitability, games, regularised_duality_gap};
+//!
+//! let (game, pi) = (games::cyclic_three(), Strategy::uniform(3));
+//! assert_eq!(duality_gap(&game, &pi), 2.0 * exploitability(&game, &pi)); // 1/15
+//! let gap = regularised_duality_gap(&game, &pi, &Strategy::uniform(3), 0.1);
+//! assert!((gap - 0.007339900827).abs() < 1e-12);
+//! ```
+//!
+//! # 5. Exact equilibria
+//!
+//! [`nash`] solves the plain game by a linear program. [`regularised_nash`] solves
+//! pi(y) proportional to ref(y) exp(P(y > pi) / tau) by Newton's method; that policy is unique
+//! and is what INPO converges to. [`stability_threshold`] says from which inverse step size on.
+//!
+//! ```
+//! use inpo_game::{Strategy, games, regularised_nash, stability_threshold};
+//!
+//! let game = games::cyclic_three();
+//! let pi = regularised_nash(&game, &Strategy::uniform(3), 0.1)?;
+//! assert!((stability_threshold(&game, &pi, 0.1) - 0.269359).abs() < 1e-6);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # 6. Analysis
+//!
+//! [`analysis`] says what kind of game it is: whether someone beats everyone
+//! ([`condorcet_winner`](analysis::condorcet_winner)), how many triads are cycles, and how much of
+//! it scores could explain.
+//!
+//! ```
+//! use inpo_game::{analysis, games};
+//!
+//! let game = games::cyclic_three();
+//! assert_eq!(analysis::condorcet_winner(&game), None);
+//! assert_eq!(analysis::cyclic_triads(&game).cyclic, 1);
+//! assert!(analysis::transitive_share(&game) < 0.02);
+//! ```
+
+pub mod analysis;
+mod equilibrium;
+mod game;
+mod game_error;
+pub mod games;
+mod linalg;
+mod matrix;
+mod measure;
+mod oracle;
+mod preference;
+mod read;
+mod strategy;
+
+pub use equilibrium::{
+    EquilibriumError, nash, nash_residual, regularised_nash, regularised_nash_residual,
+    rotation_squared, stability_threshold,
+};
+pub use game::PreferenceGame;
+pub use game_error::GameError;
+pub use matrix::{COMPLEMENT_TOLERANCE, MatrixGame};
+pub use measure::{
+    best_response, duality_gap, entropy, exploitability, kl, regularised_best_response,
+    regularised_duality_gap, win_rate,
+};
+pub use oracle::{Comparison, Counted, MatrixOracle, OracleError, PreferenceOracle};
+pub use preference::{Preference, PreferenceError};
+pub use read::ReadError;
+pub use strategy::{SUM_TOLERANCE, Strategy, StrategyError};

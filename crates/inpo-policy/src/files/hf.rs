@@ -1,0 +1,310 @@
+//! Directories in Hugging Face's layout: `config.json` with `model.safetensors`, or with shards
+//! that `model.safetensors.index.json` lists.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::OnceLock;
+
+use rayon::prelude::*;
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
+use serde::Deserialize;
+
+use super::dequant::ElementType;
+use super::{FileReader, HostTensor, ModelFiles, WeightSource, expected_tensors, sha256_bytes};
+use crate::config::ModelConfig;
+use crate::error::{PolicyError, excerpt};
+use crate::tokenizer::TextCodec;
+
+#[cfg(test)]
+mod tests;
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// The longest safetensors header: that of the format's own library.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// Opens a directory in Hugging Face's layout.
+///
+/// # Errors
+/// A directory without a configuration or weights, or files that are broken or do not fit together.
+pub fn open(dir: &Path) -> Result<ModelFiles, PolicyError> {
+    let absent = |reason: &str| {
+        Err(PolicyError::NotAModel {
+            path: dir.to_path_buf(),
+            reason: reason.to_owned(),
+        })
+    };
+    let config = dir.join("config.json");
+    if !config.is_file() {
+        return absent("config.json is not in it");
+    }
+    if !dir.join(INDEX).is_file() && !dir.join(SINGLE).is_file() {
+        return absent("neither model.safetensors nor model.safetensors.index.json is in it");
+    }
+    let config = ModelConfig::from_hf_json(&config)?;
+    let weights = SafetensorsWeights::open(dir, &config)?;
+    let path = dir.join("tokenizer.json");
+    let tokenizer = if path.is_file() {
+        TextCodec::from_file(&path)
+    } else {
+        let reason = "tokenizer.json is not in it".to_owned();
+        Err(PolicyError::NoTokenizer {
+            path: dir.to_path_buf(),
+            reason,
+        })
+    };
+    ModelFiles::assemble(config, weights, tokenizer, dir)
+}
+
+/// Where a tensor is.
+struct Place {
+    shard: usize,
+    shape: Vec<usize>,
+    element: ElementType,
+    offset: u64,
+    bytes: usize,
+}
+
+/// The weights in one or more safetensors files.
+pub struct SafetensorsWeights {
+    /// In the order of their names.
+    shards: Vec<FileReader>,
+    order: Vec<String>,
+    places: BTreeMap<String, Place>,
+    identity: OnceLock<String>,
+}
+
+impl SafetensorsWeights {
+    fn open(dir: &Path, config: &ModelConfig) -> Result<Self, PolicyError> {
+        let index_path = dir.join(INDEX);
+        // As in transformers, a single file wins over an index.
+        let index = if dir.join(SINGLE).is_file() {
+            None
+        } else {
+            Some(read_index(&index_path)?)
+        };
+        let files: BTreeSet<&str> = match &index {
+            None => [SINGLE].into(),
+            Some(index) => index.values().map(String::as_str).collect(),
+        };
+        let mut shards = Vec::new();
+        let mut places: BTreeMap<String, Place> = BTreeMap::new();
+        for (shard, file) in files.into_iter().enumerate() {
+            let path = dir.join(file);
+            if !path.is_file() {
+                return Err(PolicyError::NotAModel {
+                    path: dir.to_path_buf(),
+                    reason: format!(
+                        "{INDEX} names the shard {}, which is not in it",
+                        excerpt(file)
+                    ),
+                });
+            }
+            let reader = FileReader::open(&path)?;
+            for (name, place) in read_header(&reader, shard)? {
+                let here = index
+                    .as_ref()
+                    .is_none_or(|index| index.get(&name).is_some_and(|f| f == file));
+                if here {
+                    places.insert(name, place?);
+                }
+            }
+            shards.push(reader);
+        }
+        if let Some(index) = &index
+            && let Some((name, file)) = index.iter().find(|(name, _)| !places.contains_key(*name))
+        {
+            return Err(PolicyError::Tensor {
+                path: dir.join(file),
+                tensor: name.clone(),
+                reason: format!(
+                    "{INDEX} says that it is in this shard, and it is not; fetch both again"
+                ),
+            });
+        }
+        let weights_path = || dir.join(if index.is_some() { INDEX } else { SINGLE });
+        let (mut order, mut wanted, mut absent) = (Vec::new(), BTreeMap::new(), Vec::new());
+        for (name, expected) in expected_tensors(config) {
+            match places.remove(&name) {
+                None => absent.push(name),
+                Some(place) if place.shape != expected => {
+                    return Err(PolicyError::TensorShape {
+                        path: shards[place.shard].path().to_path_buf(),
+                        tensor: name,
+                        found: place.shape,
+                        expected,
+                    });
+                }
+                Some(place) => {
+                    order.push(name.clone());
+                    wanted.insert(name, place);
+                }
+            }
+        }
+        if !absent.is_empty() {
+            return Err(PolicyError::MissingTensors {
+                path: weights_path(),
+                tensors: absent,
+            });
+        }
+        // A tied head that was written all the same, and tables that are computed anyway.
+        let harmless = |name: &str| {
+            (config.tie_word_embeddings && name == "lm_head.weight")
+                || name.ends_with("rotary_emb.inv_freq")
+        };
+        if let Some((name, place)) = places.iter().find(|(name, _)| !harmless(name)) {
+            return Err(PolicyError::Tensor {
+                path: shards[place.shard].path().to_path_buf(),
+                tensor: name.clone(),
+                reason: "it is not part of a Llama model as implemented here, and could change arithmetic; use a model without it".to_owned(),
+            });
+        }
+        Ok(Self {
+            shards,
+            order,
+            places: wanted,
+            identity: OnceLock::new(),
+        })
+    }
+}
+
+impl WeightSource for SafetensorsWeights {
+    fn names(&self) -> Vec<String> {
+        self.order.clone()
+    }
+
+    fn load(&self, name: &str) -> Result<HostTensor, PolicyError> {
+        let Some(place) = self.places.get(name) else {
+            return Err(PolicyError::MissingTensors {
+                path: self.shards[0].path().to_path_buf(),
+                tensors: vec![excerpt(name)],
+            });
+        };
+        let bytes = self.shards[place.shard].read_at(place.offset, place.bytes)?;
+        Ok(HostTensor {
+            shape: place.shape.clone(),
+            data: place.element.dequantise(&bytes),
+        })
+    }
+
+    fn identity(&self) -> Result<String, PolicyError> {
+        if let Some(digest) = self.identity.get() {
+            return Ok(digest.clone());
+        }
+        let digests = self
+            .shards
+            .par_iter()
+            .map(FileReader::sha256)
+            .collect::<Result<Vec<_>, _>>()?;
+        let digest = match digests.as_slice() {
+            [one] => one.clone(),
+            many => {
+                let lines = many.iter().zip(&self.shards).map(|(digest, shard)| {
+                    let name = shard
+                        .path()
+                        .file_name()
+                        .unwrap_or_default()
+                        .to_string_lossy();
+                    format!("{digest}  {name}\n")
+                });
+                sha256_bytes(lines.collect::<String>().as_bytes())
+            }
+        };
+        Ok(self.identity.get_or_init(|| digest).clone())
+    }
+}
+
+/// Tensor names and the shards that hold them; a shard is a plain file name.
+fn read_index(path: &Path) -> Result<BTreeMap<String, String>, PolicyError> {
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let broken = |reason: String| PolicyError::Json {
+        path: path.to_path_buf(),
+        reason,
+    };
+    let text = std::fs::read(path).map_err(PolicyError::read(path))?;
+    let index: Index = serde_json::from_slice(&text).map_err(|e| broken(e.to_string()))?;
+    for (name, file) in &index.weight_map {
+        let plain = Path::new(file)
+            .file_name()
+            .is_some_and(|n| n == file.as_str());
+        if !plain || file.contains('\\') {
+            return Err(broken(format!(
+                "`weight_map` places {} in {}, and a shard must be a file name without directories",
+                excerpt(name),
+                excerpt(file)
+            )));
+        }
+    }
+    if index.weight_map.is_empty() {
+        return Err(broken("`weight_map` is empty".to_owned()));
+    }
+    Ok(index.weight_map)
+}
+
+type Entry = (String, Result<Place, PolicyError>);
+
+/// The tensors of one file. A tensor of a type that is not implemented is an error only when it
+/// is wanted.
+fn read_header(reader: &FileReader, shard: usize) -> Result<Vec<Entry>, PolicyError> {
+    let path = reader.path();
+    let broken = |reason: String| PolicyError::Safetensors {
+        path: path.to_path_buf(),
+        reason,
+    };
+    if reader.len() < 8 {
+        return Err(broken(format!(
+            "it has {} bytes, and a header needs more than 8",
+            reader.len()
+        )));
+    }
+    let length: [u8; 8] = reader.read_at(0, 8)?.try_into().unwrap_or_default();
+    let length = u64::from_le_bytes(length);
+    if length > LONGEST_HEADER || length > reader.len() - 8 {
+        return Err(broken(format!(
+            "its header announces {length} bytes, and the file has {}",
+            reader.len()
+        )));
+    }
+    // It is at most LONGEST_HEADER.
+    let header = reader.read_at(8, usize::try_from(length).unwrap_or(0))?;
+    // Reading it checks that the tensors lie end to end, each as long as its shape and type imply.
+    let header: Metadata = serde_json::from_slice(&header).map_err(|e| broken(e.to_string()))?;
+    let start = 8 + length;
+    if header.data_len() as u64 != reader.len() - start {
+        return Err(broken(format!(
+            "its header describes {} bytes of tensors, and {} follow it; the file is cut off or longer than it should be",
+            header.data_len(),
+            reader.len() - start
+        )));
+    }
+    let mut entries = Vec::new();
+    for (name, info) in header.tensors() {
+        let element = match info.dtype {
+            Dtype::F32 => Ok(ElementType::F32),
+            Dtype::F16 => Ok(ElementType::F16),
+            Dtype::BF16 => Ok(ElementType::BF16),
+            other => Err(PolicyError::Tensor {
+                path: path.to_path_buf(),
+                tensor: name.clone(),
+                reason: format!(
+                    "its type is {other:?}, and F32, F16 and BF16 are implemented; use an unquantised model"
+                ),
+            }),
+        };
+        let (from, to) = info.data_offsets;
+        let place = element.map(|element| Place {
+            shard,
+            shape: info.shape.clone(),
+            element,
+            offset: start + from as u64,
+            bytes: to - from,
+        });
+        entries.push((name, place));
+    }
+    Ok(entries)
+}

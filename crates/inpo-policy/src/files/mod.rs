@@ -1,0 +1,272 @@
+//! Model files, without Burn: a directory in Hugging Face's layout or a GGUF file.
+//!
+//! Whatever the format, tensors have Hugging Face's names and layout: a matrix is `[out, in]`, row
+//! major, and the rows of the query and key projections are in the half-split rotary order.
+//!
+//! Files are read tensor by tensor at their positions, not mapped: memory stays bounded by the
+//! largest tensor and a file that shrinks under us is an error instead of a crash.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::config::ModelConfig;
+use crate::error::PolicyError;
+use crate::tokenizer::TextCodec;
+
+pub mod dequant;
+pub mod gguf;
+pub mod hf;
+mod random;
+mod reader;
+
+pub use random::RandomWeights;
+pub(crate) use reader::FileReader;
+
+/// A tensor in host memory, row major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostTensor {
+    /// The extent of each axis, slowest first.
+    pub shape: Vec<usize>,
+    /// The values; as many as the product of the shape.
+    pub data: Vec<f32>,
+}
+
+/// Where the weights of a model come from.
+pub trait WeightSource: Send + Sync {
+    /// The names of all tensors of the model, in the order of the decoder: those of
+    /// [`expected_tensors`] and no others.
+    fn names(&self) -> Vec<String>;
+
+    /// Reads one tensor as `f32`, in Hugging Face's layout.
+    ///
+    /// # Errors
+    /// An unknown name, or bytes that cannot be read or used.
+    fn load(&self, name: &str) -> Result<HostTensor, PolicyError>;
+
+    /// The sha256 of the weights, in hexadecimal.
+    ///
+    /// For a model of one file it is the digest of that file. For a model of several it is the
+    /// digest of the text that `sha256sum` prints for them, in the order of their names. All bytes
+    /// are read on the first call and the digest is kept.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    fn identity(&self) -> Result<String, PolicyError>;
+}
+
+/// A model on disk, opened: hyper-parameters and tokenizer are in memory, weights are not.
+pub struct ModelFiles {
+    /// The hyper-parameters.
+    pub config: ModelConfig,
+    /// The weights.
+    pub weights: Box<dyn WeightSource>,
+    /// Tokenizer and chat template, where the model has one that is known here. Where text is
+    /// needed, use [`ModelFiles::require_tokenizer`].
+    pub tokenizer: Option<TextCodec>,
+    /// The path that was opened.
+    pub path: PathBuf,
+    /// Why there is no tokenizer, where there is none.
+    no_tokenizer: String,
+}
+
+impl std::fmt::Debug for ModelFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            config,
+            tokenizer,
+            path,
+            ..
+        } = self;
+        f.debug_struct("ModelFiles")
+            .field("config", config)
+            .field("tokenizer", &tokenizer.is_some())
+            .field("path", path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ModelFiles {
+    /// Opens a directory in Hugging Face's layout or a `.gguf` file.
+    ///
+    /// All headers are checked here: every tensor that the configuration implies is there with its
+    /// shape, inside its file. [`WeightSource::load`] then reads the values.
+    ///
+    /// # Errors
+    /// A path that is not a model, or files that are broken or of another architecture.
+    pub fn open(path: &Path) -> Result<Self, PolicyError> {
+        let metadata = std::fs::metadata(path).map_err(PolicyError::read(path))?;
+        if metadata.is_dir() {
+            return hf::open(path);
+        }
+        if path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("gguf"))
+        {
+            return gguf::open(path);
+        }
+        let reason = "it is a file whose name does not end in .gguf".to_owned();
+        Err(PolicyError::NotAModel {
+            path: path.to_path_buf(),
+            reason,
+        })
+    }
+
+    /// Puts the parts together; a tokenizer that is absent or unknown is no error yet, because
+    /// token ids can do without one.
+    fn assemble(
+        config: ModelConfig,
+        weights: impl WeightSource + 'static,
+        tokenizer: Result<TextCodec, PolicyError>,
+        path: &Path,
+    ) -> Result<Self, PolicyError> {
+        let (tokenizer, no_tokenizer) = match tokenizer {
+            Ok(tokenizer) => (Some(tokenizer), String::new()),
+            Err(PolicyError::NoTokenizer { reason, .. }) => (None, reason),
+            Err(error) => return Err(error),
+        };
+        let weights = Box::new(weights);
+        Ok(Self {
+            config,
+            weights,
+            tokenizer,
+            path: path.to_path_buf(),
+            no_tokenizer,
+        })
+    }
+
+    /// The tokenizer, for what cannot do without.
+    ///
+    /// # Errors
+    /// [`PolicyError::NoTokenizer`], with the reason and what to do.
+    pub fn require_tokenizer(&self) -> Result<&TextCodec, PolicyError> {
+        self.tokenizer
+            .as_ref()
+            .ok_or_else(|| PolicyError::NoTokenizer {
+                path: self.path.clone(),
+                reason: self.no_tokenizer.clone(),
+            })
+    }
+}
+
+/// The names and shapes of all tensors of a Llama model, in the order of the decoder.
+///
+/// `lm_head.weight` is among them only when the head is not tied to the embedding.
+#[must_use]
+pub fn expected_tensors(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
+    let hidden = config.hidden_size;
+    let queries = config.num_attention_heads * config.head_dim;
+    let keys = config.num_key_value_heads * config.head_dim;
+    let mut tensors = vec![(
+        "model.embed_tokens.weight".to_owned(),
+        vec![config.vocab_size, hidden],
+    )];
+    for layer in 0..config.num_hidden_layers {
+        let mut add = |name: &str, shape: Vec<usize>| {
+            tensors.push((format!("model.layers.{layer}.{name}.weight"), shape));
+        };
+        add("input_layernorm", vec![hidden]);
+        add("self_attn.q_proj", vec![queries, hidden]);
+        add("self_attn.k_proj", vec![keys, hidden]);
+        add("self_attn.v_proj", vec![keys, hidden]);
+        add("self_attn.o_proj", vec![hidden, queries]);
+        add("post_attention_layernorm", vec![hidden]);
+        add("mlp.gate_proj", vec![config.intermediate_size, hidden]);
+        add("mlp.up_proj", vec![config.intermediate_size, hidden]);
+        add("mlp.down_proj", vec![hidden, config.intermediate_size]);
+    }
+    tensors.push(("model.norm.weight".to_owned(), vec![hidden]));
+    if !config.tie_word_embeddings {
+        tensors.push(("lm_head.weight".to_owned(), vec![config.vocab_size, hidden]));
+    }
+    tensors
+}
+
+/// The sha256 of a file, in hexadecimal.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn sha256_file(path: &Path) -> Result<String, PolicyError> {
+    FileReader::open(path)?.sha256()
+}
+
+/// The sha256 of bytes, in hexadecimal.
+pub(crate) fn sha256_bytes(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Writes a file whole or not at all: to a temporary file beside it, then renamed.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), PolicyError> {
+    use std::io::Write;
+    let dir = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(".partial-")
+        .tempfile_in(dir)
+        .map_err(PolicyError::write(path))?;
+    file.write_all(bytes).map_err(PolicyError::write(path))?;
+    share_reading(file.as_file()).map_err(PolicyError::write(path))?;
+    file.persist(path)
+        .map_err(|e| PolicyError::write(path)(e.error))?;
+    Ok(())
+}
+
+/// Gives a temporary file, which only its owner may read, the mode of an ordinary file.
+pub(crate) fn share_reading(file: &std::fs::File) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.set_permissions(std::fs::Permissions::from_mode(0o644))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sha256_of_the_standard_example() {
+        // FIPS 180-2, appendix B.1.
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256_bytes(b"abc"), expected);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"abc").unwrap();
+        assert_eq!(sha256_file(file.path()).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_missing_model_and_a_wrong_kind_of_file_are_named() {
+        let missing = ModelFiles::open(Path::new("no/such/model"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            missing.starts_with("cannot read no/such/model: "),
+            "{missing}"
+        );
+        let file = tempfile::Builder::new().suffix(".bin").tempfile().unwrap();
+        let wrong = ModelFiles::open(file.path()).unwrap_err().to_string();
+        assert!(
+            wrong.contains("is not a model: it is a file whose name does not end in .gguf"),
+            "{wrong}"
+        );
+    }
+}

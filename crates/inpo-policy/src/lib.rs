@@ -1,0 +1,33 @@
+//! The policy of INPO: a transformer language model on Burn.
+//!
+//! A [`Policy`] reads a Hugging Face directory or a GGUF file, samples responses
+//! ([`Policy::generate`]), scores them ([`Policy::logps`]) and carries LoRA adapters whose switched-off
+//! state is exactly the reference policy ([`Policy::reference`]). Training needs the decoder
+//! ([`model::Decoder`]), the packing of sequences ([`logps::PackedBatch`]) and the chunked head with
+//! its closed-form gradient ([`head`]).
+//!
+//! Log-probs are natural logarithms, summed over response tokens, end token included, prompt
+//! excluded. No function here picks a device: give it a `burn::tensor::Device`.
+
+pub mod config;
+pub mod error;
+pub mod files;
+pub mod head;
+pub mod hub;
+pub mod logps;
+pub mod lora;
+pub mod model;
+mod policy;
+pub mod sample;
+mod save;
+pub mod template;
+pub mod tokenizer;
+
+pub use config::ModelConfig;
+pub use error::PolicyError;
+pub use logps::Sequence;
+pub use lora::LoraConfig;
+pub use policy::Policy;
+pub use sample::{FinishReason, GenerationConfig, Generations, PromptTask, Sample};
+pub use template::Message;
+pub use tokenizer::TextCodec;

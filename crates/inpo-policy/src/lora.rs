@@ -1,0 +1,328 @@
+//! LoRA adapters: settings, initialisation, and PEFT's files.
+
+use std::path::Path;
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::error::PolicyError;
+use crate::files::{sha256_bytes, write_whole};
+use crate::model::{Block, Decoder, LowRank, Projection};
+
+/// Names of the projections of a block that can carry an adapter, as in Hugging Face's modules.
+pub const TARGET_MODULES: [&str; 7] = [
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "o_proj",
+    "gate_proj",
+    "up_proj",
+    "down_proj",
+];
+
+/// Settings of low-rank adaptation (arXiv 2106.09685): `W + (alpha / rank) A B` as a side path.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoraConfig {
+    /// Rank of `A B`.
+    pub rank: usize,
+    /// Numerator of the scale `alpha / rank`.
+    pub alpha: f64,
+    /// Projections that get an adapter, of [`TARGET_MODULES`].
+    pub target_modules: Vec<String>,
+}
+
+impl Default for LoraConfig {
+    /// Rank 16, alpha 32, all seven projections of a block.
+    fn default() -> Self {
+        Self {
+            rank: 16,
+            alpha: 32.0,
+            target_modules: TARGET_MODULES.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+impl LoraConfig {
+    /// Checks rank, alpha and the names.
+    pub fn validate(&self) -> Result<(), PolicyError> {
+        let fail = |key: &str, got: String, allowed: String| {
+            Err(PolicyError::InvalidSetting {
+                key: format!("policy.lora.{key}"),
+                got,
+                allowed,
+            })
+        };
+        if self.rank == 0 {
+            return fail("rank", "0".into(), "at least 1".into());
+        }
+        if !(self.alpha > 0.0 && self.alpha.is_finite()) {
+            return fail("alpha", self.alpha.to_string(), "a positive number".into());
+        }
+        let unknown = |name: &&String| !TARGET_MODULES.contains(&name.as_str());
+        if let Some(name) = self.target_modules.iter().find(unknown) {
+            let allowed = format!("some of {}", TARGET_MODULES.join(", "));
+            return fail("target_modules", name.clone(), allowed);
+        }
+        if self.target_modules.is_empty() {
+            return fail("target_modules", "none".into(), "at least one".into());
+        }
+        Ok(())
+    }
+}
+
+/// A projection of a block by its name, and the module it belongs to.
+fn projections(block: &mut Block) -> [(&'static str, &'static str, &mut Projection); 7] {
+    let Block { self_attn, mlp, .. } = block;
+    [
+        ("self_attn", "q_proj", &mut self_attn.q_proj),
+        ("self_attn", "k_proj", &mut self_attn.k_proj),
+        ("self_attn", "v_proj", &mut self_attn.v_proj),
+        ("self_attn", "o_proj", &mut self_attn.o_proj),
+        ("mlp", "gate_proj", &mut mlp.gate_proj),
+        ("mlp", "up_proj", &mut mlp.up_proj),
+        ("mlp", "down_proj", &mut mlp.down_proj),
+    ]
+}
+
+/// Visits each projection with its Hugging Face path, `model.layers.0.self_attn.q_proj`.
+fn for_each(
+    decoder: &mut Decoder,
+    mut visit: impl FnMut(&str, &str, &mut Projection) -> Result<(), PolicyError>,
+) -> Result<(), PolicyError> {
+    for (index, block) in decoder.layers.iter_mut().enumerate() {
+        for (part, name, projection) in projections(block) {
+            visit(
+                &format!("model.layers.{index}.{part}.{name}"),
+                name,
+                projection,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Freezes every weight of `decoder` and adds trainable adapters: `A` uniform in
+/// `[-1/sqrt(in), 1/sqrt(in)]` from `seed` (PEFT's initialisation), `B` zero.
+///
+/// # Errors
+///
+/// Settings outside their range.
+pub fn add_adapters(
+    decoder: Decoder,
+    config: &LoraConfig,
+    seed: u64,
+) -> Result<Decoder, PolicyError> {
+    config.validate()?;
+    let mut decoder = without_adapters(&decoder).no_grad();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let device = decoder.device();
+    let dtype = decoder.dtype();
+    for_each(&mut decoder, |_, name, projection| {
+        if config.target_modules.iter().any(|target| target == name) {
+            let [input, output] = projection.dims();
+            let bound = 1.0 / (input as f64).sqrt();
+            let a: Vec<f64> = (0..input * config.rank)
+                .map(|_| rng.random_range(-bound..bound))
+                .collect();
+            let a = TensorData::new(a, [input, config.rank]);
+            projection.lora = Some(LowRank {
+                a: Param::from_tensor(Tensor::from_data(a, (&device, dtype))),
+                b: Param::from_tensor(Tensor::zeros([config.rank, output], (&device, dtype))),
+                scale: config.alpha / config.rank as f64,
+            });
+        }
+        Ok(())
+    })?;
+    Ok(decoder)
+}
+
+/// The decoder with its adapters switched off: the reference policy of LoRA training. Weights are
+/// shared, not copied.
+pub fn without_adapters(decoder: &Decoder) -> Decoder {
+    let mut decoder = decoder.clone();
+    let none = for_each(&mut decoder, |_, _, projection| {
+        projection.lora = None;
+        Ok(())
+    });
+    none.expect("nothing here fails");
+    decoder
+}
+
+/// Adapter tensors in PEFT's names and layout: `lora_A.weight` `[rank, in]`, `lora_B.weight`
+/// `[out, rank]`, f32.
+fn adapter_tensors(decoder: &Decoder) -> Vec<(String, [usize; 2], Vec<u8>)> {
+    let mut decoder = decoder.clone();
+    let mut tensors = Vec::new();
+    let done = for_each(&mut decoder, |path, _, projection| {
+        if let Some(lora) = &projection.lora {
+            for (suffix, matrix) in [("lora_A", lora.a.val()), ("lora_B", lora.b.val())] {
+                let matrix = matrix.inner().transpose();
+                let shape = matrix.dims();
+                let values = matrix
+                    .try_into_vec_as::<f32>()
+                    .expect("a float tensor reads as f32");
+                let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                tensors.push((
+                    format!("base_model.model.{path}.{suffix}.weight"),
+                    shape,
+                    bytes,
+                ));
+            }
+        }
+        Ok(())
+    });
+    done.expect("nothing here fails");
+    tensors
+}
+
+/// sha256 over the adapters' names and values.
+pub(crate) fn adapter_digest(decoder: &Decoder) -> String {
+    let tensors = adapter_tensors(decoder);
+    let parts = tensors
+        .iter()
+        .flat_map(|(name, _, bytes)| [name.as_bytes(), bytes.as_slice()]);
+    sha256_bytes(&parts.collect::<Vec<_>>().concat())
+}
+
+/// Writes `adapter_config.json` and `adapter_model.safetensors` in PEFT's layout into `dir`, each
+/// whole or not at all.
+///
+/// # Errors
+///
+/// Files that cannot be written.
+pub fn save_adapters(
+    decoder: &Decoder,
+    config: &LoraConfig,
+    base_model: &str,
+    dir: &Path,
+) -> Result<(), PolicyError> {
+    let tensors = adapter_tensors(decoder);
+    let views = tensors.iter().map(|(name, shape, bytes)| {
+        let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes);
+        (name, view.expect("the bytes of an f32 matrix"))
+    });
+    let metadata = [("format".to_owned(), "pt".to_owned())].into();
+    let bytes = safetensors::serialize(views, Some(metadata)).expect("views are valid");
+    let settings = serde_json::json!({
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base_model,
+        "r": config.rank,
+        "lora_alpha": config.alpha,
+        "lora_dropout": 0.0,
+        "target_modules": config.target_modules,
+        "bias": "none",
+        "fan_in_fan_out": false,
+        "modules_to_save": null,
+        "use_rslora": false,
+        "use_dora": false,
+        "init_lora_weights": true,
+        "inference_mode": true,
+    });
+    let settings = serde_json::to_vec_pretty(&settings).expect("plain JSON");
+    std::fs::create_dir_all(dir).map_err(PolicyError::write(dir))?;
+    write_whole(&dir.join("adapter_model.safetensors"), &bytes)?;
+    write_whole(&dir.join("adapter_config.json"), &settings)
+}
+
+/// Reads adapters in PEFT's layout from `dir` onto `decoder`.
+///
+/// # Errors
+///
+/// Missing or malformed files, settings that change the arithmetic in a way that is not supported,
+/// missing or misshapen tensors, tensors that belong nowhere: each named.
+pub fn load_adapters(decoder: Decoder, dir: &Path) -> Result<(Decoder, LoraConfig), PolicyError> {
+    let path = dir.join("adapter_config.json");
+    let config = read_adapter_config(&path)?;
+    let mut decoder = add_adapters(decoder, &config, 0)?;
+    let device = decoder.device();
+    let dtype = decoder.dtype();
+    let path = dir.join("adapter_model.safetensors");
+    let bytes = std::fs::read(&path).map_err(PolicyError::read(&path))?;
+    let malformed = |reason: String| PolicyError::Adapter {
+        path: path.clone(),
+        reason,
+    };
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| malformed(e.to_string()))?;
+    let mut used = 0;
+    for_each(&mut decoder, |module, _, projection| {
+        let [input, output] = projection.dims();
+        let Some(lora) = &mut projection.lora else {
+            return Ok(());
+        };
+        let mut read = |suffix: &str, shape: [usize; 2]| {
+            let name = format!("base_model.model.{module}.{suffix}.weight");
+            let view = file
+                .tensor(&name)
+                .map_err(|_| malformed(format!("tensor `{name}` is missing")))?;
+            if view.shape() != shape || view.dtype() != Dtype::F32 {
+                return Err(malformed(format!(
+                    "tensor `{name}` is {:?} {:?}, expected f32 {shape:?}",
+                    view.dtype(),
+                    view.shape()
+                )));
+            }
+            used += 1;
+            Ok(matrix(view.data(), shape, (&device, dtype)).transpose())
+        };
+        let a = read("lora_A", [config.rank, input])?;
+        let b = read("lora_B", [output, config.rank])?;
+        lora.a = Param::from_tensor(a);
+        lora.b = Param::from_tensor(b);
+        Ok(())
+    })?;
+    if used != file.len() {
+        let extra = file.len() - used;
+        return Err(malformed(format!("{extra} tensors belong to no adapter")));
+    }
+    Ok((decoder, config))
+}
+
+fn matrix(bytes: &[u8], shape: [usize; 2], options: (&Device, burn::tensor::DType)) -> Tensor<2> {
+    let values: Vec<f32> = bytes
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect();
+    Tensor::from_data(TensorData::new(values, shape), options)
+}
+
+fn read_adapter_config(path: &Path) -> Result<LoraConfig, PolicyError> {
+    let text = std::fs::read(path).map_err(PolicyError::read(path))?;
+    let malformed = |reason: String| PolicyError::Adapter {
+        path: path.to_owned(),
+        reason,
+    };
+    #[derive(Deserialize)]
+    struct PeftConfig {
+        peft_type: String,
+        r: usize,
+        lora_alpha: f64,
+        target_modules: Vec<String>,
+        #[serde(default)]
+        use_rslora: bool,
+        #[serde(default)]
+        use_dora: bool,
+        #[serde(default)]
+        fan_in_fan_out: bool,
+    }
+    let peft: PeftConfig = serde_json::from_slice(&text).map_err(|e| malformed(e.to_string()))?;
+    let refused = [
+        ("peft_type other than LORA", peft.peft_type != "LORA"),
+        ("use_rslora", peft.use_rslora),
+        ("use_dora", peft.use_dora),
+        ("fan_in_fan_out", peft.fan_in_fan_out),
+    ];
+    if let Some((what, _)) = refused.iter().find(|(_, set)| *set) {
+        return Err(malformed(format!("{what} is not supported")));
+    }
+    Ok(LoraConfig {
+        rank: peft.r,
+        alpha: peft.lora_alpha,
+        target_modules: peft.target_modules,
+    })
+}

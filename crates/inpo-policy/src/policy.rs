@@ -1,0 +1,272 @@
+//! The policy: a decoder with its configuration and its text codec.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::Device;
+
+use crate::config::ModelConfig;
+use crate::error::PolicyError;
+use crate::files::{ModelFiles, RandomWeights, WeightSource, sha256_bytes};
+use crate::logps::{Sequence, response_logps};
+use crate::lora::{
+    LoraConfig, adapter_digest, add_adapters, load_adapters, save_adapters, without_adapters,
+};
+use crate::model::Decoder;
+use crate::sample::{GenerationConfig, Generations, PromptTask, check_prompt, generate};
+use crate::save::{save_model, weight_digest};
+use crate::tokenizer::TextCodec;
+
+/// A language model as a policy over responses: `pi(y | x)` with `log pi(y | x)` the sum of the
+/// log-probs of the response's tokens, end token included.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    decoder: Decoder,
+    config: ModelConfig,
+    codec: Option<Arc<TextCodec>>,
+    no_codec: String,
+    identity: String,
+    source: PathBuf,
+    lora: Option<LoraConfig>,
+    /// Digest of fully trained weights; empty while they are those of the file.
+    trained: String,
+}
+
+impl Policy {
+    /// Loads a Hugging Face directory or a GGUF file in f32 on `device`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is wrong with the files, by name.
+    pub fn load(path: &Path, device: &Device) -> Result<Self, PolicyError> {
+        let files = ModelFiles::open(path)?;
+        let decoder = Decoder::load(&files.config, files.weights.as_ref(), device)?;
+        let no_codec = match files.require_tokenizer() {
+            Err(PolicyError::NoTokenizer { reason, .. }) => reason,
+            _ => String::new(),
+        };
+        Ok(Self {
+            decoder: decoder.valid(),
+            identity: files.weights.identity()?,
+            no_codec,
+            config: files.config,
+            codec: files.tokenizer.map(Arc::new),
+            source: files.path,
+            lora: None,
+            trained: String::new(),
+        })
+    }
+
+    /// A freshly initialised model of `config`, without a tokenizer: weights normal with standard
+    /// deviation 0.02 from `seed`, gains 1 (Hugging Face's initialisation).
+    ///
+    /// # Errors
+    ///
+    /// A configuration that contradicts itself.
+    pub fn init(config: ModelConfig, seed: u64, device: &Device) -> Result<Self, PolicyError> {
+        config.validate()?;
+        let weights = RandomWeights::new(&config, seed);
+        let decoder = Decoder::load(&config, &weights, device)?;
+        Ok(Self {
+            decoder: decoder.valid(),
+            identity: weights.identity()?,
+            no_codec: "it was initialised, not read".to_owned(),
+            config,
+            codec: None,
+            source: PathBuf::from("a fresh model"),
+            lora: None,
+            trained: String::new(),
+        })
+    }
+
+    /// The decoder, without autodiff.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// The architecture.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The tokenizer and chat template.
+    ///
+    /// # Errors
+    ///
+    /// A model directory without a tokenizer cannot read or write text.
+    pub fn codec(&self) -> Result<&TextCodec, PolicyError> {
+        self.codec
+            .as_deref()
+            .ok_or_else(|| PolicyError::NoTokenizer {
+                path: self.source.clone(),
+                reason: self.no_codec.clone(),
+            })
+    }
+
+    /// A digest of the base weights.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// A digest of everything that decides this policy's log-probs: the base weights and whatever was
+    /// trained on top of them.
+    pub fn digest(&self) -> String {
+        let trained = match self.lora {
+            Some(_) => adapter_digest(&self.decoder),
+            None => self.trained.clone(),
+        };
+        sha256_bytes(format!("{}\n{trained}", self.identity).as_bytes())
+    }
+
+    /// Where the weights were read from.
+    pub fn source(&self) -> &Path {
+        &self.source
+    }
+
+    /// The adapters' settings, when there are adapters.
+    pub fn lora(&self) -> Option<&LoraConfig> {
+        self.lora.as_ref()
+    }
+
+    /// This policy with fresh adapters, which leave it as it is until they are trained.
+    ///
+    /// # Errors
+    ///
+    /// Settings outside their range.
+    pub fn with_adapters(mut self, config: &LoraConfig, seed: u64) -> Result<Self, PolicyError> {
+        self.decoder = add_adapters(self.decoder, config, seed)?;
+        self.lora = Some(config.clone());
+        Ok(self)
+    }
+
+    /// This policy with the adapters saved in `dir`, in PEFT's layout.
+    ///
+    /// # Errors
+    ///
+    /// Missing or malformed files, tensors that do not fit.
+    pub fn with_saved_adapters(mut self, dir: &Path) -> Result<Self, PolicyError> {
+        let (decoder, config) = load_adapters(self.decoder, dir)?;
+        self.decoder = decoder;
+        self.lora = Some(config);
+        Ok(self)
+    }
+
+    /// This policy with the weights that [`Policy::save`] wrote to `dir` without adapters.
+    ///
+    /// # Errors
+    ///
+    /// Missing or malformed files.
+    pub fn with_saved_weights(&self, dir: &Path) -> Result<Self, PolicyError> {
+        let saved = Self::load(dir, &self.decoder.device())?;
+        Ok(self.with_decoder(&saved.decoder))
+    }
+
+    /// Writes the policy into `dir`: the adapters in PEFT's layout, naming `base_model`, or the whole
+    /// model as a Hugging Face directory when there are none.
+    ///
+    /// # Errors
+    ///
+    /// Files that cannot be written.
+    pub fn save(&self, base_model: &str, dir: &Path) -> Result<(), PolicyError> {
+        match &self.lora {
+            Some(config) => save_adapters(&self.decoder, config, base_model, dir),
+            None => save_model(&self.decoder, &self.config, self.codec.as_deref(), dir),
+        }
+    }
+
+    /// The reference of LoRA training: this policy with its adapters off. Weights are shared.
+    pub fn reference(&self) -> Self {
+        Self {
+            decoder: without_adapters(&self.decoder),
+            lora: None,
+            ..self.clone()
+        }
+    }
+
+    /// This policy with trained weights.
+    pub fn with_decoder(&self, decoder: &Decoder) -> Self {
+        let decoder = decoder.valid();
+        let trained = match self.lora {
+            Some(_) => String::new(),
+            None => weight_digest(&decoder),
+        };
+        Self {
+            decoder,
+            trained,
+            ..self.clone()
+        }
+    }
+
+    /// Samples K responses for each prompt; see [`generate`].
+    ///
+    /// # Errors
+    ///
+    /// As [`generate`].
+    pub fn generate(
+        &self,
+        prompts: &[PromptTask],
+        config: &GenerationConfig,
+        seed_and_iteration: (u64, u64),
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Generations, PolicyError> {
+        let model = &self.config;
+        generate(
+            &self.decoder,
+            model,
+            prompts,
+            config,
+            seed_and_iteration,
+            progress,
+        )
+    }
+
+    /// Checks that `prompt` can be answered under `config`.
+    ///
+    /// # Errors
+    ///
+    /// An empty prompt, one that leaves no room in the model's context, an id beyond its vocabulary.
+    pub fn check_prompt(
+        &self,
+        prompt: &PromptTask,
+        config: &GenerationConfig,
+    ) -> Result<(), PolicyError> {
+        check_prompt(prompt, &self.config, config)
+    }
+
+    /// Log-probs of the response tokens of each sequence, in nats, at temperature 1.
+    ///
+    /// # Errors
+    ///
+    /// An empty prompt, a sequence beyond the model's context, an id beyond its vocabulary.
+    pub fn logps(&self, sequences: &[Sequence]) -> Result<Vec<Vec<f64>>, PolicyError> {
+        for (number, sequence) in sequences.iter().enumerate() {
+            self.check(number as u64, sequence)?;
+        }
+        Ok(response_logps(&self.decoder, sequences))
+    }
+
+    /// Checks that `sequence` can be scored; `number` names it in the error.
+    ///
+    /// # Errors
+    ///
+    /// An empty prompt, a sequence beyond the model's context, an id beyond its vocabulary.
+    pub fn check(&self, number: u64, sequence: &Sequence) -> Result<(), PolicyError> {
+        let (tokens, limit) = (sequence.ids.len(), self.config.max_position_embeddings);
+        let vocab_size = self.config.vocab_size;
+        if sequence.prompt_len == 0 {
+            return Err(PolicyError::EmptyPrompt { number });
+        }
+        if tokens > limit {
+            return Err(PolicyError::PromptTooLong {
+                number,
+                tokens,
+                limit,
+            });
+        }
+        match sequence.ids.iter().find(|&&id| id as usize >= vocab_size) {
+            Some(&id) => Err(PolicyError::TokenOutOfVocabulary { id, vocab_size }),
+            None => Ok(()),
+        }
+    }
+}

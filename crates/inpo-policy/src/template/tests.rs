@@ -1,0 +1,127 @@
+use super::*;
+
+fn special() -> SpecialTokens {
+    SpecialTokens {
+        bos: Some("<s>".into()),
+        eos: Some("</s>".into()),
+        unk: None,
+        pad: None,
+    }
+}
+
+fn render(source: &str) -> Result<String, PolicyError> {
+    ChatTemplate::compile(source, special())?.render(&[Message::user("hello")], true)
+}
+
+#[test]
+fn renders_as_transformers_does() {
+    #[derive(Deserialize)]
+    struct Case {
+        name: String,
+        template: String,
+        messages: Vec<Message>,
+        add_generation_prompt: bool,
+        expected: Option<String>,
+        error: Option<String>,
+    }
+    let cases = include_str!("../../tests/fixtures/chat_templates.json");
+    let cases: Vec<Case> = serde_json::from_str(cases).unwrap();
+    assert_eq!(
+        cases.len(),
+        30,
+        "5 templates, 3 conversations, with and without the answer's opening"
+    );
+    for case in cases {
+        let template = ChatTemplate::compile(&case.template, special()).unwrap();
+        let rendered = template.render(&case.messages, case.add_generation_prompt);
+        match (case.expected, case.error) {
+            (Some(expected), None) => assert_eq!(rendered.unwrap(), expected, "{}", case.name),
+            (None, Some(error)) => {
+                let message = rendered.unwrap_err().to_string();
+                assert!(message.contains(&error), "{}: {message}", case.name);
+            }
+            _ => panic!("{}: a case has a text or an error", case.name),
+        }
+    }
+}
+
+#[test]
+fn a_broken_template_names_its_line() {
+    let message = render("line 1\n{% if %}").unwrap_err().to_string();
+    assert!(
+        message.starts_with("the chat template fails: syntax error: "),
+        "{message}"
+    );
+    assert!(message.contains("chat template:2"), "{message}");
+}
+
+#[test]
+fn a_template_that_refuses_is_quoted() {
+    let message = render("{{ raise_exception('no tools here') }}")
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("no tools here"), "{message}");
+    assert!(
+        message.ends_with("check the roles and their order, or the template"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_endless_template_is_stopped() {
+    let source =
+        "{% for a in range(9999) %}{% for b in range(9999) %}{{ a * b }}{% endfor %}{% endfor %}";
+    let message = render(source).unwrap_err().to_string();
+    assert!(message.contains("fuel"), "{message}");
+}
+
+#[test]
+fn dates_are_formatted_as_by_strftime() {
+    // 1721990400 is 2024-07-26 10:40:00 UTC, a Friday.
+    assert_eq!(
+        strftime(1_721_990_400, "%d %b %Y, %A %H:%M").unwrap(),
+        "26 Jul 2024, Friday 10:40"
+    );
+    assert!(
+        strftime(0, "%Q")
+            .unwrap_err()
+            .to_string()
+            .contains("strftime_now cannot format \"%Q\"")
+    );
+    assert!(render("{{ strftime_now('%Y') }}").unwrap().starts_with("2"));
+}
+
+#[test]
+fn generation_blocks_keep_their_whitespace_control() {
+    let source = "{%- generation -%} a {%- endgeneration %} {% other generation %}{% open";
+    let expected = "{%- if true -%} a {%- endif %} {% other generation %}{% open";
+    assert_eq!(without_generation_blocks(source), expected);
+}
+
+#[test]
+fn conversations_are_checked() {
+    let message = |messages: &[Message]| check_messages(messages).unwrap_err().to_string();
+    assert_eq!(
+        message(&[]),
+        "the conversation is empty; give at least one message with role `user`"
+    );
+    assert_eq!(
+        message(&[Message::user("a"), Message::new("robot", "b")]),
+        "message 1: unknown role \"robot\"; allowed are system, user, assistant and tool"
+    );
+    assert_eq!(
+        message(&[Message::user(" \n")]),
+        "message 0 (role user) is empty; give it text or leave it out"
+    );
+    assert!(check_messages(&[Message::system(""), Message::user("a")]).is_ok());
+}
+
+#[test]
+fn a_message_with_an_unknown_field_is_refused() {
+    let error = serde_json::from_str::<Message>(r#"{"role": "user", "content": "a", "name": "b"}"#)
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("unknown field `name`"),
+        "{error}"
+    );
+}

@@ -1,0 +1,162 @@
+//! LoRA adapters: off is the reference, and files travel in PEFT's layout.
+
+use std::path::{Path, PathBuf};
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, Tensor};
+use inpo_policy::lora::LoraConfig;
+use inpo_policy::{Policy, Sequence};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
+}
+
+fn config() -> LoraConfig {
+    LoraConfig {
+        rank: 4,
+        alpha: 8.0,
+        target_modules: vec!["q_proj".into(), "down_proj".into()],
+    }
+}
+
+fn sequences() -> Vec<Sequence> {
+    vec![
+        Sequence::new(&[3, 4], &[5, 6, 7, 8, 9]),
+        Sequence::new(&[10], &[11, 12]),
+    ]
+}
+
+fn sums(policy: &Policy) -> Vec<f64> {
+    let logps = policy.logps(&sequences()).unwrap();
+    logps.iter().map(|row| row.iter().sum()).collect()
+}
+
+/// Adds 0.1 to every trainable parameter: the adapters.
+struct Nudge;
+
+impl ModuleMapper for Nudge {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match param.val().is_require_grad() {
+            true => param
+                .map(|tensor| Tensor::from_inner(tensor.inner().add_scalar(0.1)).require_grad()),
+            false => param,
+        }
+    }
+}
+
+#[test]
+fn fresh_adapters_change_nothing_and_switched_off_ones_are_the_reference() {
+    let base = Policy::load(&fixture("tiny_llama_tied"), &Device::flex()).unwrap();
+    let before = sums(&base);
+    let adapted = base.clone().with_adapters(&config(), 1).unwrap();
+    assert_eq!(sums(&adapted), before);
+    let trained = adapted.decoder().clone().train().map(&mut Nudge);
+    let trained = adapted.with_decoder(&trained);
+    assert!(
+        (sums(&trained)[0] - before[0]).abs() > 1e-3,
+        "training moved the policy"
+    );
+    assert_eq!(sums(&trained.reference()), before);
+    assert_ne!(trained.digest(), adapted.digest());
+    assert_eq!(trained.reference().digest(), base.digest());
+}
+
+#[test]
+fn adapters_come_back_from_their_files() {
+    let base = Policy::load(&fixture("tiny_llama_tied"), &Device::flex()).unwrap();
+    let adapted = base.clone().with_adapters(&config(), 1).unwrap();
+    let trained = adapted.decoder().clone().train().map(&mut Nudge);
+    let trained = adapted.with_decoder(&trained);
+    let dir = tempfile::tempdir().unwrap();
+    trained.save("some/base", dir.path()).unwrap();
+
+    let settings = std::fs::read(dir.path().join("adapter_config.json")).unwrap();
+    let settings: serde_json::Value = serde_json::from_slice(&settings).unwrap();
+    assert_eq!(settings["peft_type"], "LORA");
+    assert_eq!(settings["base_model_name_or_path"], "some/base");
+    assert_eq!(
+        (&settings["r"], &settings["lora_alpha"]),
+        (&4.into(), &8.0.into())
+    );
+
+    // PEFT's names and shapes: A [rank, in], B [out, rank]; hidden 32, intermediate 64, two layers.
+    let bytes = std::fs::read(dir.path().join("adapter_model.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(file.len(), 8);
+    let shape = |name: &str| {
+        let name = format!("base_model.model.model.layers.1.{name}.weight");
+        file.tensor(&name).unwrap().shape().to_vec()
+    };
+    assert_eq!(shape("self_attn.q_proj.lora_A"), [4, 32]);
+    assert_eq!(shape("self_attn.q_proj.lora_B"), [32, 4]);
+    assert_eq!(shape("mlp.down_proj.lora_A"), [4, 64]);
+    assert_eq!(shape("mlp.down_proj.lora_B"), [32, 4]);
+
+    let loaded = base.with_saved_adapters(dir.path()).unwrap();
+    assert_eq!(loaded.lora(), Some(&config()));
+    assert_eq!(sums(&loaded), sums(&trained));
+    assert_eq!(loaded.digest(), trained.digest());
+}
+
+/// A whole model, written and read again, is the same to the bit.
+#[test]
+fn a_saved_model_comes_back() {
+    for name in ["tiny_llama_tied", "tiny_llama_untied"] {
+        let policy = Policy::load(&fixture(name), &Device::flex()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        policy.save("unused", dir.path()).unwrap();
+        let loaded = Policy::load(dir.path(), &Device::flex()).unwrap();
+        assert_eq!(loaded.config(), policy.config());
+        assert_eq!(sums(&loaded), sums(&policy));
+    }
+}
+
+#[test]
+fn bad_settings_and_files_are_refused_in_sentences() {
+    let base = Policy::load(&fixture("tiny_llama_tied"), &Device::flex()).unwrap();
+    let refuse = |config: LoraConfig| {
+        base.clone()
+            .with_adapters(&config, 0)
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        refuse(LoraConfig {
+            rank: 0,
+            ..config()
+        }),
+        "`policy.lora.rank` is 0; allowed: at least 1"
+    );
+    assert_eq!(
+        refuse(LoraConfig {
+            target_modules: vec!["qq".into()],
+            ..config()
+        }),
+        "`policy.lora.target_modules` is qq; allowed: some of q_proj, k_proj, v_proj, o_proj, \
+         gate_proj, up_proj, down_proj"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let error = base
+        .clone()
+        .with_saved_adapters(dir.path())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("adapter_config.json"), "{error}");
+
+    let adapted = base.clone().with_adapters(&config(), 1).unwrap();
+    adapted.save("base", dir.path()).unwrap();
+    let path = dir.path().join("adapter_config.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("\"r\": 4", "\"r\": 5")).unwrap();
+    let error = base
+        .with_saved_adapters(dir.path())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight")
+            && error.contains("expected f32 [5, 32]"),
+        "{error}"
+    );
+}

@@ -1,0 +1,135 @@
+//! What is solved: a game, a reference and the weight of the KL to it.
+
+use inpo_game::{
+    EquilibriumError, PreferenceGame, Strategy, duality_gap, exploitability, nash,
+    regularised_duality_gap, regularised_nash,
+};
+
+use crate::SolverError;
+
+/// The game that is solved: equation (3) of the INPO paper,
+///
+/// ```text
+/// J(p, q) = P(p > q) - tau KL(p || ref) + tau KL(q || ref)
+/// ```
+///
+/// With tau = 0 it is the plain game, and the reference is only where play starts.
+#[derive(Clone, Debug)]
+pub struct Problem<G> {
+    game: G,
+    reference: Strategy,
+    tau: f64,
+}
+
+impl<G: PreferenceGame> Problem<G> {
+    /// Checks that `tau` is finite and not negative and that `reference` is of this game.
+    ///
+    /// # Errors
+    /// [`SolverError::Tau`] or [`SolverError::Length`].
+    pub fn new(game: G, reference: Strategy, tau: f64) -> Result<Self, SolverError> {
+        if !(tau >= 0.0 && tau.is_finite()) {
+            return Err(SolverError::Tau { tau });
+        }
+        check_length("reference", &reference, &game)?;
+        Ok(Self {
+            game,
+            reference,
+            tau,
+        })
+    }
+
+    /// The game without its KL.
+    #[must_use]
+    pub fn game(&self) -> &G {
+        &self.game
+    }
+
+    /// pi_ref.
+    #[must_use]
+    pub fn reference(&self) -> &Strategy {
+        &self.reference
+    }
+
+    /// The weight of the KL, 0 or more.
+    #[must_use]
+    pub fn tau(&self) -> f64 {
+        self.tau
+    }
+
+    /// The paper's DualGap of this problem: [`regularised_duality_gap`] if tau > 0, else
+    /// [`duality_gap`], which is twice the exploitability.
+    #[must_use]
+    pub fn duality_gap(&self, strategy: &Strategy) -> f64 {
+        if self.tau > 0.0 {
+            regularised_duality_gap(&self.game, strategy, &self.reference, self.tau)
+        } else {
+            duality_gap(&self.game, strategy)
+        }
+    }
+
+    /// [`exploitability`] in the plain game, whatever tau is.
+    #[must_use]
+    pub fn exploitability(&self, strategy: &Strategy) -> f64 {
+        exploitability(&self.game, strategy)
+    }
+
+    /// The exact Nash policy of this problem: [`regularised_nash`] if tau > 0, else [`nash`].
+    ///
+    /// # Errors
+    /// As those two.
+    pub fn nash(&self) -> Result<Strategy, EquilibriumError> {
+        if self.tau > 0.0 {
+            regularised_nash(&self.game, &self.reference, self.tau)
+        } else {
+            nash(&self.game)
+        }
+    }
+}
+
+pub(crate) fn check_length(
+    what: &'static str,
+    strategy: &Strategy,
+    game: &impl PreferenceGame,
+) -> Result<(), SolverError> {
+    let (got, expected) = (strategy.num_actions(), game.num_actions());
+    if got == expected {
+        Ok(())
+    } else {
+        Err(SolverError::Length {
+            what,
+            got,
+            expected,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use inpo_game::games::cyclic_three;
+
+    #[test]
+    fn a_bad_tau_or_reference_has_its_sentence() {
+        for tau in [-0.1, f64::NAN, f64::INFINITY] {
+            let error = Problem::new(cyclic_three(), Strategy::uniform(3), tau).unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .contains("the weight of the KL must be a finite number")
+            );
+        }
+        let error = Problem::new(cyclic_three(), Strategy::uniform(2), 0.1).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the reference has 2 entries, but the game has 3 actions"
+        );
+    }
+
+    #[test]
+    fn tau_zero_is_the_plain_game() {
+        let problem = Problem::new(cyclic_three(), Strategy::uniform(3), 0.0).unwrap();
+        let uniform = Strategy::uniform(3);
+        assert!((problem.duality_gap(&uniform) - 1.0 / 15.0).abs() < 1e-15);
+        assert!((problem.nash().unwrap()[1] - 3.0 / 11.0).abs() < 1e-12);
+    }
+}

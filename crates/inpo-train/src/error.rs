@@ -1,0 +1,131 @@
+use std::path::{Path, PathBuf};
+
+use inpo_game::OracleError;
+use inpo_loss::LossError;
+use inpo_policy::PolicyError;
+
+/// What can go wrong in a run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A configuration that cannot be read or used.
+    #[error("{origin}: {reason}")]
+    Config {
+        /// The file, or the place the setting came from.
+        origin: String,
+        /// The key and what is wrong with it.
+        reason: String,
+    },
+    /// A setting outside its range.
+    #[error("`{key}` is {got}; allowed: {allowed}")]
+    Setting {
+        /// The key, with dots.
+        key: String,
+        /// Its value.
+        got: String,
+        /// What it may be.
+        allowed: String,
+    },
+    /// A malformed row of a data file.
+    #[error("{path}, line {line}: {reason}", path = .path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A data file without a row.
+    #[error("{} holds no rows", .0.display())]
+    NoRows(PathBuf),
+    /// A file that cannot be read or written.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file of the run directory that does not hold what it should.
+    #[error("{path}: {reason}", path = .path.display())]
+    Artefact {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The output directory holds a run already.
+    #[error(
+        "{} already holds a run; pass --resume to go on with it, or choose another output_dir",
+        .0.display()
+    )]
+    RunExists(PathBuf),
+    /// The output directory holds a run with other settings.
+    #[error(
+        "{} was written with other settings; restore them, or choose another output_dir", .0.display()
+    )]
+    OtherRun(PathBuf),
+    /// Nothing was left to train on.
+    #[error(
+        "iteration {iteration}: none of {prompts} prompts gave a pair; the oracle ties or contradicts \
+         itself on every one of them"
+    )]
+    NoPairs {
+        /// The iteration.
+        iteration: usize,
+        /// The number of prompts.
+        prompts: usize,
+    },
+    /// A log-prob or a gradient that is not a finite number.
+    #[error("step {step}: {what} is not finite; the optimiser was not moved")]
+    NonFinite {
+        /// The optimiser step.
+        step: usize,
+        /// The pair or quantity.
+        what: String,
+    },
+    /// Cached anchors that are not those of the policy being trained.
+    #[error(
+        "the policy's log-probs differ from the cached anchors by up to {drift} nats before the first \
+         step; the cache is not of this policy: delete the iteration's anchors.safetensors"
+    )]
+    StaleAnchors {
+        /// Largest difference, in nats.
+        drift: f64,
+    },
+    /// The policy's files or its use.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The oracle.
+    #[error(transparent)]
+    Oracle(#[from] OracleError),
+    /// The loss.
+    #[error(transparent)]
+    Loss(#[from] LossError),
+}
+
+impl TrainError {
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    pub(crate) fn setting(key: &str, got: impl ToString, allowed: &str) -> Self {
+        Self::Setting {
+            key: key.to_owned(),
+            got: got.to_string(),
+            allowed: allowed.to_owned(),
+        }
+    }
+
+    /// Whether the user's input is at fault (exit status 2) and not the machine or the run.
+    pub fn is_input(&self) -> bool {
+        !matches!(
+            self,
+            Self::NonFinite { .. } | Self::StaleAnchors { .. } | Self::NoPairs { .. }
+        )
+    }
+}

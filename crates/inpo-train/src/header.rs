@@ -1,0 +1,99 @@
+//! What a run says about itself before it computes anything.
+
+use inpo_game::PreferenceOracle;
+use inpo_loss::InpoLoss;
+use inpo_policy::Policy;
+use serde::Serialize;
+
+use crate::config::{RunConfig, SelectionStrategy};
+use crate::files::sha256;
+use crate::judge::Oracle;
+
+/// The run's settings and identities: `manifest.json`, and the header on the screen.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunHeader {
+    /// Version of this crate.
+    pub inpo_version: &'static str,
+    /// The seed.
+    pub seed: u64,
+    /// sha256 of the effective configuration.
+    pub config_sha256: String,
+    /// The model as it was named.
+    pub model: String,
+    /// Digest of pi_ref.
+    pub reference: String,
+    /// Digest of the tokenizer, when there is one.
+    pub tokenizer: Option<String>,
+    /// Digest of the chat template, when there is one.
+    pub chat_template: Option<String>,
+    /// The oracle with its parameters.
+    pub oracle: String,
+    /// Inverse step size.
+    pub eta: f64,
+    /// KL weight.
+    pub tau: f64,
+    /// Weight of the reference anchor, `tau / eta`.
+    pub weight_reference: f64,
+    /// Weight of the previous policy's anchor.
+    pub weight_previous: f64,
+    /// Target of a hard label, in nats.
+    pub target: f64,
+    /// The loss before the first step: `target^2` with hard labels, as `h = 0`.
+    pub expected_first_loss: f64,
+    /// How pairs are chosen.
+    pub selection: SelectionStrategy,
+    /// Reduction of token log-probs, always the sum.
+    pub logp_reduction: &'static str,
+}
+
+impl RunHeader {
+    pub(crate) fn new(
+        config: &RunConfig,
+        policy: &Policy,
+        oracle: &Oracle,
+        loss: &InpoLoss,
+    ) -> Self {
+        let [weight_reference, weight_previous] = loss.weights();
+        let text = toml::to_string(config).expect("a configuration is TOML");
+        let codec = policy.codec().ok();
+        Self {
+            inpo_version: env!("CARGO_PKG_VERSION"),
+            seed: config.seed,
+            config_sha256: sha256(text.as_bytes()),
+            model: config.policy.model.clone(),
+            reference: policy.reference().digest(),
+            tokenizer: codec.map(|codec| codec.tokenizer_hash()),
+            chat_template: codec.and_then(|codec| codec.template_hash()),
+            oracle: oracle.name(),
+            eta: loss.config().eta,
+            tau: loss.config().tau,
+            weight_reference,
+            weight_previous,
+            target: loss.target(),
+            expected_first_loss: loss.target().powi(2),
+            selection: config.selection.strategy,
+            logp_reduction: "sum",
+        }
+    }
+}
+
+impl std::fmt::Display for RunHeader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(
+            f,
+            "pi_ref     {} ({:.12}), pi_1 = pi_ref",
+            self.model, self.reference
+        )?;
+        writeln!(f, "oracle     {}", self.oracle)?;
+        writeln!(
+            f,
+            "anchors    {:.4} pi_ref + {:.4} pi_t (eta = {}, tau = {})",
+            self.weight_reference, self.weight_previous, self.eta, self.tau
+        )?;
+        write!(
+            f,
+            "target     {} nats with a hard label, so the first loss is {}",
+            self.target, self.expected_first_loss
+        )
+    }
+}

@@ -1,0 +1,132 @@
+//! Asking the oracle about responses, and keeping pairs.
+
+use inpo_game::{Comparison, Counted, OracleError, Preference, PreferenceOracle};
+use inpo_oracle::{Message, Response, RulesOracle};
+use inpo_policy::FinishReason;
+
+use crate::config::{OracleSection, SelectionStrategy};
+use crate::error::TrainError;
+use crate::records::{PairRecord, ResponseRecord};
+use crate::rows::PromptInput;
+use crate::select::{Dropped, SelectionCounts, iid_pair, tournament};
+
+/// The run's oracle over text, with its calls counted.
+#[derive(Debug)]
+pub struct Oracle(Counted<RulesOracle>);
+
+impl Oracle {
+    /// The oracle of `[oracle]`.
+    ///
+    /// # Errors
+    ///
+    /// Settings outside their range.
+    pub fn new(config: &OracleSection) -> Result<Self, TrainError> {
+        let OracleSection::Rules(rules) = config;
+        let oracle = rules.clone().init().map_err(|error| TrainError::Config {
+            origin: "[oracle]".to_owned(),
+            reason: error.to_string(),
+        })?;
+        Ok(Self(Counted::new(oracle)))
+    }
+
+    /// Comparisons answered so far.
+    pub fn calls(&self) -> u64 {
+        self.0.comparisons()
+    }
+}
+
+impl PreferenceOracle<[Message], Response> for Oracle {
+    fn compare(
+        &self,
+        comparisons: &[Comparison<'_, [Message], Response>],
+    ) -> Result<Vec<Preference>, OracleError> {
+        self.0.compare(comparisons)
+    }
+
+    fn name(&self) -> String {
+        PreferenceOracle::<[Message], Response>::name(&self.0)
+    }
+}
+
+/// The conversation of a record, for the judge.
+pub(crate) fn messages(record: &ResponseRecord) -> Vec<Message> {
+    let messages = record.prompt.as_ref().map(PromptInput::messages);
+    let messages = messages.unwrap_or_default();
+    messages
+        .into_iter()
+        .map(|m| Message::new(m.role, m.content))
+        .collect()
+}
+
+/// The responses of a record, for the judge.
+pub(crate) fn responses(record: &ResponseRecord) -> Vec<Response> {
+    let finished = record
+        .finish_reason
+        .iter()
+        .map(|&r| r == FinishReason::Stop);
+    record
+        .responses
+        .iter()
+        .zip(finished)
+        .map(|(text, finished)| Response {
+            text: text.clone(),
+            finished,
+        })
+        .collect()
+}
+
+/// Selects at most one pair per prompt, asking the oracle for the matches the strategy needs.
+///
+/// # Errors
+///
+/// Those of the oracle.
+pub fn select_pairs(
+    oracle: &Oracle,
+    strategy: SelectionStrategy,
+    records: &[ResponseRecord],
+) -> Result<(Vec<PairRecord>, SelectionCounts), TrainError> {
+    let mut pairs = Vec::with_capacity(records.len());
+    let mut counts = SelectionCounts::default();
+    for record in records {
+        let prompt = messages(record);
+        let responses = responses(record);
+        let beats = |matches: &[(usize, usize)]| {
+            let comparisons: Vec<Comparison<'_, [Message], Response>> = matches
+                .iter()
+                .map(|&(i, j)| Comparison {
+                    prompt: prompt.as_slice(),
+                    first: &responses[i],
+                    second: &responses[j],
+                })
+                .collect();
+            let verdicts = oracle.compare(&comparisons)?;
+            Ok::<_, OracleError>(verdicts.iter().map(|p| p.get()).collect())
+        };
+        let selected = match strategy {
+            SelectionStrategy::Tournament => tournament(responses.len(), beats)?,
+            SelectionStrategy::Iid => iid_pair(beats)?,
+        };
+        let ids = &record.response_token_ids;
+        match selected {
+            Err(Dropped::Tie) => counts.dropped_tie += 1,
+            Err(Dropped::Final) => counts.dropped_final += 1,
+            Ok(s) if ids[s.chosen] == ids[s.rejected] => counts.dropped_dup += 1,
+            Ok(s) if ids[s.chosen].is_empty() || ids[s.rejected].is_empty() => {
+                counts.dropped_empty += 1;
+            }
+            Ok(s) => {
+                counts.pairs += 1;
+                pairs.push(PairRecord {
+                    prompt_id: record.prompt_id,
+                    prompt_token_ids: record.prompt_token_ids.clone(),
+                    chosen: record.responses[s.chosen].clone(),
+                    chosen_token_ids: ids[s.chosen].clone(),
+                    rejected: record.responses[s.rejected].clone(),
+                    rejected_token_ids: ids[s.rejected].clone(),
+                    probability: s.probability,
+                });
+            }
+        }
+    }
+    Ok((pairs, counts))
+}

@@ -1,0 +1,175 @@
+//! The run directory: every arrow of the loop is a file, written whole or not at all.
+
+use std::path::{Path, PathBuf};
+
+use inpo_policy::Policy;
+
+use crate::config::RunConfig;
+use crate::error::TrainError;
+use crate::files::{append_jsonl, read_json, read_jsonl, write_json, write_jsonl, write_whole};
+use crate::header::RunHeader;
+
+/// `output_dir` of a run.
+#[derive(Debug)]
+pub(crate) struct RunDir {
+    root: PathBuf,
+    lora: bool,
+}
+
+impl RunDir {
+    /// Opens the directory: a new one gets `run.toml` and `manifest.json`; one that holds a run is gone
+    /// on with when `resume` is set and its settings are the same.
+    ///
+    /// # Errors
+    ///
+    /// A directory that holds a run while `resume` is not set, or a run with other settings; files that
+    /// cannot be written.
+    pub(crate) fn open(
+        config: &RunConfig,
+        header: &RunHeader,
+        resume: bool,
+    ) -> Result<Self, TrainError> {
+        let dir = Self {
+            root: config.output_dir.clone(),
+            lora: config.policy.lora.is_some(),
+        };
+        let path = dir.root.join("run.toml");
+        let text = toml::to_string_pretty(config).expect("a configuration is TOML");
+        if path.exists() {
+            if !resume {
+                return Err(TrainError::RunExists(dir.root));
+            }
+            let saved = std::fs::read_to_string(&path).map_err(|e| TrainError::io(&path, e))?;
+            if saved != text {
+                return Err(TrainError::OtherRun(dir.root));
+            }
+            dir.drop_unfinished_metrics()?;
+        } else {
+            write_whole(&path, text.as_bytes())?;
+        }
+        write_json(&dir.root.join("manifest.json"), header)?;
+        Ok(dir)
+    }
+
+    /// The directory of iteration `t`.
+    pub(crate) fn iteration(&self, t: usize) -> PathBuf {
+        self.root.join(format!("iteration-{t:04}"))
+    }
+
+    /// pi_{t+1}, when iteration `t` is finished.
+    ///
+    /// # Errors
+    ///
+    /// Saved weights that cannot be read.
+    pub(crate) fn finished(&self, t: usize, policy: &Policy) -> Result<Option<Policy>, TrainError> {
+        let dir = self.iteration(t).join("policy");
+        if !dir.join(".complete").exists() {
+            return Ok(None);
+        }
+        let policy = if self.lora {
+            policy.reference().with_saved_adapters(&dir)?
+        } else {
+            policy.with_saved_weights(&dir)?
+        };
+        Ok(Some(policy))
+    }
+
+    /// Saves pi_{t+1}; the marker that makes it count is written last.
+    ///
+    /// # Errors
+    ///
+    /// Files that cannot be written.
+    pub(crate) fn save_policy(
+        &self,
+        t: usize,
+        policy: &Policy,
+        base: &str,
+    ) -> Result<(), TrainError> {
+        let dir = self.iteration(t).join("policy");
+        policy.save(base, &dir)?;
+        write_whole(&dir.join(".complete"), b"")
+    }
+
+    /// The rows of a JSONL stage: read when the file is there, else computed and written.
+    ///
+    /// # Errors
+    ///
+    /// Those of `compute`; a file that does not hold what it should.
+    pub(crate) fn stage<T>(
+        &self,
+        path: &Path,
+        compute: impl FnOnce() -> Result<Vec<T>, TrainError>,
+    ) -> Result<Vec<T>, TrainError>
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        if path.exists() {
+            return read_jsonl(path);
+        }
+        let rows = compute()?;
+        write_jsonl(path, &rows)?;
+        Ok(rows)
+    }
+
+    /// Adds a row to metrics.jsonl.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be written.
+    pub(crate) fn log(&self, row: &serde_json::Value) -> Result<(), TrainError> {
+        append_jsonl(&self.root.join("metrics.jsonl"), row)
+    }
+
+    /// Writes trainer_state.json from everything logged so far.
+    ///
+    /// # Errors
+    ///
+    /// Files that cannot be read or written.
+    pub(crate) fn save_state(&self, config: &RunConfig) -> Result<(), TrainError> {
+        let rows: Vec<serde_json::Value> = read_jsonl(&self.root.join("metrics.jsonl"))?;
+        let steps = rows.iter().filter(|row| row["stage"] == "train").count();
+        let state = serde_json::json!({
+            "best_global_step": null,
+            "best_metric": null,
+            "best_model_checkpoint": null,
+            "epoch": rows.iter().rev().find_map(|row| row["epoch"].as_f64()),
+            "global_step": steps,
+            "is_hyper_param_search": false,
+            "is_local_process_zero": true,
+            "is_world_process_zero": true,
+            "log_history": rows,
+            "logging_steps": config.train.logging_steps,
+            "max_steps": steps,
+            "num_train_epochs": config.train.num_train_epochs,
+            "train_batch_size": config.train.per_device_train_batch_size,
+        });
+        write_json(&self.root.join("trainer_state.json"), &state)
+    }
+
+    /// Forgets the metrics of an iteration whose optimisation was interrupted: it starts again.
+    fn drop_unfinished_metrics(&self) -> Result<(), TrainError> {
+        let path = self.root.join("metrics.jsonl");
+        if !path.exists() {
+            return Ok(());
+        }
+        let rows: Vec<serde_json::Value> = read_jsonl(&path)?;
+        let finished = |row: &serde_json::Value| {
+            let t = row["iteration"].as_u64().unwrap_or(0) as usize;
+            t == 0 || self.iteration(t).join("policy/.complete").exists()
+        };
+        let kept: Vec<serde_json::Value> = rows.into_iter().filter(finished).collect();
+        write_jsonl(&path, &kept)
+    }
+
+    /// Reads a JSON file of an iteration when it is there.
+    ///
+    /// # Errors
+    ///
+    /// A file that does not hold what it should.
+    pub(crate) fn read_if_there<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &Path,
+    ) -> Result<Option<T>, TrainError> {
+        path.exists().then(|| read_json(path)).transpose()
+    }
+}

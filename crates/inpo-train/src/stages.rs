@@ -1,0 +1,432 @@
+//! The stages of an iteration: each computes one file of the run directory, or reads it when it is there.
+
+use std::path::Path;
+use std::time::Instant;
+
+use inpo_loss::InpoLoss;
+use inpo_oracle::preference_matrix;
+use inpo_policy::{GenerationConfig, Policy, PromptTask};
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use rand::seq::SliceRandom;
+use serde_json::{Value, json};
+
+use crate::anchors::{AnchorKey, Anchors};
+use crate::config::RunConfig;
+use crate::error::TrainError;
+use crate::evaluate::{Evaluation, bootstrap, cycles, kl_to_reference, lengths, win_rates};
+use crate::files::write_json;
+use crate::judge::{Oracle, messages, responses};
+use crate::observer::Observer;
+use crate::optimise::optimise;
+use crate::records::{PairRecord, PreferenceRecord, ResponseRecord};
+use crate::rows::{PromptInput, read_rows};
+use crate::run_dir::RunDir;
+use crate::select::SelectionCounts;
+use crate::step::TrainPair;
+
+/// Held-out prompts draw from streams of their own.
+const EVAL_PROMPTS: u64 = 1 << 32;
+
+/// A prompt of the run.
+#[derive(Debug, Clone)]
+pub(crate) struct Prompt {
+    number: u64,
+    input: Option<PromptInput>,
+    ids: Vec<u32>,
+}
+
+/// The run's prompts: one disjoint slice per iteration, and the held-out ones.
+#[derive(Debug)]
+pub(crate) struct Prompts {
+    slices: Vec<Vec<Prompt>>,
+    held_out: Vec<Prompt>,
+}
+
+impl Prompts {
+    /// Reads, encodes and checks every prompt before anything is computed.
+    pub(crate) fn read(config: &RunConfig, policy: &Policy) -> Result<Self, TrainError> {
+        let mut prompts = encode(&config.data.prompts, config, policy, 0)?;
+        if config.data.shuffle {
+            prompts.shuffle(&mut ChaCha8Rng::seed_from_u64(config.seed));
+        }
+        let rounds = config.iteration.num_iterations;
+        let size = config.iteration.prompts_per_iteration;
+        let size = size.unwrap_or(prompts.len() / rounds);
+        if size == 0 || size * rounds > prompts.len() {
+            let key = "iteration.prompts_per_iteration";
+            let allowed = format!(
+                "at most {} for {rounds} iterations on disjoint slices of {} prompts",
+                prompts.len() / rounds,
+                prompts.len()
+            );
+            return Err(TrainError::setting(key, size, &allowed));
+        }
+        let mut held_out = match &config.data.eval_prompts {
+            Some(path) => encode(path, config, policy, EVAL_PROMPTS)?,
+            None => Vec::new(),
+        };
+        held_out.truncate(config.eval.num_prompts.unwrap_or(usize::MAX));
+        let slices = prompts.chunks(size).take(rounds).map(<[_]>::to_vec);
+        Ok(Self {
+            slices: slices.collect(),
+            held_out,
+        })
+    }
+}
+
+fn encode(
+    path: &Path,
+    config: &RunConfig,
+    policy: &Policy,
+    first: u64,
+) -> Result<Vec<Prompt>, TrainError> {
+    let context = policy.config().max_position_embeddings;
+    let limit = config.policy.max_length.unwrap_or(context).min(context);
+    let limit = limit.saturating_sub(config.generation.max_new_tokens);
+    read_rows(path)?
+        .into_iter()
+        .zip(first..)
+        .map(|(row, number)| {
+            let ids = row.prompt_ids(policy, path)?;
+            if ids.len() > limit {
+                let tokens = ids.len();
+                let reason = format!(
+                    "the prompt has {tokens} tokens, but only {limit} fit beside \
+                     generation.max_new_tokens; shorten it or leave it out"
+                );
+                return Err(row.error(path, reason));
+            }
+            Ok(Prompt {
+                number,
+                ids,
+                input: row.prompt,
+            })
+        })
+        .collect()
+}
+
+/// What all stages share.
+pub(crate) struct Stages<'a> {
+    config: &'a RunConfig,
+    reference: &'a Policy,
+    oracle: &'a Oracle,
+    dir: &'a RunDir,
+    prompts: &'a Prompts,
+    observer: &'a mut dyn Observer,
+    /// Held-out responses of the reference and of the previous policy.
+    held_out: Vec<Vec<ResponseRecord>>,
+}
+
+impl<'a> Stages<'a> {
+    pub(crate) fn new(
+        config: &'a RunConfig,
+        reference: &'a Policy,
+        oracle: &'a Oracle,
+        dir: &'a RunDir,
+        prompts: &'a Prompts,
+        observer: &'a mut dyn Observer,
+    ) -> Self {
+        Self {
+            config,
+            reference,
+            oracle,
+            dir,
+            prompts,
+            observer,
+            held_out: Vec::new(),
+        }
+    }
+
+    /// `responses.jsonl`: K responses of pi_t to each prompt of round `t`.
+    pub(crate) fn generate(
+        &mut self,
+        t: usize,
+        policy: &Policy,
+    ) -> Result<Vec<ResponseRecord>, TrainError> {
+        let path = self.dir.iteration(t).join("responses.jsonl");
+        let prompts = &self.prompts.slices[t - 1];
+        let generation = self.config.generation.clone();
+        self.sample(t, "generate", &path, policy, prompts, &generation)
+    }
+
+    fn sample(
+        &mut self,
+        t: usize,
+        name: &str,
+        path: &Path,
+        policy: &Policy,
+        prompts: &[Prompt],
+        generation: &GenerationConfig,
+    ) -> Result<Vec<ResponseRecord>, TrainError> {
+        let (dir, seed) = (self.dir, self.config.seed);
+        dir.stage(path, || {
+            self.observer
+                .stage(t, name, prompts.len() * generation.num_generations);
+            let tasks: Vec<PromptTask> = prompts
+                .iter()
+                .map(|p| PromptTask {
+                    ids: p.ids.clone(),
+                    number: p.number,
+                })
+                .collect();
+            let key = (seed, t as u64);
+            let observer = &mut *self.observer;
+            let mut progress = |done| observer.advance(done);
+            let result = policy.generate(&tasks, generation, key, &mut progress)?;
+            let seconds = result.decode_time.as_secs_f64();
+            dir.log(&json!({
+                "stage": name,
+                "iteration": t,
+                "timing_s/gen": seconds + result.prefill_time.as_secs_f64(),
+                "perf/decode_tokens_per_second": result.decode_tokens as f64 / seconds,
+            }))?;
+            let codec = policy.codec()?;
+            prompts
+                .iter()
+                .zip(result.samples)
+                .map(|(prompt, samples)| {
+                    let texts = samples.iter().map(|s| codec.decode(&s.ids));
+                    Ok(ResponseRecord {
+                        prompt_id: prompt.number,
+                        iteration: t as u64,
+                        seed,
+                        prompt: prompt.input.clone(),
+                        prompt_token_ids: prompt.ids.clone(),
+                        responses: texts.collect::<Result<_, _>>()?,
+                        finish_reason: samples.iter().map(|s| s.finish_reason).collect(),
+                        sampling_logps: samples.iter().map(|s| s.logps.iter().sum()).collect(),
+                        response_token_ids: samples.into_iter().map(|s| s.ids).collect(),
+                    })
+                })
+                .collect()
+        })
+    }
+
+    /// `preferences.jsonl`: the oracle's whole matrix over each prompt's responses, and how cyclic it
+    /// is. For the report only: selection asks for its own matches.
+    pub(crate) fn report_preferences(
+        &mut self,
+        t: usize,
+        records: &[ResponseRecord],
+    ) -> Result<(), TrainError> {
+        let path = self.dir.iteration(t).join("preferences.jsonl");
+        let before = self.oracle.calls();
+        self.dir.stage(&path, || {
+            let judge = inpo_game::PreferenceOracle::name(self.oracle);
+            let rows = records.iter().map(|record| {
+                let prompt = messages(record);
+                let matrix = preference_matrix(self.oracle, prompt.as_slice(), &responses(record))?;
+                Ok(PreferenceRecord {
+                    prompt_id: record.prompt_id,
+                    preference: matrix,
+                    judge: judge.clone(),
+                })
+            });
+            let rows: Vec<PreferenceRecord> = rows.collect::<Result<_, TrainError>>()?;
+            self.dir
+                .log(&judge_metrics(t, &rows, self.oracle.calls() - before))?;
+            Ok(rows)
+        })?;
+        Ok(())
+    }
+
+    /// `pairs.jsonl`: what `select` keeps.
+    pub(crate) fn pairs(
+        &mut self,
+        t: usize,
+        select: impl FnOnce() -> Result<(Vec<PairRecord>, SelectionCounts), TrainError>,
+    ) -> Result<Vec<PairRecord>, TrainError> {
+        let path = self.dir.iteration(t).join("pairs.jsonl");
+        let before = self.oracle.calls();
+        let pairs = self.dir.stage(&path, || {
+            let (pairs, counts) = select()?;
+            let length = |ids: &[u32]| ids.len() as f64;
+            let gap: f64 = pairs
+                .iter()
+                .map(|p| length(&p.chosen_token_ids) - length(&p.rejected_token_ids))
+                .sum();
+            self.dir.log(&json!({
+                "stage": "select",
+                "iteration": t,
+                "judge/calls": self.oracle.calls() - before,
+                "select/pairs": counts.pairs,
+                "select/dropped_tie": counts.dropped_tie,
+                "select/dropped_final": counts.dropped_final,
+                "select/dropped_dup": counts.dropped_dup,
+                "select/dropped_empty": counts.dropped_empty,
+                "select/len_chosen_minus_rejected": gap / pairs.len().max(1) as f64,
+            }))?;
+            Ok(pairs)
+        })?;
+        if pairs.is_empty() {
+            return Err(TrainError::NoPairs {
+                iteration: t,
+                prompts: self.prompts.slices[t - 1].len(),
+            });
+        }
+        Ok(pairs)
+    }
+
+    /// `anchors.safetensors`: log pi_ref and log pi_t of every pair, verified when read again.
+    pub(crate) fn anchors(
+        &mut self,
+        t: usize,
+        key: &AnchorKey,
+        policy: &Policy,
+        pairs: &[PairRecord],
+    ) -> Result<Anchors, TrainError> {
+        let path = self.dir.iteration(t).join("anchors.safetensors");
+        if path.exists() {
+            return Anchors::load(&path, key, self.reference, policy, pairs);
+        }
+        self.observer.stage(t, "anchors", pairs.len());
+        let started = Instant::now();
+        let anchors = Anchors::compute(self.reference, policy, pairs, t == 1)?;
+        anchors.save(&path, key)?;
+        self.dir.log(&json!({
+            "stage": "anchors",
+            "iteration": t,
+            "timing_s/logp": started.elapsed().as_secs_f64(),
+        }))?;
+        Ok(anchors)
+    }
+
+    /// `policy/`: pi_{t+1}.
+    pub(crate) fn optimise(
+        &mut self,
+        t: usize,
+        policy: &Policy,
+        pairs: &[TrainPair],
+        loss: &InpoLoss,
+    ) -> Result<Policy, TrainError> {
+        let config = &self.config.train;
+        let seed = self.config.seed ^ (t as u64) << 32;
+        self.observer
+            .stage(t, "optimise", config.steps(pairs.len()));
+        let (dir, observer) = (self.dir, &mut *self.observer);
+        let label = self.config.objective.label;
+        let mut log = |metrics: crate::metrics::StepMetrics| {
+            observer.step(t, &metrics);
+            if metrics.step % config.logging_steps == 0 {
+                let mut row = metrics.row();
+                row.insert("stage".into(), "train".into());
+                row.insert("iteration".into(), t.into());
+                dir.log(&Value::Object(row))?;
+            }
+            Ok(())
+        };
+        let policy = optimise(policy, pairs, loss, label, config, seed, &mut log)?;
+        self.dir
+            .save_policy(t, &policy, &self.config.policy.model)?;
+        Ok(policy)
+    }
+
+    /// The reference's held-out responses, and its evaluation against itself: win rates are 1/2 by
+    /// definition, length and cycles are measured.
+    pub(crate) fn evaluate_reference(&mut self) -> Result<Vec<Evaluation>, TrainError> {
+        let reference = self.reference.clone();
+        self.evaluate(0, &reference)
+    }
+
+    /// `eval.json`: the policy after iteration `t` on the held-out prompts; nothing without any.
+    pub(crate) fn evaluate(
+        &mut self,
+        t: usize,
+        policy: &Policy,
+    ) -> Result<Vec<Evaluation>, TrainError> {
+        if self.prompts.held_out.is_empty() {
+            return Ok(Vec::new());
+        }
+        let path = self.dir.iteration(t).join("eval_responses.jsonl");
+        let generation = GenerationConfig {
+            num_generations: self.config.eval.num_generations,
+            ..self.config.generation.clone()
+        };
+        let prompts = &self.prompts.held_out;
+        let records = self.sample(t, "evaluate", &path, policy, prompts, &generation)?;
+        let file = self.dir.iteration(t).join("eval.json");
+        let evaluation = match self.dir.read_if_there(&file)? {
+            Some(evaluation) => evaluation,
+            None => {
+                let evaluation = self.measure(t, &records)?;
+                write_json(&file, &evaluation)?;
+                self.dir.log(&eval_metrics(&evaluation))?;
+                self.dir.save_state(self.config)?;
+                evaluation
+            }
+        };
+        self.observer.evaluated(&evaluation);
+        self.held_out.truncate(1);
+        self.held_out.push(records);
+        Ok(vec![evaluation])
+    }
+
+    fn measure(&self, t: usize, records: &[ResponseRecord]) -> Result<Evaluation, TrainError> {
+        let eval = &self.config.eval;
+        let against = |opponent: Option<&Vec<ResponseRecord>>| {
+            let opponent = opponent.map_or(records, Vec::as_slice);
+            let rates = if t == 0 {
+                vec![0.5; records.len()]
+            } else {
+                win_rates(self.oracle, records, opponent)?
+            };
+            Ok::<_, TrainError>(bootstrap(&rates, eval.confidence, self.config.seed))
+        };
+        let kl_ref = if t == 0 {
+            0.0
+        } else {
+            kl_to_reference(self.reference, records, eval.kl_samples)?
+        };
+        let (mean_length, clipped_ratio) = lengths(records);
+        Ok(Evaluation {
+            iteration: t,
+            prompts: records.len(),
+            samples: eval.num_generations,
+            win_rate_vs_ref: against(self.held_out.first())?,
+            win_rate_vs_prev: against(self.held_out.last())?,
+            kl_ref,
+            mean_length,
+            clipped_ratio,
+            cycles: cycles(self.oracle, records)?,
+        })
+    }
+}
+
+fn judge_metrics(t: usize, rows: &[PreferenceRecord], calls: u64) -> Value {
+    let above = |matrix: &[Vec<f64>]| -> Vec<f64> {
+        let upper = matrix.iter().enumerate();
+        upper.flat_map(|(i, row)| row[i + 1..].to_vec()).collect()
+    };
+    let all: Vec<f64> = rows.iter().flat_map(|row| above(&row.preference)).collect();
+    let count = all.len().max(1) as f64;
+    let mut report = inpo_oracle::CycleReport::default();
+    for row in rows {
+        report += inpo_oracle::cycle_report(&row.preference).expect("an oracle's matrix");
+    }
+    json!({
+        "stage": "judge",
+        "iteration": t,
+        "judge/report_calls": calls,
+        "judge/tie_rate": all.iter().filter(|&&p| p == 0.5).count() as f64 / count,
+        "judge/mean_margin": all.iter().map(|p| (2.0 * p - 1.0).abs()).sum::<f64>() / count,
+        "judge/cycle_rate": report.rate(),
+        "judge/cyclic_triples": report.cyclic,
+        "judge/triples": report.triples,
+    })
+}
+
+fn eval_metrics(evaluation: &Evaluation) -> Value {
+    json!({
+        "stage": "eval",
+        "iteration": evaluation.iteration,
+        "game/win_rate_vs_ref": evaluation.win_rate_vs_ref.mean,
+        "game/win_rate_vs_ref_low": evaluation.win_rate_vs_ref.low,
+        "game/win_rate_vs_ref_high": evaluation.win_rate_vs_ref.high,
+        "game/win_rate_vs_prev": evaluation.win_rate_vs_prev.mean,
+        "game/kl_ref": evaluation.kl_ref,
+        "completions/mean_length": evaluation.mean_length,
+        "completions/clipped_ratio": evaluation.clipped_ratio,
+        "judge/cycle_rate": evaluation.cycles.rate(),
+    })
+}

@@ -1,0 +1,177 @@
+//! The whole training gradient (forward, chunked head, closed form, backward) against finite
+//! differences in f64 on a tiny model.
+
+use std::path::{Path, PathBuf};
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use inpo_loss::{InpoLoss, InpoLossConfig};
+use inpo_policy::model::Decoder;
+use inpo_policy::{LoraConfig, Policy, Sequence};
+use inpo_train::config::LabelKind;
+use inpo_train::{TrainPair, pair_gradient};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../inpo-policy/tests/fixtures")
+        .join(name)
+}
+
+/// A repeatable direction for parameter number `index`, entries in [-1, 1).
+fn direction<const D: usize>(like: &Tensor<D>, index: usize) -> Tensor<D> {
+    let shape = like.dims();
+    let count: usize = shape.iter().product();
+    let value = |i: usize| ((i * 7919 + index * 104_729 + 13) % 2001) as f64 / 1000.0 - 1.0;
+    let data = TensorData::new((0..count).map(value).collect::<Vec<f64>>(), shape.to_vec());
+    Tensor::from_data(data, (&like.device().without_autodiff(), DType::F64))
+}
+
+struct ToF64;
+
+impl ModuleMapper for ToF64 {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|tensor| tensor.cast(DType::F64))
+    }
+}
+
+/// Moves parameter number `target` by `step` along its direction.
+struct Move {
+    next: usize,
+    target: usize,
+    step: f64,
+}
+
+impl ModuleMapper for Move {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let index = self.next;
+        self.next += 1;
+        if index != self.target {
+            return param;
+        }
+        param.map(|tensor| {
+            let along = direction(&tensor, index);
+            tensor + along.mul_scalar(self.step)
+        })
+    }
+}
+
+/// `<gradient, direction>` of each parameter; `None` for one without a gradient.
+struct Slopes<'a> {
+    grads: &'a GradientsParams,
+    slopes: Vec<Option<f64>>,
+}
+
+impl ModuleVisitor for Slopes<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let slope = self.grads.get::<D>(param.id).map(|grad| {
+            let along = direction(&grad, self.slopes.len());
+            (grad * along).sum().into_scalar::<f64>()
+        });
+        self.slopes.push(slope);
+    }
+}
+
+fn pairs() -> Vec<TrainPair> {
+    let pair = |prompt: &[u32], chosen: &[u32], rejected: &[u32], weight, probability| TrainPair {
+        chosen: Sequence::new(prompt, chosen),
+        rejected: Sequence::new(prompt, rejected),
+        probability,
+        weight,
+        reference: [-9.0, -11.5],
+        previous: [-10.0, -10.5],
+    };
+    vec![
+        pair(&[5, 9, 11], &[7, 8, 9, 2], &[1, 2], 1.0, 1.0),
+        pair(&[40], &[3, 3, 60, 12, 13, 14, 15], &[61, 30, 31], 0.5, 0.75),
+        pair(
+            &[1, 2, 3, 4, 5, 6],
+            &[7],
+            &[8, 7, 6, 5, 4, 3, 2, 1, 0],
+            2.0,
+            0.5,
+        ),
+    ]
+}
+
+fn loss_value(decoder: &Decoder, loss: &InpoLoss, label: LabelKind) -> f64 {
+    let pairs = pairs();
+    let members: Vec<&TrainPair> = pairs.iter().collect();
+    let (_, figures) =
+        pair_gradient(&decoder.clone().train(), &members, loss, label, 0.25).unwrap();
+    let each = figures.iter().zip(&pairs);
+    each.map(|(f, p)| 0.25 * p.weight * f.loss()).sum()
+}
+
+fn check(decoder: &Decoder, trained: usize) {
+    let loss = InpoLossConfig {
+        eta: 0.1,
+        tau: 0.03,
+    }
+    .init()
+    .unwrap();
+    for label in [LabelKind::Hard, LabelKind::Soft] {
+        let pairs = pairs();
+        let members: Vec<&TrainPair> = pairs.iter().collect();
+        let module = decoder.clone().train();
+        let (grads, _) = pair_gradient(&module, &members, &loss, label, 0.25).unwrap();
+        let mut slopes = Slopes {
+            grads: &grads,
+            slopes: Vec::new(),
+        };
+        module.visit(&mut slopes);
+        let slopes = slopes.slopes;
+        assert_eq!(slopes.iter().flatten().count(), trained);
+        for (target, slope) in slopes.iter().enumerate() {
+            let Some(slope) = slope else { continue };
+            let step = 1e-6;
+            let at = |step| {
+                let moved = decoder.clone().map(&mut Move {
+                    next: 0,
+                    target,
+                    step,
+                });
+                loss_value(&moved, &loss, label)
+            };
+            let difference = (at(step) - at(-step)) / (2.0 * step);
+            let error = (slope - difference).abs();
+            let scale = slope.abs().max(1.0);
+            assert!(
+                error < 1e-5 * scale,
+                "parameter {target}: {slope} against {difference}"
+            );
+        }
+    }
+}
+
+/// Embedding, two layers of nine weights, final norm (and the untied head): every weight trains.
+#[test]
+fn full_fine_tuning() {
+    for (name, parameters) in [("tiny_llama_tied", 20), ("tiny_llama_untied", 21)] {
+        let policy = Policy::load(&fixture(name), &Device::flex()).unwrap();
+        check(&policy.decoder().clone().map(&mut ToF64), parameters);
+    }
+}
+
+/// Two matrices for each of seven projections of two layers; nothing else has a gradient. `B` is moved
+/// off zero first, so that `A` has a gradient at all.
+#[test]
+fn low_rank_adapters() {
+    let policy = Policy::load(&fixture("tiny_llama_untied"), &Device::flex()).unwrap();
+    let config = LoraConfig {
+        rank: 3,
+        alpha: 6.0,
+        ..LoraConfig::default()
+    };
+    let policy = policy.with_adapters(&config, 5).unwrap();
+    let mut decoder = policy.decoder().clone().map(&mut ToF64);
+    for target in 0..60 {
+        let step = 0.01;
+        decoder = decoder.map(&mut Move {
+            next: 0,
+            target,
+            step,
+        });
+    }
+    check(&decoder, 28);
+}

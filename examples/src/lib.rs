@@ -1,0 +1,39 @@
+//! What the examples share: prompts, pictures, tables.
+
+use inpo_core::train::Evaluation;
+
+pub mod plot;
+pub mod proof;
+
+/// Training prompts of our own writing, JSONL.
+pub const TRAIN_PROMPTS: &str = include_str!("../prompts/train.jsonl");
+/// Held-out prompts of our own writing, JSONL.
+pub const EVAL_PROMPTS: &str = include_str!("../prompts/eval.jsonl");
+
+/// The evaluations as a Markdown table.
+pub fn table(evaluations: &[Evaluation]) -> String {
+    let mut table = String::from(
+        "| iteration | win rate vs reference (95 %) | vs previous | KL, nats | length, tokens | cut off | \
+         cyclic triples |\n|---|---|---|---|---|---|---|",
+    );
+    for e in evaluations {
+        let rate = |i: inpo_core::train::Interval| {
+            let [mean, low, high] = [i.mean, i.low, i.high].map(|v| 100.0 * v);
+            format!("{mean:.1} % [{low:.1}, {high:.1}]")
+        };
+        let (against_ref, against_prev) = match e.iteration {
+            0 => ("(reference)".to_owned(), String::new()),
+            _ => (rate(e.win_rate_vs_ref), rate(e.win_rate_vs_prev)),
+        };
+        table.push_str(&format!(
+            "\n| {} | {against_ref} | {against_prev} | {:.2} | {:.1} | {:.0} % | {} of {} |",
+            e.iteration,
+            e.kl_ref,
+            e.mean_length,
+            100.0 * e.clipped_ratio,
+            e.cycles.cyclic,
+            e.cycles.triples,
+        ));
+    }
+    table
+}

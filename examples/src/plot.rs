@@ -1,0 +1,247 @@
+//! Line charts as SVG.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
+use plotters::prelude::*;
+
+/// How an axis is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// Equal steps.
+    Linear,
+    /// Equal factors. Points at 0 or below are left out.
+    Log,
+}
+
+/// The frame of a chart: its words and its scales.
+#[derive(Clone, Copy, Debug)]
+pub struct Chart<'a> {
+    /// Above the picture.
+    pub title: &'a str,
+    /// Under the horizontal axis.
+    pub x_label: &'a str,
+    /// Beside the vertical axis.
+    pub y_label: &'a str,
+    /// The horizontal axis.
+    pub x_scale: Scale,
+    /// The vertical axis.
+    pub y_scale: Scale,
+}
+
+/// A named line.
+#[derive(Clone, Debug)]
+pub struct Series<'a> {
+    /// Its name in the legend.
+    pub name: &'a str,
+    /// Its points, from left to right.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Blue, orange, green, red, purple, brown: told apart by colour-blind readers too (Okabe and Ito).
+const COLOURS: [RGBColor; 6] = [
+    RGBColor(0, 114, 178),
+    RGBColor(230, 159, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(213, 94, 0),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 60, 40),
+];
+
+const SIZE: (u32, u32) = (860, 520);
+
+impl Chart<'_> {
+    /// Draws the series and writes the SVG whole: a neighbour first, then a rename.
+    ///
+    /// # Errors
+    /// If no series has a point that its scales can show, or the file cannot be written.
+    pub fn write_svg(
+        &self,
+        path: impl AsRef<Path>,
+        series: &[Series<'_>],
+    ) -> Result<(), Box<dyn Error>> {
+        let path = path.as_ref();
+        let svg = self.svg(series)?;
+        let partial = path.with_extension("svg.partial");
+        fs::write(&partial, svg)?;
+        fs::rename(&partial, path)?;
+        Ok(())
+    }
+
+    /// Draws the series.
+    ///
+    /// # Errors
+    /// If no series has a point that its scales can show.
+    pub fn svg(&self, series: &[Series<'_>]) -> Result<String, Box<dyn Error>> {
+        let visible = |x: f64, scale| x.is_finite() && (scale == Scale::Linear || x > 0.0);
+        let shown: Vec<Series<'_>> = series
+            .iter()
+            .map(|s| Series {
+                name: s.name,
+                points: s
+                    .points
+                    .iter()
+                    .copied()
+                    .filter(|&(x, y)| visible(x, self.x_scale) && visible(y, self.y_scale))
+                    .collect(),
+            })
+            .collect();
+        let points = || shown.iter().flat_map(|s| &s.points);
+        let (x0, x1) = range(points().map(|p| p.0), self.x_scale).ok_or("nothing to draw")?;
+        let (y0, y1) = range(points().map(|p| p.1), self.y_scale).ok_or("nothing to draw")?;
+        let mut out = String::new();
+        {
+            let area = SVGBackend::with_string(&mut out, SIZE).into_drawing_area();
+            area.fill(&WHITE)?;
+            match (self.x_scale, self.y_scale) {
+                (Scale::Linear, Scale::Linear) => self.draw(&area, x0..x1, y0..y1, &shown)?,
+                (Scale::Linear, Scale::Log) => {
+                    self.draw(&area, x0..x1, (y0..y1).log_scale(), &shown)?;
+                }
+                (Scale::Log, Scale::Linear) => {
+                    self.draw(&area, (x0..x1).log_scale(), y0..y1, &shown)?;
+                }
+                (Scale::Log, Scale::Log) => {
+                    self.draw(&area, (x0..x1).log_scale(), (y0..y1).log_scale(), &shown)?;
+                }
+            }
+            area.present()?;
+        }
+        Ok(out)
+    }
+
+    fn draw<'a, X, Y>(
+        &self,
+        area: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>,
+        x: X,
+        y: Y,
+        series: &[Series<'_>],
+    ) -> Result<(), Box<dyn Error>>
+    where
+        X: AsRangedCoord<Value = f64>,
+        Y: AsRangedCoord<Value = f64>,
+        X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
+        Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    {
+        let failed =
+            |error: DrawingAreaErrorKind<_>| -> Box<dyn Error> { format!("{error}").into() };
+        let mut chart = ChartBuilder::on(area)
+            .caption(self.title, ("sans-serif", 20))
+            .margin(16)
+            .x_label_area_size(46)
+            .y_label_area_size(72)
+            .build_cartesian_2d(x, y)
+            .map_err(failed)?;
+        chart
+            .configure_mesh()
+            .x_desc(self.x_label)
+            .y_desc(self.y_label)
+            .axis_desc_style(("sans-serif", 16))
+            .label_style(("sans-serif", 14))
+            .x_label_formatter(&|v| tick(*v, self.x_scale))
+            .y_label_formatter(&|v| tick(*v, self.y_scale))
+            .light_line_style(BLACK.mix(0.04))
+            .bold_line_style(BLACK.mix(0.12))
+            .draw()
+            .map_err(failed)?;
+        for (series, colour) in series.iter().zip(COLOURS.iter().cycle()) {
+            let style = colour.stroke_width(2);
+            chart
+                .draw_series(LineSeries::new(series.points.iter().copied(), style))
+                .map_err(failed)?
+                .label(series.name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], style));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperRight)
+            .margin(10)
+            .legend_area_size(30)
+            .label_font(("sans-serif", 15))
+            .background_style(WHITE.mix(0.85))
+            .border_style(BLACK.mix(0.2))
+            .draw()
+            .map_err(failed)?;
+        Ok(())
+    }
+}
+
+/// The smallest and the largest value, with some air on a linear axis and to whole powers of ten
+/// on a logarithmic one when it spans less than one.
+fn range(values: impl Iterator<Item = f64>, scale: Scale) -> Option<(f64, f64)> {
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
+        (low.min(v), high.max(v))
+    });
+    if low > high {
+        return None;
+    }
+    Some(match scale {
+        Scale::Log if high < 10.0 * low => {
+            let (down, up) = (low.log10().floor(), high.log10().ceil());
+            (10f64.powf(down), 10f64.powf(up.max(down + 1.0)))
+        }
+        Scale::Log => (low / 1.2, high * 1.5),
+        Scale::Linear if low == high => (low - 0.5, high + 0.5),
+        Scale::Linear => (low, high + 0.03 * (high - low)),
+    })
+}
+
+fn tick(value: f64, scale: Scale) -> String {
+    let size = value.abs();
+    if value != 0.0 && (!(1e-3..1e5).contains(&size) || (scale == Scale::Log && size < 1e-2)) {
+        format!("{value:.0e}")
+    } else {
+        // Rounding hides 0.30000000000000004.
+        format!("{}", (value * 1e6).round() / 1e6)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHART: Chart<'_> = Chart {
+        title: "gap",
+        x_label: "iteration",
+        y_label: "duality gap",
+        x_scale: Scale::Linear,
+        y_scale: Scale::Log,
+    };
+
+    #[test]
+    fn the_words_are_in_the_picture() {
+        let series = [
+            Series {
+                name: "last",
+                points: vec![(0.0, 1.0), (1.0, 0.1), (2.0, 0.0)],
+            },
+            Series {
+                name: "average",
+                points: vec![(0.0, 1.0), (2.0, 0.5)],
+            },
+        ];
+        let svg = CHART.svg(&series).unwrap();
+        for word in ["gap", "iteration", "duality gap", "last", "average"] {
+            assert!(svg.contains(word), "{word}");
+        }
+        assert!(svg.trim_end().ends_with("</svg>"));
+    }
+
+    #[test]
+    fn nothing_to_draw_is_an_error() {
+        let zero = [Series {
+            name: "zero",
+            points: vec![(0.0, 0.0)],
+        }];
+        assert_eq!(CHART.svg(&zero).unwrap_err().to_string(), "nothing to draw");
+    }
+
+    #[test]
+    fn ticks_are_short() {
+        assert_eq!(tick(0.1 + 0.2, Scale::Linear), "0.3");
+        assert_eq!(tick(1e-7, Scale::Log), "1e-7");
+        assert_eq!(tick(20.0, Scale::Linear), "20");
+    }
+}
