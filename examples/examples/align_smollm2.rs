@@ -10,6 +10,7 @@
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Parser;
 use inpo_core::policy::{Policy, hub};
@@ -48,8 +49,17 @@ const SMOKE: [&str; 6] = [
     "eval.num_generations=2",
 ];
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match align(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn align(args: Args) -> Result<(), Box<dyn Error>> {
     let name = if args.smoke { "smoke" } else { "align_smollm2" };
     let default_dir = PathBuf::from(format!("runs/{name}-{}", args.seed));
     let output_dir = args.output_dir.unwrap_or(default_dir);

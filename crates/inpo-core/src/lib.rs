@@ -1,4 +1,4 @@
-//! inpo: Nash alignment of language models.
+#![doc = include_str!("../../../README.md")]
 
 pub use inpo_game as game;
 pub use inpo_solver as solver;

@@ -1,0 +1,344 @@
+//! The whole loop on a tiny model with a tokenizer of 64 words: files, resumption, repeatability,
+//! refusals.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use inpo_policy::Policy;
+use inpo_train::{Evaluation, RunConfig, Silent, TrainError, run};
+
+const WORDS: &str = "</s> <s> <end> the of and to in is it that was for on are as with his they at be this from have or \
+    by one had not but what all were when we there can an your which their said if do will each about how up out \
+    them river stone light music garden winter bread paper silver mountain letter summer";
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../inpo-policy/tests/fixtures")
+        .join(name)
+}
+
+/// The tiny checkpoint with a word-level tokenizer and the plainest of templates.
+fn model(dir: &Path) -> PathBuf {
+    let model = dir.join("model");
+    std::fs::create_dir_all(&model).unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(fixture("tiny_llama_tied").join(file), model.join(file)).unwrap();
+    }
+    let words: Vec<&str> = WORDS.split_whitespace().collect();
+    assert_eq!(words.len(), 64);
+    let ids = words
+        .iter()
+        .enumerate()
+        .map(|(id, word)| ((*word).to_owned(), id.into()));
+    let vocabulary: serde_json::Map<String, serde_json::Value> = ids.collect();
+    let special = |id: usize| {
+        serde_json::json!({
+            "id": id, "content": words[id], "single_word": false, "lstrip": false,
+            "rstrip": false, "normalized": false, "special": true
+        })
+    };
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null,
+        "added_tokens": [special(0), special(1), special(2)],
+        "normalizer": null,
+        "pre_tokenizer": {"type": "WhitespaceSplit"},
+        "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "</s>"}
+    });
+    std::fs::write(model.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    let template = "{% for m in messages %}<s> {{ m.content }} {% if m.role == 'assistant' %}<end> {% endif %}\
+                    {% endfor %}{% if add_generation_prompt %}<s> {% endif %}";
+    std::fs::write(model.join("chat_template.jinja"), template).unwrap();
+    model
+}
+
+fn write_prompts(path: &Path, count: usize) {
+    let words: Vec<&str> = WORDS.split_whitespace().skip(3).collect();
+    let row = |i: usize| {
+        let words: Vec<&str> = (0..4).map(|k| words[(i * 7 + k * 5) % 48]).collect();
+        format!("{{\"prompt\": \"{}\"}}\n", words.join(" "))
+    };
+    std::fs::write(path, (0..count).map(row).collect::<String>()).unwrap();
+}
+
+/// A configuration of two iterations in `dir`, whose run goes to `dir/NAME`.
+fn config(dir: &Path, name: &str) -> RunConfig {
+    let text = format!(
+        r#"
+        output_dir = "{root}/{name}"
+        seed = 3
+        [policy]
+        model = "{root}/model"
+        lora = {{ rank = 2, alpha = 4.0 }}
+        [data]
+        prompts = "{root}/train.jsonl"
+        eval_prompts = "{root}/eval.jsonl"
+        [generation]
+        num_generations = 4
+        max_new_tokens = 16
+        [oracle]
+        kind = "rules"
+        target_words = 8
+        [objective]
+        eta = 0.1
+        tau_eta_ratio = "1/3"
+        [iteration]
+        num_iterations = 2
+        prompts_per_iteration = 8
+        [train]
+        learning_rate = 0.01
+        per_device_train_batch_size = 2
+        gradient_accumulation_steps = 1
+        [eval]
+        num_generations = 2
+        "#,
+        root = dir.display()
+    );
+    RunConfig::parse(&text, "test.toml", &[]).unwrap()
+}
+
+fn prepare() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    model(dir.path());
+    write_prompts(&dir.path().join("train.jsonl"), 16);
+    write_prompts(&dir.path().join("eval.jsonl"), 5);
+    dir
+}
+
+fn start(dir: &Path) -> Policy {
+    Policy::load(&dir.join("model"), &Device::flex()).unwrap()
+}
+
+fn run_to_end(dir: &Path, name: &str, resume: bool) -> Result<Vec<Evaluation>, TrainError> {
+    run(&config(dir, name), start(dir), resume, &mut Silent)
+}
+
+/// Every file of a run but those that hold times.
+fn contents(root: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut dirs = vec![root.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(root).unwrap().display().to_string();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if ![
+                "metrics.jsonl",
+                "trainer_state.json",
+                "run.toml",
+                "manifest.json",
+            ]
+            .contains(&name.as_str())
+            {
+                files.push((name, std::fs::read(&path).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn train_rows(root: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(root.join("metrics.jsonl")).unwrap();
+    let rows = text
+        .lines()
+        .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+    rows.filter(|row| row["stage"] == "train").collect()
+}
+
+#[test]
+fn two_runs_write_the_same_bytes_and_the_files_of_the_design() {
+    let dir = prepare();
+    let first = run_to_end(dir.path(), "a", false).unwrap();
+    let second = run_to_end(dir.path(), "b", false).unwrap();
+    assert_eq!(first, second);
+    assert_eq!(first.len(), 3);
+    let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+    let files = contents(&a);
+    assert_eq!(files, contents(&b));
+    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+    for file in [
+        "iteration-0001/responses.jsonl",
+        "iteration-0001/preferences.jsonl",
+        "iteration-0001/pairs.jsonl",
+        "iteration-0001/anchors.safetensors",
+        "iteration-0001/policy/adapter_config.json",
+        "iteration-0001/policy/adapter_model.safetensors",
+        "iteration-0002/eval.json",
+    ] {
+        assert!(names.contains(&file), "{file} is missing from {names:?}");
+    }
+    for file in ["run.toml", "manifest.json", "trainer_state.json"] {
+        assert!(a.join(file).exists(), "{file}");
+    }
+
+    // Before any update h = 0 and the loss is (1/(2 * 0.1))^2 = 25, up to f32 rounding of the sums.
+    let rows = train_rows(&a);
+    let first = &rows[0];
+    assert!(
+        (first["loss"].as_f64().unwrap() - 25.0).abs() < 1e-3,
+        "{first}"
+    );
+    assert!(first["inpo/h_mean"].as_f64().unwrap().abs() < 1e-4);
+    assert_eq!(first["inpo/target"], 5.0);
+    for key in [
+        "grad_norm",
+        "learning_rate",
+        "epoch",
+        "logps/chosen",
+        "rewards/margins",
+    ] {
+        assert!(first[key].is_number(), "{key}");
+    }
+}
+
+/// Whatever stage a run is cut off in, going on writes what the uninterrupted run wrote.
+#[test]
+fn a_resumed_run_repeats_the_uninterrupted_one() {
+    let dir = prepare();
+    let whole = run_to_end(dir.path(), "whole", false).unwrap();
+    let expected = contents(&dir.path().join("whole"));
+    let cut = |name: &str, lost: &[&str]| {
+        run_to_end(dir.path(), name, false).unwrap();
+        let root = dir.path().join(name);
+        for path in lost {
+            let path = root.join(path);
+            match path.is_dir() {
+                true => std::fs::remove_dir_all(path).unwrap(),
+                false => std::fs::remove_file(path).unwrap(),
+            }
+        }
+        assert_eq!(run_to_end(dir.path(), name, true).unwrap(), whole);
+        assert_eq!(contents(&root), expected, "{name}");
+        let rows = train_rows(&root);
+        assert_eq!(
+            rows.len(),
+            train_rows(&dir.path().join("whole")).len(),
+            "{name}"
+        );
+    };
+    cut("in-second", &["iteration-0002"]);
+    cut(
+        "in-optimise",
+        &[
+            "iteration-0002/policy",
+            "iteration-0002/eval.json",
+            "iteration-0002/eval_responses.jsonl",
+        ],
+    );
+    cut("in-first", &["iteration-0002", "iteration-0001"]);
+    cut("in-eval", &["iteration-0002/eval.json"]);
+}
+
+#[test]
+fn a_directory_is_never_overwritten() {
+    let dir = prepare();
+    run_to_end(dir.path(), "a", false).unwrap();
+    let error = run_to_end(dir.path(), "a", false).unwrap_err();
+    assert!(error.to_string().contains("pass --resume"), "{error}");
+    let mut other = config(dir.path(), "a");
+    other.objective.eta = 0.2;
+    let error = run(&other, start(dir.path()), true, &mut Silent).unwrap_err();
+    assert!(error.to_string().contains("other settings"), "{error}");
+}
+
+/// A cache of another policy's anchors, or a damaged one, is refused by name.
+#[test]
+fn stale_anchors_are_refused() {
+    let dir = prepare();
+    let cut = |name: &str| {
+        run_to_end(dir.path(), name, false).unwrap();
+        let root = dir.path().join(name);
+        std::fs::remove_dir_all(root.join("iteration-0002/policy")).unwrap();
+        root
+    };
+    let root = cut("swapped");
+    let anchors = |t: usize| root.join(format!("iteration-000{t}/anchors.safetensors"));
+    std::fs::copy(anchors(1), anchors(2)).unwrap();
+    let error = run_to_end(dir.path(), "swapped", true)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("anchors.safetensors") && error.contains("expected"),
+        "{error}"
+    );
+
+    let root = cut("damaged");
+    let path = root.join("iteration-0002/anchors.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let end = bytes.len();
+    bytes[end - 8..].copy_from_slice(&f64::NAN.to_le_bytes());
+    std::fs::write(&path, bytes).unwrap();
+    let error = run_to_end(dir.path(), "damaged", true)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("no finite value in row"), "{error}");
+}
+
+#[test]
+fn bad_settings_and_rows_are_refused_in_sentences() {
+    let dir = prepare();
+    let base = "output_dir = 'x'\n[policy]\nmodel = 'm'\n[data]\nprompts = 'p'\n";
+    let refuse = |text: &str| {
+        let error = RunConfig::parse(&format!("{base}{text}"), "run.toml", &[]).unwrap_err();
+        error.to_string()
+    };
+    let error = refuse("[train]\nlearning_rat = 1.0\n");
+    assert!(
+        error.contains("run.toml") && error.contains("learning_rat"),
+        "{error}"
+    );
+    let error = refuse("[objective]\neta = 0.1\ntau = 0.2\n");
+    assert!(error.starts_with("tau = 0.2 exceeds eta = 0.1"), "{error}");
+    let error = refuse("[objective]\neta = 0.0\n");
+    assert!(error.starts_with("eta is 0;"), "{error}");
+    let error = refuse("[objective]\ntau_eta_ratio = '1/'\n");
+    assert!(error.contains("tau_eta_ratio is \"1/\""), "{error}");
+    let error = refuse("[train]\nmax_grad_norm = 0.0\n");
+    assert_eq!(
+        error,
+        "`train.max_grad_norm` is 0; allowed: a positive number"
+    );
+    let error = RunConfig::parse(base, "run.toml", &["train.nonsense=1".into()]).unwrap_err();
+    assert!(error.to_string().contains("nonsense"), "{error}");
+
+    let prompts = dir.path().join("train.jsonl");
+    let with_rows = |rows: &str| {
+        std::fs::write(&prompts, rows).unwrap();
+        run_to_end(dir.path(), "bad", false)
+            .unwrap_err()
+            .to_string()
+    };
+    let error = with_rows("{\"prompt\": \"the river\"}\n{\"prompt\": \n");
+    assert!(error.contains("train.jsonl, line 2: not JSON"), "{error}");
+    let error = with_rows("{\"prompt\": \"\"}\n");
+    assert!(
+        error.ends_with("train.jsonl, line 1: `prompt` is empty"),
+        "{error}"
+    );
+    let error = with_rows("{\"question\": \"a\"}\n");
+    assert!(
+        error.contains("neither `prompt` nor `prompt_token_ids`"),
+        "{error}"
+    );
+    let error = with_rows(&format!("{{\"prompt\": \"{}\"}}\n", "the ".repeat(200)));
+    assert!(
+        error.contains("line 1: the prompt has 202 tokens, but only 112 fit"),
+        "{error}"
+    );
+    let error = with_rows("");
+    assert!(error.ends_with("holds no rows"), "{error}");
+    write_prompts(&prompts, 15);
+    let error = run_to_end(dir.path(), "bad", false)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("at most 7 for 2 iterations on disjoint slices of 15"),
+        "{error}"
+    );
+    assert!(
+        !dir.path().join("bad").exists(),
+        "nothing was written for a refused run"
+    );
+}
