@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::PolicyError;
 use crate::files::{sha256_bytes, write_whole};
-use crate::model::{Block, Decoder, LowRank, Projection};
+use crate::model::{Block, Decoder, LowRank, Projection, transpose};
 
 /// Names of the projections of a block that can carry an adapter, as in Hugging Face's modules.
 pub const TARGET_MODULES: [&str; 7] = [
@@ -268,7 +268,7 @@ pub fn load_adapters(decoder: Decoder, dir: &Path) -> Result<(Decoder, LoraConfi
                 )));
             }
             used += 1;
-            Ok(matrix(view.data(), shape, (&device, dtype)).transpose())
+            Ok(transposed(view.data(), shape, (&device, dtype)))
         };
         let a = read("lora_A", [config.rank, input])?;
         let b = read("lora_B", [output, config.rank])?;
@@ -283,12 +283,16 @@ pub fn load_adapters(decoder: Decoder, dir: &Path) -> Result<(Decoder, LoraConfi
     Ok((decoder, config))
 }
 
-fn matrix(bytes: &[u8], shape: [usize; 2], options: (&Device, burn::tensor::DType)) -> Tensor<2> {
+/// The transpose of the matrix of `shape` that is stored as `bytes`, laid out as such: how a matrix
+/// lies in memory decides the rounding of its products, and a resumed run must repeat to the bit.
+fn transposed(bytes: &[u8], shape: [usize; 2], options: (&Device, DType)) -> Tensor<2> {
     let values: Vec<f32> = bytes
         .chunks_exact(4)
         .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
         .collect();
-    Tensor::from_data(TensorData::new(values, shape), options)
+    let [rows, columns] = shape;
+    let data = TensorData::new(transpose(&values, columns), [columns, rows]);
+    Tensor::from_data(data, options)
 }
 
 fn read_adapter_config(path: &Path) -> Result<LoraConfig, PolicyError> {

@@ -1,6 +1,6 @@
 //! The anchors: log-probs of the pairs under pi_ref and pi_t, computed once, cached, verified.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use inpo_policy::{Policy, Sequence};
@@ -18,6 +18,9 @@ const COLUMNS: [&str; 4] = [
     "prev_chosen_logps",
     "prev_rejected_logps",
 ];
+
+/// The header entry that says what the anchors belong to.
+const HEADER: &str = "inpo_anchors";
 
 /// How far a re-computed row may be from the cached one, in nats.
 const RECHECK_TOLERANCE: f64 = 0.01;
@@ -90,7 +93,10 @@ impl Anchors {
         let malformed = |e: safetensors::SafeTensorError| refuse(e.to_string());
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(malformed)?;
         let found = header.metadata().clone().unwrap_or_default();
-        for (key, expected) in of.metadata() {
+        let found = found.get(HEADER).map_or("{}", String::as_str);
+        let found: BTreeMap<String, String> =
+            serde_json::from_str(found).map_err(|e| refuse(format!("{HEADER}: {e}")))?;
+        for (key, expected) in of.fields() {
             let got = found.get(&key).map_or("absent", String::as_str);
             if got != expected {
                 return Err(refuse(format!("its {key} is {got}, expected {expected}")));
@@ -194,7 +200,8 @@ impl AnchorKey {
         }
     }
 
-    fn metadata(&self) -> HashMap<String, String> {
+    /// What is written and compared, by name.
+    fn fields(&self) -> BTreeMap<String, String> {
         [
             ("reference", self.reference.as_str()),
             ("previous", &self.previous),
@@ -204,5 +211,12 @@ impl AnchorKey {
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into()
+    }
+
+    /// One header entry with all fields: the header is an unordered map, and the same run must write
+    /// the same bytes.
+    fn metadata(&self) -> HashMap<String, String> {
+        let fields = serde_json::to_string(&self.fields()).expect("a map of strings is JSON");
+        [(HEADER.to_owned(), fields)].into()
     }
 }

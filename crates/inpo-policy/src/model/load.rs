@@ -104,13 +104,20 @@ impl Loader<'_> {
                 expected: vec![output, input],
             });
         }
-        let mut transposed = vec![0.0_f32; output * input];
-        for (row, values) in weight.data.chunks_exact(input.max(1)).enumerate() {
-            for (column, &value) in values.iter().enumerate() {
-                transposed[column * output + row] = value;
-            }
-        }
+        let transposed = transpose(&weight.data, input);
         let data = TensorData::new(transposed, [input, output]);
         Ok(Projection::new(Tensor::from_data(data, self.device)))
     }
+}
+
+/// The row-major transpose of a row-major matrix with `columns` columns.
+pub(crate) fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
+    let rows = values.len() / columns.max(1);
+    let mut transposed = vec![0.0_f32; values.len()];
+    for (row, values) in values.chunks_exact(columns.max(1)).enumerate() {
+        for (column, &value) in values.iter().enumerate() {
+            transposed[column * rows + row] = value;
+        }
+    }
+    transposed
 }

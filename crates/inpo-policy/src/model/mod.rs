@@ -14,6 +14,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 pub use attention::Attention;
 pub use cache::KvCache;
 pub(crate) use cache::PromptFill;
+pub(crate) use load::transpose;
 pub use mlp::Mlp;
 pub use norm::RmsNorm;
 pub use projection::{LowRank, Projection};
