@@ -2,7 +2,7 @@
 
 use inpo_game::PreferenceOracle;
 use inpo_loss::InpoLoss;
-use inpo_policy::Policy;
+use inpo_policy::{GenerationConfig, Policy};
 use serde::Serialize;
 
 use crate::config::{RunConfig, SelectionStrategy};
@@ -40,6 +40,8 @@ pub struct RunHeader {
     pub target: f64,
     /// The loss before the first step: `target^2` with hard labels, as `h = 0`.
     pub expected_first_loss: f64,
+    /// How responses are drawn, and whether that is pi_t.
+    pub sampler: String,
     /// How pairs are chosen.
     pub selection: SelectionStrategy,
     /// Reduction of token log-probs, always the sum.
@@ -71,9 +73,27 @@ impl RunHeader {
             weight_previous,
             target: loss.target(),
             expected_first_loss: loss.target().powi(2),
+            sampler: sampler(&config.generation),
             selection: config.selection.strategy,
             logp_reduction: "sum",
         }
+    }
+}
+
+/// The theory's pairs come from pi_t itself (Proposition 6); with any other sampler the minimiser answers
+/// that sampler instead.
+fn sampler(g: &GenerationConfig) -> String {
+    let settings = format!(
+        "temperature {}, top_p {}, top_k {}, min_p {}",
+        g.temperature,
+        g.top_p,
+        g.top_k.map_or("off".to_owned(), |k| k.to_string()),
+        g.min_p
+    );
+    let exact = g.temperature == 1.0 && g.top_p == 1.0 && g.top_k.is_none() && g.min_p == 0.0;
+    match exact {
+        true => format!("{settings}: pi_t itself"),
+        false => format!("{settings}: NOT pi_t, so the policy plays against this sampler"),
     }
 }
 
@@ -84,6 +104,7 @@ impl std::fmt::Display for RunHeader {
             "pi_ref     {} ({:.12}), pi_1 = pi_ref",
             self.model, self.reference
         )?;
+        writeln!(f, "sampler    {}", self.sampler)?;
         writeln!(f, "oracle     {}", self.oracle)?;
         writeln!(
             f,

@@ -240,6 +240,31 @@ fn a_resumed_run_repeats_the_uninterrupted_one() {
     cut("in-eval", &["iteration-0002/eval.json"]);
 }
 
+/// Without adapters every weight trains, `policy/` is a whole model, and going on repeats the run.
+#[test]
+fn full_fine_tuning_writes_models_and_resumes() {
+    let dir = prepare();
+    let full = |name: &str, resume| {
+        let mut config = config(dir.path(), name);
+        config.policy.lora = None;
+        config.train.learning_rate = 1e-3;
+        run(&config, start(dir.path()), resume, &mut Silent).unwrap()
+    };
+    let whole = full("whole", false);
+    assert!(whole[2].kl_ref.abs() > 1e-6, "training moved the policy");
+    full("cut", false);
+    let (root, expected) = (dir.path().join("cut"), contents(&dir.path().join("whole")));
+    std::fs::remove_dir_all(root.join("iteration-0002")).unwrap();
+    assert_eq!(full("cut", true), whole);
+    assert_same(&contents(&root), &expected, "full fine-tuning");
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        assert!(
+            root.join("iteration-0001/policy").join(file).exists(),
+            "{file}"
+        );
+    }
+}
+
 #[test]
 fn a_directory_is_never_overwritten() {
     let dir = prepare();

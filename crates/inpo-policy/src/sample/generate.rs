@@ -128,9 +128,9 @@ pub struct Generations {
     pub decode_time: Duration,
 }
 
-/// Rows decoded together at most, and the cache's size limit in tokens: 64 rows of 256 slots of
-/// SmolLM2 are 750 MB.
-const MAX_ROWS: usize = 64;
+/// Rows decoded together at most, and the cache's size limit in tokens: 16 384 slots of SmolLM2 are
+/// 750 MB. A wide batch reads and packs the weights less often.
+const MAX_ROWS: usize = 128;
 const MAX_CACHE_TOKENS: usize = 16_384;
 
 /// Samples `config.num_generations` responses for each prompt.

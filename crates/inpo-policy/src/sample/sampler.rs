@@ -61,8 +61,8 @@ impl Sampler {
         }
     }
 
-    /// Draws from `logits`, skipping the `banned` ids. `None` when a logit is NaN or nothing has a
-    /// finite logit.
+    /// Draws from `logits`, skipping the `banned` ids. `None` when a logit is NaN or
+    /// plus infinity, or nothing has a finite logit.
     ///
     /// Temperature 0 takes the largest logit (the first of equals) and draws nothing. Otherwise one
     /// uniform is inverted through the cumulative distribution of `softmax(logits / temperature)`,
@@ -83,12 +83,28 @@ impl Sampler {
             }
         }
         let (max, best) = (largest.0, unbanned.1?);
-        let total: f64 = logits.iter().map(|&l| f64::from((l - max).exp())).sum();
+        if max == f32::INFINITY {
+            return None;
+        }
+        let mut weights: Vec<f32> = logits.iter().map(|&l| (l - max).exp()).collect();
+        let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
         let logsumexp = f64::from(max) + total.ln();
         let id = if self.temperature == 0.0 {
             best
         } else {
-            self.invert(logits, unbanned.0, best, &allowed)
+            if self.temperature != 1.0 {
+                let scale = 1.0 / self.temperature as f32;
+                let max = unbanned.0;
+                for (weight, &logit) in weights.iter_mut().zip(logits) {
+                    *weight = ((logit - max) * scale).exp();
+                }
+            }
+            for &id in banned {
+                if let Some(weight) = weights.get_mut(id as usize) {
+                    *weight = 0.0;
+                }
+            }
+            self.invert(&weights, best)
         };
         let logp = f64::from(logits[id]) - logsumexp;
         Some(Draw {
@@ -97,23 +113,10 @@ impl Sampler {
         })
     }
 
-    fn invert(
-        &mut self,
-        logits: &[f32],
-        max: f32,
-        best: usize,
-        allowed: &dyn Fn(usize) -> bool,
-    ) -> usize {
+    /// Inverts one uniform through the cumulative distribution of the kept `weights`.
+    fn invert(&mut self, weights: &[f32], best: usize) -> usize {
         let uniform: f64 = self.rng.random();
-        let scale = 1.0 / self.temperature as f32;
-        let weight = |logit: f32| ((logit - max) * scale).exp();
-        let mut weights: Vec<f32> = logits.iter().map(|&l| weight(l)).collect();
-        for (id, w) in weights.iter_mut().enumerate() {
-            if !allowed(id) {
-                *w = 0.0;
-            }
-        }
-        let kept = self.truncate(&weights);
+        let kept = self.truncate(weights);
         let total: f64 = match &kept {
             None => weights.iter().map(|&w| f64::from(w)).sum(),
             Some(ids) => ids.iter().map(|&id| f64::from(weights[id])).sum(),
@@ -136,8 +139,10 @@ impl Sampler {
         if top_k == weights.len() && self.top_p >= 1.0 && self.min_p <= 0.0 {
             return None;
         }
+        let largest = weights.iter().copied().fold(0.0, f32::max);
+        let least = self.min_p * f64::from(largest);
         let mut ids: Vec<usize> = (0..weights.len())
-            .filter(|&id| f64::from(weights[id]) >= self.min_p)
+            .filter(|&id| f64::from(weights[id]) >= least)
             .collect();
         let descending = |a: &usize, b: &usize| weights[*b].total_cmp(&weights[*a]).then(a.cmp(b));
         if top_k < ids.len() {
@@ -235,8 +240,9 @@ mod tests {
     }
 
     #[test]
-    fn nan_draws_nothing() {
+    fn non_finite_logits_draw_nothing() {
         assert_eq!(sampler(|_| {}).draw(&[0.0, f32::NAN], &[]), None);
         assert_eq!(sampler(|_| {}).draw(&[f32::NEG_INFINITY; 2], &[]), None);
+        assert_eq!(sampler(|_| {}).draw(&[0.0, f32::INFINITY], &[]), None);
     }
 }
