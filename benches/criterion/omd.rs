@@ -1,5 +1,6 @@
 //! One exact INPO step on a dense game: a matrix-vector product and a softmax.
 
+use std::cmp::Ordering;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -8,13 +9,14 @@ use inpo_core::solver::{ExactFeedback, Inpo, Problem, Solver, StepSize};
 
 /// A game with repeatable entries.
 fn game(n: usize) -> MatrixGame {
-    let mut rows = vec![vec![0.5; n]; n];
-    for i in 0..n {
-        for j in 0..i {
-            rows[i][j] = ((i * 7919 + j * 104_729) % 1000) as f64 / 1000.0;
-            rows[j][i] = 1.0 - rows[i][j];
-        }
-    }
+    let below = |i: usize, j: usize| ((i * 7919 + j * 104_729) % 1000) as f64 / 1000.0;
+    let entry = |i: usize, j: usize| match i.cmp(&j) {
+        Ordering::Greater => below(i, j),
+        Ordering::Equal => 0.5,
+        Ordering::Less => 1.0 - below(j, i),
+    };
+    let row = |i| (0..n).map(|j| entry(i, j)).collect();
+    let rows = (0..n).map(row).collect();
     MatrixGame::new(rows).expect("the complement law holds")
 }
 

@@ -6,9 +6,8 @@ use std::time::Instant;
 use serde::Deserialize;
 
 /// A row of token ids; which are there depends on the measurement.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-#[derive(Default)]
 pub(crate) struct Row {
     pub(crate) prompt_token_ids: Vec<u32>,
     pub(crate) response_token_ids: Vec<u32>,

@@ -70,10 +70,8 @@ fn align(args: Args) -> Result<(), Box<dyn Error>> {
     std::fs::write(data.join("train.jsonl"), TRAIN_PROMPTS)?;
     std::fs::write(data.join("eval.jsonl"), EVAL_PROMPTS)?;
 
-    let mut overrides = args.overrides;
-    if args.smoke {
-        overrides.extend(SMOKE.map(str::to_owned));
-    }
+    let smoke = SMOKE.iter().filter(|_| args.smoke).map(ToString::to_string);
+    let overrides: Vec<String> = smoke.chain(args.overrides).collect();
     let text = include_str!("../configs/align_smollm2.toml");
     let mut config = RunConfig::parse(text, "configs/align_smollm2.toml", &overrides)?;
     config.data.prompts = data.join("train.jsonl");

@@ -22,10 +22,7 @@ fn assert_close(exact: &[Strategy], neural: &[Strategy], tolerance: f64, what: &
 #[test]
 fn free_logits_reach_the_exact_iterates() {
     let game = games::cyclic_three();
-    let references = [
-        vec![0.25, 0.45, 0.30],
-        vec![1.0; 3].iter().map(|x| x / 3.0).collect(),
-    ];
+    let references = [vec![0.25, 0.45, 0.30], vec![1.0 / 3.0; 3]];
     for reference in references {
         let reference = Strategy::new(reference).unwrap();
         for setting in SETTINGS {

@@ -46,12 +46,21 @@ pub(crate) fn run(args: &LogpsArgs) -> Result<(), CliError> {
         sequences.push(sequence);
     }
     let logps = policy.logps(&sequences)?;
+    for (row, tokens) in rows.iter().zip(&logps) {
+        if !tokens.iter().all(|logp| logp.is_finite()) {
+            let reason = "a log-prob is not finite; the model's weights are damaged".to_owned();
+            return Err(CliError::Other(row.error(&args.input, reason).to_string()));
+        }
+    }
     let scored: Vec<Map<String, Value>> = rows
         .into_iter()
         .zip(sequences.iter().zip(logps))
         .map(|(row, (sequence, token_logps))| {
             let mut columns = row.columns;
-            columns.insert("logp".into(), json!(token_logps.iter().sum::<f64>()));
+            columns.insert(
+                "logp".into(),
+                json!(token_logps.iter().fold(0.0, |sum, logp| sum + logp)),
+            );
             columns.insert("num_tokens".into(), json!(token_logps.len()));
             if args.per_token {
                 columns.insert("token_logps".into(), json!(token_logps));

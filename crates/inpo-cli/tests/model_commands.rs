@@ -83,6 +83,38 @@ fn logps_follow_the_contract() {
     assert_eq!(rows(&output)[0].get("token_logps"), None);
 }
 
+/// Text goes through the chat template and gets the turn-end token: the reference's sum over 8 tokens
+/// (numpy in f64: -2.8369310222). Needs the model; skipped, and said so, where it may not be fetched.
+#[test]
+fn logps_of_text_are_the_reference() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "{\"prompt\": \"What is the capital of France?\", \
+                \"response\": \"The capital of France is Paris.\"}\n";
+    let messages = "{\"prompt\": [{\"role\": \"user\", \"content\": \"What is the capital of France?\"}], \
+                    \"response\": \"The capital of France is Paris.\"}\n";
+    let input = write(dir.path(), "rows.jsonl", &format!("{text}{messages}"));
+    let output = dir.path().join("out.jsonl").display().to_string();
+    let result = Command::new(env!("CARGO_BIN_EXE_inpo"))
+        .args(["logps", "--model", "smollm2-135m-instruct", "--ids"])
+        .args(["--input", &input, "--output", &output])
+        .output()
+        .unwrap();
+    let message = String::from_utf8(result.stderr).unwrap();
+    if message.contains("INPO_OFFLINE") {
+        eprintln!("SKIPPED: {message}");
+        return;
+    }
+    assert!(result.status.success(), "{message}");
+    for row in rows(Path::new(&output)) {
+        assert!(
+            (row["logp"].as_f64().unwrap() + 2.836_931_022_2).abs() < 8e-3,
+            "{row}"
+        );
+        assert_eq!(row["num_tokens"], 8);
+        assert_eq!(row["response_token_ids"][7], 2);
+    }
+}
+
 #[test]
 fn generate_follows_the_contract() {
     let dir = tempfile::tempdir().unwrap();

@@ -13,6 +13,10 @@ pub struct Anchor<'a> {
 
 /// What is known of the outcome of each pair.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one label exists per batch; its tensor is a handle"
+)]
 pub enum Label {
     /// `chosen` won one draw of the oracle: target `1/(2 eta)` (equation 8).
     Hard,

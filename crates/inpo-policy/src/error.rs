@@ -302,10 +302,6 @@ pub enum PolicyError {
         step: usize,
     },
 
-    /// Adapters were asked of a policy that has none.
-    #[error("this policy has no LoRA adapters to save")]
-    NoAdapters,
-
     /// A PEFT adapter that cannot be used.
     #[error("{}: {reason}", path.display())]
     Adapter {

@@ -313,6 +313,10 @@ fn read_adapter_config(path: &Path) -> Result<LoraConfig, PolicyError> {
         use_dora: bool,
         #[serde(default)]
         fan_in_fan_out: bool,
+        #[serde(default)]
+        alpha_pattern: serde_json::Map<String, serde_json::Value>,
+        #[serde(default)]
+        rank_pattern: serde_json::Map<String, serde_json::Value>,
     }
     let peft: PeftConfig = serde_json::from_slice(&text).map_err(|e| malformed(e.to_string()))?;
     let refused = [
@@ -320,6 +324,8 @@ fn read_adapter_config(path: &Path) -> Result<LoraConfig, PolicyError> {
         ("use_rslora", peft.use_rslora),
         ("use_dora", peft.use_dora),
         ("fan_in_fan_out", peft.fan_in_fan_out),
+        ("alpha_pattern", !peft.alpha_pattern.is_empty()),
+        ("rank_pattern", !peft.rank_pattern.is_empty()),
     ];
     if let Some((what, _)) = refused.iter().find(|(_, set)| *set) {
         return Err(malformed(format!("{what} is not supported")));

@@ -184,7 +184,11 @@ impl ObjectiveSection {
                 return Err(TrainError::setting("objective.tau", tau, allowed));
             }
         };
-        Ok(InpoLossConfig { eta: self.eta, tau }.init()?)
+        let loss = InpoLossConfig { eta: self.eta, tau }.init();
+        loss.map_err(|error| TrainError::Config {
+            origin: "[objective]".to_owned(),
+            reason: error.to_string(),
+        })
     }
 }
 
@@ -352,7 +356,7 @@ impl RunConfig {
                     reason: e.to_string().trim_end().to_owned(),
                 })?
         };
-        config.validate()?;
+        config.validate().map_err(|e| fail(e.to_string()))?;
         Ok(config)
     }
 
@@ -407,6 +411,7 @@ impl RunConfig {
                 self.iteration.prompts_per_iteration.unwrap_or(1),
             ),
             ("eval.num_generations", self.eval.num_generations),
+            ("eval.kl_samples", self.eval.kl_samples),
             ("eval.num_prompts", self.eval.num_prompts.unwrap_or(1)),
         ];
         for (key, value) in counts {

@@ -63,7 +63,8 @@ pub enum TrainError {
     RunExists(PathBuf),
     /// The output directory holds a run with other settings.
     #[error(
-        "{} was written with other settings; restore them, or choose another output_dir", .0.display()
+        "{} was written with other settings, another model or other prompts; restore them, or choose another \
+         output_dir", .0.display()
     )]
     OtherRun(PathBuf),
     /// Nothing was left to train on.
@@ -125,7 +126,11 @@ impl TrainError {
     pub fn is_input(&self) -> bool {
         !matches!(
             self,
-            Self::NonFinite { .. } | Self::StaleAnchors { .. } | Self::NoPairs { .. }
+            Self::NonFinite { .. }
+                | Self::StaleAnchors { .. }
+                | Self::NoPairs { .. }
+                | Self::Oracle(_)
+                | Self::Policy(PolicyError::NonFiniteLogits { .. } | PolicyError::Write { .. })
         )
     }
 }

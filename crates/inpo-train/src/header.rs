@@ -20,12 +20,8 @@ pub struct RunHeader {
     pub config_sha256: String,
     /// The model as it was named.
     pub model: String,
-    /// Digest of pi_ref.
-    pub reference: String,
-    /// Digest of the tokenizer, when there is one.
-    pub tokenizer: Option<String>,
-    /// Digest of the chat template, when there is one.
-    pub chat_template: Option<String>,
+    /// Digests of what the run reads; a run is only gone on with when they are the same.
+    pub inputs: Inputs,
     /// The oracle with its parameters.
     pub oracle: String,
     /// Inverse step size.
@@ -48,9 +44,23 @@ pub struct RunHeader {
     pub logp_reduction: &'static str,
 }
 
+/// Digests (sha256) of what a run reads.
+#[derive(Debug, Clone, Serialize)]
+pub struct Inputs {
+    /// pi_ref.
+    pub reference: String,
+    /// The tokenizer, when there is one.
+    pub tokenizer: Option<String>,
+    /// The chat template, when there is one.
+    pub chat_template: Option<String>,
+    /// The token ids of all prompts, held-out ones included, in the order of the run.
+    pub prompts: String,
+}
+
 impl RunHeader {
     pub(crate) fn new(
         config: &RunConfig,
+        prompts: &str,
         policy: &Policy,
         oracle: &Oracle,
         loss: &InpoLoss,
@@ -63,9 +73,12 @@ impl RunHeader {
             seed: config.seed,
             config_sha256: sha256(text.as_bytes()),
             model: config.policy.model.clone(),
-            reference: policy.reference().digest(),
-            tokenizer: codec.map(|codec| codec.tokenizer_hash()),
-            chat_template: codec.and_then(|codec| codec.template_hash()),
+            inputs: Inputs {
+                reference: policy.reference().digest(),
+                tokenizer: codec.map(|codec| codec.tokenizer_hash()),
+                chat_template: codec.and_then(|codec| codec.template_hash()),
+                prompts: prompts.to_owned(),
+            },
             oracle: oracle.name(),
             eta: loss.config().eta,
             tau: loss.config().tau,
@@ -102,7 +115,7 @@ impl std::fmt::Display for RunHeader {
         writeln!(
             f,
             "pi_ref     {} ({:.12}), pi_1 = pi_ref",
-            self.model, self.reference
+            self.model, self.inputs.reference
         )?;
         writeln!(f, "sampler    {}", self.sampler)?;
         writeln!(f, "oracle     {}", self.oracle)?;

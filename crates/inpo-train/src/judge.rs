@@ -75,6 +75,12 @@ pub(crate) fn responses(record: &ResponseRecord) -> Vec<Response> {
         .collect()
 }
 
+/// Whether a response has no token but its end.
+fn blank(record: &ResponseRecord, k: usize) -> bool {
+    let end = usize::from(record.finish_reason[k] == FinishReason::Stop);
+    record.response_token_ids[k].len() <= end
+}
+
 /// Selects at most one pair per prompt, asking the oracle for the matches the strategy needs.
 ///
 /// # Errors
@@ -111,7 +117,7 @@ pub fn select_pairs(
             Err(Dropped::Tie) => counts.dropped_tie += 1,
             Err(Dropped::Final) => counts.dropped_final += 1,
             Ok(s) if ids[s.chosen] == ids[s.rejected] => counts.dropped_dup += 1,
-            Ok(s) if ids[s.chosen].is_empty() || ids[s.rejected].is_empty() => {
+            Ok(s) if blank(record, s.chosen) || blank(record, s.rejected) => {
                 counts.dropped_empty += 1;
             }
             Ok(s) => {

@@ -9,9 +9,11 @@ use crate::config::{Schedule, TrainSection};
 /// The learning rate of `step` (from 0) of `total`, a pure function of both.
 ///
 /// It rises linearly over the first `ceil(warmup_ratio * total)` steps and then follows the schedule
-/// down to 0 at `total` (as Hugging Face's schedules do).
+/// down to 0 at `total` (as Hugging Face's schedules do, but for a single step, which would have rate 0
+/// there and has the peak here).
 pub fn learning_rate(config: &TrainSection, step: usize, total: usize) -> f64 {
     let warmup = (config.warmup_ratio * total as f64).ceil() as usize;
+    let warmup = warmup.min(total.saturating_sub(1));
     let peak = config.learning_rate;
     if step < warmup {
         return peak * step as f64 / warmup as f64;
@@ -100,6 +102,8 @@ mod tests {
         assert!((at(Schedule::Cosine, 9) - 2.0 * 0.038_060_233_744_356_62).abs() < 1e-12);
         assert_eq!(at(Schedule::Linear, 6), 1.0);
         assert_eq!(at(Schedule::Constant, 9), 2.0);
+        let default = TrainSection::default();
+        assert_eq!(learning_rate(&default, 0, 1), default.learning_rate);
     }
 
     #[derive(Module, Debug)]

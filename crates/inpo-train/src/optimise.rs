@@ -16,9 +16,9 @@ use crate::metrics::StepMetrics;
 use crate::optim::{clip_grad_norm, learning_rate};
 use crate::step::{PairFigures, TrainPair, pair_gradient};
 
-/// How far the policy's log-prob of a response may be from its cached anchor before the first step:
-/// f32 sums of a few hundred nats, computed in another batch.
-const ANCHOR_TOLERANCE: f64 = 0.01;
+/// How far the policy's log-prob of a response may be from its cached anchor before the first step, in
+/// nats and in nats a token: f32 log-probs computed in another batch.
+const ANCHOR_TOLERANCE: (f64, f64) = (0.01, 1e-4);
 
 /// Trains `policy`, which must be pi_t, on `pairs` and returns pi_{t+1}. `log` is told of each step.
 ///
@@ -70,7 +70,8 @@ pub fn optimise(
         let rate = learning_rate(config, step, total);
         decoder = optimiser.step(rate, clipped, grads);
         let seconds = started.elapsed().as_secs_f64();
-        let epoch = (step + 1) as f64 * config.num_train_epochs as f64 / total as f64;
+        let per_epoch = pairs.len().div_ceil(config.pairs_per_step());
+        let epoch = (step + 1) as f64 / per_epoch as f64;
         log(StepMetrics::new(
             (step + 1, epoch, rate, grad_norm, seconds),
             &figures,
@@ -83,6 +84,9 @@ pub fn optimise(
 
 /// Index batches of all steps.
 fn batches(pairs: usize, config: &TrainSection, seed: u64) -> Vec<Vec<usize>> {
+    if pairs == 0 {
+        return Vec::new();
+    }
     let (size, steps) = (config.pairs_per_step(), config.steps(pairs));
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut batches = Vec::with_capacity(steps);
@@ -115,13 +119,14 @@ fn check_finite(
 
 /// Before the first step the policy is pi_t, so its log-probs must be the cached ones.
 fn check_anchors(figures: &[PairFigures], pairs: &[&TrainPair]) -> Result<(), TrainError> {
-    let drift = figures
-        .iter()
-        .zip(pairs)
-        .flat_map(|(f, pair)| [0, 1].map(|side| (f.logps[side] - pair.previous[side]).abs()))
-        .fold(0.0, f64::max);
-    if drift > ANCHOR_TOLERANCE {
-        return Err(TrainError::StaleAnchors { drift });
+    for (figures, pair) in figures.iter().zip(pairs) {
+        for side in [0, 1] {
+            let drift = (figures.logps[side] - pair.previous[side]).abs();
+            let (least, per_token) = ANCHOR_TOLERANCE;
+            if drift > least.max(per_token * figures.tokens[side] as f64) {
+                return Err(TrainError::StaleAnchors { drift });
+            }
+        }
     }
     Ok(())
 }

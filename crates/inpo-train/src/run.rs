@@ -37,7 +37,7 @@ pub fn run(
         Some(lora) => start.with_adapters(lora, config.seed)?,
         None => start,
     };
-    let header = RunHeader::new(config, &policy, &oracle, &loss);
+    let header = RunHeader::new(config, &prompts.digest(), &policy, &oracle, &loss);
     let dir = RunDir::open(config, &header, resume)?;
     observer.header(&header);
     let mut stages = Stages::new(config, &reference, &oracle, &dir, &prompts, observer);

@@ -43,11 +43,15 @@ impl RunDir {
             if saved != text {
                 return Err(TrainError::OtherRun(dir.root));
             }
+            let manifest: serde_json::Value = read_json(&dir.root.join("manifest.json"))?;
+            if manifest["inputs"] != serde_json::json!(header.inputs) {
+                return Err(TrainError::OtherRun(dir.root));
+            }
             dir.drop_unfinished_metrics()?;
         } else {
+            write_json(&dir.root.join("manifest.json"), header)?;
             write_whole(&path, text.as_bytes())?;
         }
-        write_json(&dir.root.join("manifest.json"), header)?;
         Ok(dir)
     }
 
@@ -127,7 +131,11 @@ impl RunDir {
     /// Files that cannot be read or written.
     pub(crate) fn save_state(&self, config: &RunConfig) -> Result<(), TrainError> {
         let rows: Vec<serde_json::Value> = read_jsonl(&self.root.join("metrics.jsonl"))?;
-        let steps = rows.iter().filter(|row| row["stage"] == "train").count();
+        let steps = rows
+            .iter()
+            .filter_map(|row| row["global_step"].as_u64())
+            .max();
+        let steps = steps.unwrap_or(0);
         let state = serde_json::json!({
             "best_global_step": null,
             "best_metric": null,
@@ -146,16 +154,30 @@ impl RunDir {
         write_json(&self.root.join("trainer_state.json"), &state)
     }
 
-    /// Forgets the metrics of an iteration whose optimisation was interrupted: it starts again.
+    /// Forgets the metrics of stages whose file is missing, as they are computed again, and a last line
+    /// that was cut off in the middle.
     fn drop_unfinished_metrics(&self) -> Result<(), TrainError> {
         let path = self.root.join("metrics.jsonl");
         if !path.exists() {
             return Ok(());
         }
+        let mut bytes = std::fs::read(&path).map_err(|e| TrainError::io(&path, e))?;
+        let whole = bytes.iter().rposition(|&byte| byte == b'\n');
+        bytes.truncate(whole.map_or(0, |end| end + 1));
+        write_whole(&path, &bytes)?;
         let rows: Vec<serde_json::Value> = read_jsonl(&path)?;
         let finished = |row: &serde_json::Value| {
+            let file = match row["stage"].as_str() {
+                Some("generate") => "responses.jsonl",
+                Some("judge") => "preferences.jsonl",
+                Some("select") => "pairs.jsonl",
+                Some("anchors") => "anchors.safetensors",
+                Some("train") => "policy/.complete",
+                Some("evaluate") => "eval_responses.jsonl",
+                _ => "eval.json",
+            };
             let t = row["iteration"].as_u64().unwrap_or(0) as usize;
-            t == 0 || self.iteration(t).join("policy/.complete").exists()
+            self.iteration(t).join(file).exists()
         };
         let kept: Vec<serde_json::Value> = rows.into_iter().filter(finished).collect();
         write_jsonl(&path, &kept)

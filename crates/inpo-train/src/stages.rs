@@ -15,7 +15,7 @@ use crate::anchors::{AnchorKey, Anchors};
 use crate::config::RunConfig;
 use crate::error::TrainError;
 use crate::evaluate::{Evaluation, bootstrap, cycles, kl_to_reference, lengths, win_rates};
-use crate::files::write_json;
+use crate::files::{read_jsonl, sha256, write_json};
 use crate::judge::{Oracle, messages, responses};
 use crate::observer::Observer;
 use crate::optimise::optimise;
@@ -46,6 +46,8 @@ pub(crate) struct Prompts {
 impl Prompts {
     /// Reads, encodes and checks every prompt before anything is computed.
     pub(crate) fn read(config: &RunConfig, policy: &Policy) -> Result<Self, TrainError> {
+        // Judges read text: a model without a tokenizer cannot run the loop.
+        policy.codec()?;
         let mut prompts = encode(&config.data.prompts, config, policy, 0)?;
         if config.data.shuffle {
             prompts.shuffle(&mut ChaCha8Rng::seed_from_u64(config.seed));
@@ -53,7 +55,7 @@ impl Prompts {
         let rounds = config.iteration.num_iterations;
         let size = config.iteration.prompts_per_iteration;
         let size = size.unwrap_or(prompts.len() / rounds);
-        if size == 0 || size * rounds > prompts.len() {
+        if size == 0 || size > prompts.len() / rounds {
             let key = "iteration.prompts_per_iteration";
             let allowed = format!(
                 "at most {} for {rounds} iterations on disjoint slices of {} prompts",
@@ -72,6 +74,13 @@ impl Prompts {
             slices: slices.collect(),
             held_out,
         })
+    }
+
+    /// sha256 over the token ids of all prompts, in order.
+    pub(crate) fn digest(&self) -> String {
+        let all = self.slices.iter().flatten().chain(&self.held_out);
+        let ids: Vec<&Vec<u32>> = all.map(|prompt| &prompt.ids).collect();
+        sha256(&serde_json::to_vec(&ids).expect("lists of ids are JSON"))
     }
 }
 
@@ -97,11 +106,18 @@ fn encode(
                 );
                 return Err(row.error(path, reason));
             }
-            Ok(Prompt {
-                number,
-                ids,
-                input: row.prompt,
-            })
+            let task = PromptTask { ids, number };
+            policy
+                .check_prompt(&task, &config.generation)
+                .map_err(|error| row.error(path, error.to_string()))?;
+            let ids = task.ids;
+            // A prompt that is given as ids alone is shown to the judge as the text they stand for.
+            let input = match row.prompt {
+                Some(input) => input,
+                None => PromptInput::Text(policy.codec()?.decode(&ids)?),
+            };
+            let input = Some(input);
+            Ok(Prompt { number, input, ids })
         })
         .collect()
 }
@@ -283,12 +299,13 @@ impl<'a> Stages<'a> {
         self.observer.stage(t, "anchors", pairs.len());
         let started = Instant::now();
         let anchors = Anchors::compute(self.reference, policy, pairs, t == 1)?;
-        anchors.save(&path, key)?;
         self.dir.log(&json!({
             "stage": "anchors",
             "iteration": t,
             "timing_s/logp": started.elapsed().as_secs_f64(),
         }))?;
+        anchors.save(&path, key)?;
+        self.observer.advance(pairs.len());
         Ok(anchors)
     }
 
@@ -304,14 +321,16 @@ impl<'a> Stages<'a> {
         let seed = self.config.seed ^ (t as u64) << 32;
         self.observer
             .stage(t, "optimise", config.steps(pairs.len()));
+        let before = self.steps_before(t)?;
         let (dir, observer) = (self.dir, &mut *self.observer);
         let label = self.config.objective.label;
         let mut log = |metrics: crate::metrics::StepMetrics| {
             observer.step(t, &metrics);
-            if metrics.step % config.logging_steps == 0 {
+            if metrics.step.is_multiple_of(config.logging_steps) {
                 let mut row = metrics.row();
                 row.insert("stage".into(), "train".into());
                 row.insert("iteration".into(), t.into());
+                row.insert("global_step".into(), (before + metrics.step).into());
                 dir.log(&Value::Object(row))?;
             }
             Ok(())
@@ -319,7 +338,17 @@ impl<'a> Stages<'a> {
         let policy = optimise(policy, pairs, loss, label, config, seed, &mut log)?;
         self.dir
             .save_policy(t, &policy, &self.config.policy.model)?;
+        self.dir.save_state(self.config)?;
         Ok(policy)
+    }
+
+    /// Optimiser steps of the iterations before `t`.
+    fn steps_before(&self, t: usize) -> Result<usize, TrainError> {
+        let pairs = (1..t).map(|t| {
+            let pairs: Vec<PairRecord> = read_jsonl(&self.dir.iteration(t).join("pairs.jsonl"))?;
+            Ok(self.config.train.steps(pairs.len()))
+        });
+        pairs.sum()
     }
 
     /// The reference's held-out responses, and its evaluation against itself: win rates are 1/2 by
@@ -350,9 +379,8 @@ impl<'a> Stages<'a> {
             Some(evaluation) => evaluation,
             None => {
                 let evaluation = self.measure(t, &records)?;
-                write_json(&file, &evaluation)?;
                 self.dir.log(&eval_metrics(&evaluation))?;
-                self.dir.save_state(self.config)?;
+                write_json(&file, &evaluation)?;
                 evaluation
             }
         };

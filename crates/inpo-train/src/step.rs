@@ -92,7 +92,7 @@ impl Forward {
 ///
 /// # Errors
 ///
-/// A log-prob that is not finite, with its pair's index (by `names`).
+/// Those of the loss.
 pub fn pair_gradient(
     decoder: &Decoder,
     pairs: &[&TrainPair],

@@ -148,6 +148,20 @@ fn assert_same(a: &[(String, Vec<u8>)], b: &[(String, Vec<u8>)], what: &str) {
     assert!(differ.is_empty(), "{what}: {differ:?} differ");
 }
 
+/// All rows of metrics.jsonl without what differs from run to run: times.
+fn metrics(root: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(root.join("metrics.jsonl")).unwrap();
+    let mut rows: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    for row in &mut rows {
+        let row = row.as_object_mut().unwrap();
+        row.retain(|key, _| !key.starts_with("timing_s/") && !key.starts_with("perf/"));
+    }
+    rows
+}
+
 fn train_rows(root: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(root.join("metrics.jsonl")).unwrap();
     let rows = text
@@ -220,12 +234,7 @@ fn a_resumed_run_repeats_the_uninterrupted_one() {
         }
         assert_eq!(run_to_end(dir.path(), name, true).unwrap(), whole);
         assert_same(&contents(&root), &expected, name);
-        let rows = train_rows(&root);
-        assert_eq!(
-            rows.len(),
-            train_rows(&dir.path().join("whole")).len(),
-            "{name}"
-        );
+        assert_eq!(metrics(&root), metrics(&dir.path().join("whole")), "{name}");
     };
     cut("in-second", &["iteration-0002"]);
     cut(
@@ -263,6 +272,31 @@ fn full_fine_tuning_writes_models_and_resumes() {
             "{file}"
         );
     }
+}
+
+/// A line of the log that was cut off in the middle is forgotten, not an obstacle.
+#[test]
+fn a_torn_log_line_does_not_stop_a_resumed_run() {
+    let dir = prepare();
+    let whole = run_to_end(dir.path(), "a", false).unwrap();
+    let root = dir.path().join("a");
+    let before = metrics(&root);
+    std::fs::remove_file(root.join("iteration-0002/eval.json")).unwrap();
+    let log = root.join("metrics.jsonl");
+    let mut text = std::fs::read_to_string(&log).unwrap();
+    text.push_str("{\"stage\": \"ev");
+    std::fs::write(&log, text).unwrap();
+    assert_eq!(run_to_end(dir.path(), "a", true).unwrap(), whole);
+    assert_eq!(metrics(&root), before);
+}
+
+#[test]
+fn a_run_is_not_gone_on_with_on_other_prompts() {
+    let dir = prepare();
+    run_to_end(dir.path(), "a", false).unwrap();
+    write_prompts(&dir.path().join("eval.jsonl"), 4);
+    let error = run_to_end(dir.path(), "a", true).unwrap_err().to_string();
+    assert!(error.contains("other prompts"), "{error}");
 }
 
 #[test]
@@ -324,15 +358,21 @@ fn bad_settings_and_rows_are_refused_in_sentences() {
         "{error}"
     );
     let error = refuse("[objective]\neta = 0.1\ntau = 0.2\n");
-    assert!(error.starts_with("tau = 0.2 exceeds eta = 0.1"), "{error}");
+    assert!(
+        error.starts_with("run.toml: [objective]: tau = 0.2 exceeds eta = 0.1"),
+        "{error}"
+    );
     let error = refuse("[objective]\neta = 0.0\n");
-    assert!(error.starts_with("eta is 0;"), "{error}");
+    assert!(
+        error.starts_with("run.toml: [objective]: eta is 0;"),
+        "{error}"
+    );
     let error = refuse("[objective]\ntau_eta_ratio = '1/'\n");
     assert!(error.contains("tau_eta_ratio is \"1/\""), "{error}");
     let error = refuse("[train]\nmax_grad_norm = 0.0\n");
     assert_eq!(
         error,
-        "`train.max_grad_norm` is 0; allowed: a positive number"
+        "run.toml: `train.max_grad_norm` is 0; allowed: a positive number"
     );
     let error = RunConfig::parse(base, "run.toml", &["train.nonsense=1".into()]).unwrap_err();
     assert!(error.to_string().contains("nonsense"), "{error}");

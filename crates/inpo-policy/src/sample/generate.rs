@@ -19,7 +19,7 @@ pub struct GenerationConfig {
     pub num_generations: usize,
     /// Largest number of tokens of a response, its end token included.
     pub max_new_tokens: usize,
-    /// The end token is not drawn before this many tokens.
+    /// No end token among the first this many tokens (as in `transformers`).
     pub min_new_tokens: usize,
     /// Divides the logits; 0 is greedy.
     pub temperature: f64,
@@ -129,7 +129,7 @@ pub struct Generations {
 }
 
 /// Rows decoded together at most, and the cache's size limit in tokens: 16 384 slots of SmolLM2 are
-/// 750 MB. A wide batch reads and packs the weights less often.
+/// 750 MB. The K samples of one prompt always stay together, whatever their number. A wide batch reads and packs the weights less often.
 const MAX_ROWS: usize = 128;
 const MAX_CACHE_TOKENS: usize = 16_384;
 
@@ -348,7 +348,7 @@ impl<'a> Batch<'a> {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<u32>, PolicyError> {
         let stops = &self.model.eos_token_ids;
-        let early = step < self.config.min_new_tokens.saturating_sub(1);
+        let early = step < self.config.min_new_tokens;
         let banned: &[u32] = if early { stops } else { &[] };
         let draws: Vec<_> = self
             .rows
