@@ -32,7 +32,7 @@ pub(crate) enum GameCommand {
 #[derive(Debug, Args)]
 pub(crate) struct FileArgs {
     /// Game file: JSON {"names", "preferences", "reference"}, or a CSV matrix with or without a
-    /// row of names. preferences[i][j] is the probability that i beats j.
+    /// row of names. `preferences[i][j]` is the probability that i beats j.
     game: PathBuf,
     /// Print JSON instead of a table.
     #[arg(long)]
