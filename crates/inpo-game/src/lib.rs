@@ -147,8 +147,9 @@ pub use game::PreferenceGame;
 pub use game_error::GameError;
 pub use matrix::{COMPLEMENT_TOLERANCE, MatrixGame};
 pub use measure::{
-    best_response, duality_gap, entropy, exploitability, kl, regularised_best_response,
-    regularised_duality_gap, win_rate,
+    best_response, duality_gap, entropy, exploitability, exploitability_of_rates, kl, regret,
+    regularised_best_response, regularised_duality_gap, regularised_duality_gap_of_rates,
+    regularised_regret, win_rate,
 };
 pub use oracle::{Comparison, Counted, MatrixOracle, OracleError, PreferenceOracle};
 pub use preference::{Preference, PreferenceError};

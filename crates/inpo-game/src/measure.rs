@@ -50,20 +50,21 @@ pub fn best_response<G: PreferenceGame + ?Sized>(game: &G, strategy: &Strategy) 
 }
 
 /// The log-weights log ref(y) + P(y > pi) / tau of the regularised best response.
-fn response_logits<G: PreferenceGame + ?Sized>(
-    game: &G,
-    strategy: &Strategy,
+fn response_logits(
+    rates: &[f64],
     reference: &Strategy,
     tau: f64,
-) -> Vec<f64> {
-    check_len(game, strategy);
-    check_len(game, reference);
+) -> impl Iterator<Item = f64> + Clone {
+    assert_eq!(
+        rates.len(),
+        reference.num_actions(),
+        "one win rate an action"
+    );
     check_tau(tau);
-    let mut logits = game.win_rates(strategy);
-    for (logit, r) in logits.iter_mut().zip(reference.iter()) {
-        *logit = *logit / tau + r.ln();
-    }
-    logits
+    rates
+        .iter()
+        .zip(reference.iter())
+        .map(move |(rate, r)| rate / tau + r.ln())
 }
 
 /// The best response in the regularised game, in closed form:
@@ -83,7 +84,9 @@ pub fn regularised_best_response<G: PreferenceGame + ?Sized>(
     reference: &Strategy,
     tau: f64,
 ) -> Strategy {
-    let logits = response_logits(game, strategy, reference, tau);
+    check_len(game, strategy);
+    check_len(game, reference);
+    let logits: Vec<f64> = response_logits(&game.win_rates(strategy), reference, tau).collect();
     Strategy::from_logits(&logits).expect("finite on the support of the reference")
 }
 
@@ -93,7 +96,12 @@ pub fn regularised_best_response<G: PreferenceGame + ?Sized>(
 #[must_use]
 pub fn exploitability<G: PreferenceGame + ?Sized>(game: &G, strategy: &Strategy) -> f64 {
     check_len(game, strategy);
-    let rates = game.win_rates(strategy);
+    exploitability_of_rates(&game.win_rates(strategy))
+}
+
+/// [`exploitability`] from the win rates P pi, for callers that have them already.
+#[must_use]
+pub fn exploitability_of_rates(rates: &[f64]) -> f64 {
     rates.iter().copied().fold(f64::NEG_INFINITY, f64::max) - 0.5
 }
 
@@ -128,9 +136,80 @@ pub fn regularised_duality_gap<G: PreferenceGame + ?Sized>(
     reference: &Strategy,
     tau: f64,
 ) -> f64 {
-    let logits = response_logits(game, strategy, reference, tau);
-    let best = tau * log_sum_exp(logits.into_iter());
-    2.0 * (best + tau * kl(strategy, reference)) - 1.0
+    check_len(game, strategy);
+    check_len(game, reference);
+    regularised_duality_gap_of_rates(&game.win_rates(strategy), strategy, reference, tau)
+}
+
+/// [`regularised_duality_gap`] of `strategy` from its win rates P pi, for callers that have them
+/// already.
+///
+/// # Panics
+/// If `tau` is not positive and finite, or the lengths differ.
+#[must_use]
+pub fn regularised_duality_gap_of_rates(
+    rates: &[f64],
+    strategy: &Strategy,
+    reference: &Strategy,
+    tau: f64,
+) -> f64 {
+    // Win rates near 1/2 over a small tau: without the 1/2 the exponents, and so their rounding,
+    // stay small.
+    let best = tau * log_sum_exp(response_logits(rates, reference, tau).map(|z| z - 0.5 / tau));
+    2.0 * (best + tau * kl(strategy, reference))
+}
+
+/// The regret of having played pi_1 .. pi_T in self-play, against the best fixed action:
+///
+/// ```text
+/// Reg_T = max_y sum_t ( P(y > pi_t) - P(pi_t > pi_t) ) = T exploitability(mean of the pi_t)
+/// ```
+///
+/// since P(pi > pi) = 1/2 and win rates are linear in the opponent: **a sequence without regret has
+/// an average without exploitability**, which is why self-play finds equilibria. In units of wins;
+/// it can be negative only by rounding.
+///
+/// # Panics
+/// If `strategies` is empty or a length is not the game's.
+#[must_use]
+pub fn regret<G: PreferenceGame + ?Sized>(game: &G, strategies: &[Strategy]) -> f64 {
+    strategies.len() as f64 * exploitability(game, &mean(strategies))
+}
+
+/// The regret of pi_1 .. pi_T in the regularised game, against the best fixed policy, with the
+/// paper's loss l_t(pi) = -P(pi > pi_t) + tau KL(pi || ref):
+///
+/// ```text
+/// Reg_T = sum_t l_t(pi_t) - min_pi sum_t l_t(pi)
+///       = tau sum_t KL(pi_t || ref) - T/2 + T tau log sum_y ref(y) exp(P(y > mean) / tau)
+/// ```
+///
+/// Twice its mean, 2 Reg_T / T, bounds the [`regularised_duality_gap`] of the average policy
+/// (Theorem 3), because the KL of the mean is at most the mean KL.
+///
+/// # Panics
+/// If `tau` is not positive and finite, `strategies` is empty, or a length is not the game's.
+#[must_use]
+pub fn regularised_regret<G: PreferenceGame + ?Sized>(
+    game: &G,
+    strategies: &[Strategy],
+    reference: &Strategy,
+    tau: f64,
+) -> f64 {
+    let mean = mean(strategies);
+    let count = strategies.len() as f64;
+    let gap = regularised_duality_gap(game, &mean, reference, tau);
+    let kls: f64 = strategies.iter().map(|pi| kl(pi, reference)).sum();
+    count * (0.5 * gap - tau * kl(&mean, reference)) + tau * kls
+}
+
+fn mean(strategies: &[Strategy]) -> Strategy {
+    let (first, rest) = strategies.split_first().expect("at least one strategy");
+    let mut mean = first.clone();
+    for (n, strategy) in (2..).zip(rest) {
+        mean.mix_in(strategy, 1.0 / f64::from(n));
+    }
+    mean
 }
 
 /// KL(p || q) = sum_y p(y) log(p(y) / q(y)), in nats. 0 log 0 is 0; infinite if p plays what q
@@ -236,6 +315,32 @@ mod tests {
             close(duality_gap(&cyclic_three(), &policy), want);
             close(exploitability(&cyclic_three(), &policy), want / 2.0);
         }
+    }
+
+    #[test]
+    fn regret_of_a_hand_worked_sequence() {
+        // Playing a, then b: c beats a with 0.2 and b with 0.9, b beats a with 0.9 and itself with
+        // 0.5, a has 0.5 and 0.1. Sums less 1 (two draws): a -0.4, b 0.4, c 0.1.
+        let played = [Strategy::pure(3, 0), Strategy::pure(3, 1)];
+        close(regret(&cyclic_three(), &played), 0.4);
+    }
+
+    #[test]
+    fn regularised_regret_of_a_hand_worked_sequence() {
+        // The same with the uniform reference: both KLs are log 3, and the sums of win rates are
+        // 0.6, 1.4, 1.1, so the best fixed policy earns 2 tau log mean exp(sum / (2 tau)).
+        let played = [Strategy::pure(3, 0), Strategy::pure(3, 1)];
+        let best: f64 = [0.6f64, 1.4, 1.1]
+            .iter()
+            .map(|s| (s / (2.0 * TAU)).exp())
+            .sum::<f64>()
+            / 3.0;
+        let want = 2.0 * TAU * 3f64.ln() - 1.0 + 2.0 * TAU * best.ln();
+        let got = regularised_regret(&cyclic_three(), &played, &Strategy::uniform(3), TAU);
+        close(got, want);
+        // One policy alone: half its duality gap.
+        let one = regularised_regret(&cyclic_three(), &[pi_t()], &reference(), TAU);
+        close(one, 0.151049645255992 / 2.0);
     }
 
     #[test]

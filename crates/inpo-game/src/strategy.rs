@@ -130,6 +130,21 @@ impl Strategy {
     /// [`StrategyError::Empty`], [`StrategyError::Logit`] for NaN or plus infinity,
     /// [`StrategyError::NoSupport`] if every logit is minus infinity.
     pub fn from_logits(logits: &[f64]) -> Result<Self, StrategyError> {
+        let mut strategy = Self(vec![0.0; logits.len()]);
+        strategy.set_logits(logits)?;
+        Ok(strategy)
+    }
+
+    /// [`from_logits`](Self::from_logits) in place, without allocating; returns log sum exp(z), the
+    /// logarithm of the normaliser. After an error the strategy is what it was.
+    ///
+    /// # Errors
+    /// As [`from_logits`](Self::from_logits).
+    ///
+    /// # Panics
+    /// If the number of logits is not the number of actions.
+    pub fn set_logits(&mut self, logits: &[f64]) -> Result<f64, StrategyError> {
+        assert_eq!(self.0.len(), logits.len(), "one logit an action");
         if logits.is_empty() {
             return Err(StrategyError::Empty);
         }
@@ -142,13 +157,41 @@ impl Strategy {
         if log_sum == f64::NEG_INFINITY {
             return Err(StrategyError::NoSupport);
         }
-        let mut probabilities: Vec<f64> = logits.iter().map(|z| (z - log_sum).exp()).collect();
-        // Large logits lose digits in `z - log_sum`; one division restores the sum.
-        let sum: f64 = probabilities.iter().sum();
-        if (sum - 1.0).abs() > ROUNDING {
-            probabilities.iter_mut().for_each(|p| *p /= sum);
+        let mut sum = 0.0;
+        for (p, z) in self.0.iter_mut().zip(logits) {
+            *p = (z - log_sum).exp();
+            sum += *p;
         }
-        Ok(Self(probabilities))
+        // Large logits lose digits in `z - log_sum`; one division restores the sum.
+        if (sum - 1.0).abs() > ROUNDING {
+            self.0.iter_mut().for_each(|p| *p /= sum);
+        }
+        Ok(log_sum)
+    }
+
+    /// Becomes weights / sum of weights, without allocating. False, and nothing changed, unless
+    /// the weights are finite and not negative and their sum is positive.
+    ///
+    /// # Panics
+    /// If the number of weights is not the number of actions.
+    pub fn set_weights(&mut self, weights: &[f64]) -> bool {
+        assert_eq!(self.0.len(), weights.len(), "one weight an action");
+        let sum: f64 = weights.iter().sum();
+        let fits = sum > 0.0 && sum.is_finite() && weights.iter().all(|&w| w >= 0.0);
+        if fits {
+            for (p, w) in self.0.iter_mut().zip(weights) {
+                *p = w / sum;
+            }
+        }
+        fits
+    }
+
+    /// Becomes a copy of `other`, without allocating.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.0.copy_from_slice(&other.0);
     }
 
     /// The probabilities, in the order of the actions.
@@ -249,6 +292,30 @@ mod tests {
             Strategy::from_logits(&[]).unwrap_err(),
             StrategyError::Empty
         );
+    }
+
+    #[test]
+    fn in_place_changes_are_those_of_the_constructors_and_refuse_the_same() {
+        let mut pi = Strategy::uniform(3);
+        // log(1 + 2 + 5) = log 8
+        let log_sum = pi.set_logits(&[0.0, 2f64.ln(), 5f64.ln()]).unwrap();
+        assert!((log_sum - 8f64.ln()).abs() < 1e-15);
+        assert!((pi[2] - 0.625).abs() < 1e-15);
+        assert!(pi.set_logits(&[0.0, f64::NAN, 0.0]).is_err());
+        assert!((pi[2] - 0.625).abs() < 1e-15, "unchanged by an error");
+        assert!(pi.set_weights(&[3.0, 0.0, 1.0]));
+        assert_eq!(pi.as_slice(), [0.75, 0.0, 0.25]);
+        for bad in [
+            [0.0; 3],
+            [1.0, -0.1, 0.0],
+            [1.0, f64::NAN, 0.0],
+            [f64::INFINITY, 0.0, 0.0],
+        ] {
+            assert!(!pi.set_weights(&bad));
+        }
+        assert_eq!(pi.as_slice(), [0.75, 0.0, 0.25]);
+        pi.copy_from(&Strategy::pure(3, 1));
+        assert_eq!(pi, Strategy::pure(3, 1));
     }
 
     #[test]
