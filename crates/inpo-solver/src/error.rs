@@ -1,7 +1,5 @@
 //! What can be wrong with a problem, a solver or a run.
 
-use inpo_game::StrategyError;
-
 /// Why a run could not start or go on.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SolverError {
@@ -54,6 +52,63 @@ pub enum SolverError {
         /// Its probability in the reference.
         reference: f64,
     },
+    /// The method solves the plain game, and the problem has a KL.
+    #[error("tau is {tau}: {algorithm} plays the plain game, which has no KL, so tau must be 0")]
+    PlainGameOnly {
+        /// The method.
+        algorithm: &'static str,
+        /// What was given.
+        tau: f64,
+    },
+    /// The method solves the regularised game, and the problem has no KL.
+    #[error("tau is 0: {algorithm} plays the KL-regularised game and needs tau above 0")]
+    NeedsTau {
+        /// The method.
+        algorithm: &'static str,
+    },
+    /// No theorem names a step size for the method.
+    #[error("{algorithm} has no theory schedule: give a constant eta instead")]
+    NoTheory {
+        /// The method.
+        algorithm: &'static str,
+    },
+    /// A setting of one method is outside its range.
+    #[error("{setting} is {value}: it must be {allowed}")]
+    Setting {
+        /// Its name.
+        setting: &'static str,
+        /// What was given.
+        value: f64,
+        /// What it may be.
+        allowed: &'static str,
+    },
+    /// History weights that are not a distribution.
+    #[error(
+        "the history weights add to {sum}: they must be non-negative, the first (the newest policy's) positive, and add to 1 within 1e-9"
+    )]
+    Weights {
+        /// Their sum.
+        sum: f64,
+    },
+    /// A sampled query without comparisons.
+    #[error("comparisons is 0: sampled feedback needs at least one comparison a query")]
+    Comparisons,
+    /// The method needs exact win rates.
+    #[error(
+        "{algorithm} needs win rates strictly between 0 and 1: it runs with exact feedback only"
+    )]
+    ExactOnly {
+        /// The method.
+        algorithm: &'static str,
+    },
+    /// A state of another method.
+    #[error("the state is one of {found}, but the solver is {algorithm}")]
+    OtherMethod {
+        /// The solver.
+        algorithm: &'static str,
+        /// The method whose state it is.
+        found: &'static str,
+    },
     /// The tolerance is negative or NaN.
     #[error("the tolerance is {tolerance}: a duality gap to stop at must be 0 or more")]
     Tolerance {
@@ -65,12 +120,22 @@ pub enum SolverError {
     Stride,
     /// A step left the numbers.
     #[error(
-        "the step of iteration {iteration} is not finite ({reason}): eta is too small for this game"
+        "the step of iteration {iteration} is not finite (logit {action} is {value}): eta is too small for this game"
     )]
     NotFinite {
         /// The iteration that failed, from 1.
         iteration: u64,
+        /// The action.
+        action: usize,
         /// What came out.
-        reason: StrategyError,
+        value: f64,
+    },
+    /// A best response left the numbers.
+    #[error("the best response of iteration {iteration} is not finite: tau = {tau} is too small")]
+    Overflow {
+        /// The iteration that failed, from 1.
+        iteration: u64,
+        /// The KL weight.
+        tau: f64,
     },
 }

@@ -1,16 +1,21 @@
 //! The loop: steps a solver, measures, records and stops for a reason.
 
-use inpo_game::{PreferenceGame, Strategy, kl};
+use std::time::{Duration, Instant};
+
+use inpo_game::{PreferenceGame, Strategy, exploitability_of_rates, kl};
 use serde::{Deserialize, Serialize};
 
+use crate::feedback::RunFeedback;
 use crate::problem::check_length;
-use crate::{ExactFeedback, Problem, Solver, SolverError, State};
+use crate::{Asking, Feedback, Problem, Solver, SolverError, State};
 
-/// One row of the history: the quality of the last iterate after `iteration` updates.
+/// One row of the history: the quality of the watched iterate after `iteration` updates.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Updates made. 0 is the start.
     pub iteration: u64,
+    /// What they cost; see [`Feedback::calls`] for the unit.
+    pub oracle_calls: u64,
     /// The paper's DualGap of the game being solved, KL included if tau > 0.
     pub duality_gap: f64,
     /// max_y P(y > pi) - 1/2 in the plain game: half of its DualGap.
@@ -20,14 +25,54 @@ pub struct Record {
     pub kl_to_nash: Option<f64>,
 }
 
+/// Which iterate the history and the tolerance look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Iterate {
+    /// pi_{n+1}.
+    #[default]
+    Last,
+    /// The mean of pi_1 .. pi_n.
+    Average,
+    /// Their mean with weights 1 .. n.
+    WeightedAverage,
+}
+
+impl Iterate {
+    /// That iterate of a state.
+    pub fn of(self, state: &impl State) -> &Strategy {
+        match self {
+            Self::Last => state.strategy(),
+            Self::Average => state.average(),
+            Self::WeightedAverage => state.weighted_average(),
+        }
+    }
+}
+
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// All iterations were made.
     Iterations,
-    /// The last iterate's duality gap reached the tolerance.
+    /// The watched iterate's duality gap reached the tolerance.
     Tolerance,
+    /// The time was up.
+    Time,
+}
+
+/// Is shown every record with the state it is about.
+///
+/// Closures of the form `|state: &T, record: &Record| ..` are observers.
+pub trait Observer<T> {
+    /// Called once for each recorded iteration, in order.
+    fn observe(&mut self, state: &T, record: &Record);
+}
+
+impl<T, F: FnMut(&T, &Record)> Observer<T> for F {
+    fn observe(&mut self, state: &T, record: &Record) {
+        self(state, record);
+    }
 }
 
 /// What a run leaves.
@@ -35,7 +80,7 @@ pub enum Reason {
 pub struct Run<T> {
     /// The solver's name.
     pub algorithm: String,
-    /// Where it ended. With the solver it is a checkpoint.
+    /// Where it ended. With the solver it is a [`Checkpoint`](crate::Checkpoint).
     pub state: T,
     /// The recorded iterations, the first and the last among them.
     pub history: Vec<Record>,
@@ -43,7 +88,7 @@ pub struct Run<T> {
     pub reason: Reason,
 }
 
-/// Runs a solver on a problem with exact feedback.
+/// Runs a solver on a problem.
 ///
 /// ```
 /// use inpo_game::{Strategy, games};
@@ -63,33 +108,70 @@ pub struct Run<T> {
 pub struct Executor<'a, G, S: Solver> {
     problem: &'a Problem<G>,
     solver: S,
-    start: Option<Strategy>,
     state: Option<S::State>,
-    equilibrium: Option<Strategy>,
-    iterations: u64,
-    tolerance: Option<f64>,
-    stride: u64,
+    settings: Settings,
+}
+
+/// What an [`Executor`] is told beside problem and solver. It fits every solver, so that one set
+/// of settings can be given to many; the [`Default`] is 100 iterations from the reference with
+/// exact feedback and every last iterate recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// pi_1. The paper's, and the default, is the reference.
+    pub start: Option<Strategy>,
+    /// The exact equilibrium pi*, for `kl_to_nash` in the history.
+    pub equilibrium: Option<Strategy>,
+    /// How the solver asks.
+    pub asking: Asking,
+    /// Stop after this many updates in all, those of a resumed state included.
+    pub iterations: u64,
+    /// Stop as soon as the watched iterate's duality gap is at most this. It costs a measure an
+    /// iteration.
+    pub tolerance: Option<f64>,
+    /// Stop after the update that ends later than this. The clock starts with
+    /// [`run`](Executor::run).
+    pub time_limit: Option<Duration>,
+    /// Record every so many iterations, and always the first and the last.
+    pub stride: u64,
+    /// The iterate that is recorded and compared with the tolerance.
+    pub watch: Iterate,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            start: None,
+            equilibrium: None,
+            asking: Asking::Exact,
+            iterations: 100,
+            tolerance: None,
+            time_limit: None,
+            stride: 1,
+            watch: Iterate::Last,
+        }
+    }
 }
 
 impl<'a, G: PreferenceGame, S: Solver> Executor<'a, G, S> {
-    /// 100 iterations from the reference, no tolerance, every iteration recorded.
+    /// With the default [`Settings`].
     pub fn new(problem: &'a Problem<G>, solver: S) -> Self {
+        Self::with_settings(problem, solver, Settings::default())
+    }
+
+    /// With these settings.
+    pub fn with_settings(problem: &'a Problem<G>, solver: S, settings: Settings) -> Self {
         Self {
             problem,
             solver,
-            start: None,
             state: None,
-            equilibrium: None,
-            iterations: 100,
-            tolerance: None,
-            stride: 1,
+            settings,
         }
     }
 
-    /// pi_1. The paper's, and the default, is the reference.
+    /// Sets [`Settings::start`].
     #[must_use]
     pub fn start(mut self, start: Strategy) -> Self {
-        self.start = Some(start);
+        self.settings.start = Some(start);
         self
     }
 
@@ -101,31 +183,53 @@ impl<'a, G: PreferenceGame, S: Solver> Executor<'a, G, S> {
         self
     }
 
-    /// Stops after this many updates in all, those of a resumed state included.
+    /// Sets [`Settings::iterations`].
     #[must_use]
     pub fn iterations(mut self, iterations: u64) -> Self {
-        self.iterations = iterations;
+        self.settings.iterations = iterations;
         self
     }
 
-    /// Stops as soon as the last iterate's duality gap is at most this.
+    /// Sets [`Settings::tolerance`].
     #[must_use]
     pub fn tolerance(mut self, tolerance: f64) -> Self {
-        self.tolerance = Some(tolerance);
+        self.settings.tolerance = Some(tolerance);
         self
     }
 
-    /// Records every `stride`-th iteration, and always the first and the last.
+    /// Sets [`Settings::time_limit`].
+    #[must_use]
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.settings.time_limit = Some(limit);
+        self
+    }
+
+    /// Sets [`Settings::stride`].
     #[must_use]
     pub fn stride(mut self, stride: u64) -> Self {
-        self.stride = stride;
+        self.settings.stride = stride;
         self
     }
 
-    /// The exact equilibrium pi*, for `kl_to_nash` in the history.
+    /// Sets [`Settings::watch`].
+    #[must_use]
+    pub fn watch(mut self, iterate: Iterate) -> Self {
+        self.settings.watch = iterate;
+        self
+    }
+
+    /// Sets [`Settings::equilibrium`].
     #[must_use]
     pub fn equilibrium(mut self, equilibrium: Strategy) -> Self {
-        self.equilibrium = Some(equilibrium);
+        self.settings.equilibrium = Some(equilibrium);
+        self
+    }
+
+    /// Asks by comparisons with Bernoulli labels, so many a query, instead of exactly; see
+    /// [`SampledFeedback`](crate::SampledFeedback).
+    #[must_use]
+    pub fn sampled(mut self, comparisons: u64, seed: u64) -> Self {
+        self.settings.asking = Asking::Sampled { comparisons, seed };
         self
     }
 
@@ -135,35 +239,46 @@ impl<'a, G: PreferenceGame, S: Solver> Executor<'a, G, S> {
     /// A [`SolverError`] in one sentence: a setting, the start or the state does not fit the
     /// problem, or a step left the numbers.
     pub fn run(self) -> Result<Run<S::State>, SolverError> {
-        if let Some(tolerance) = self.tolerance
-            && (tolerance.is_nan() || tolerance < 0.0)
-        {
-            return Err(SolverError::Tolerance { tolerance });
-        }
-        if self.stride == 0 {
-            return Err(SolverError::Stride);
-        }
-        if let Some(equilibrium) = &self.equilibrium {
-            check_length("equilibrium", equilibrium, self.problem.game())?;
-        }
+        self.run_with(|_: &S::State, _: &Record| {})
+    }
+
+    /// [`run`](Self::run), showing every record to `observer` as it is made.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_with(
+        self,
+        mut observer: impl Observer<S::State>,
+    ) -> Result<Run<S::State>, SolverError> {
+        self.settings.check(self.problem)?;
+        self.settings.asking.check(&self.solver)?;
+        let began = Instant::now();
         let mut state = match &self.state {
             Some(state) => {
                 self.solver.resume(self.problem, state)?;
                 state.clone()
             }
             None => {
-                let start = self.start.as_ref().unwrap_or(self.problem.reference());
+                let start = self.settings.start.as_ref();
+                let start = start.unwrap_or(self.problem.reference());
                 self.solver.init(self.problem, start)?
             }
         };
-        let mut feedback = ExactFeedback::new(self.problem.game(), state.oracle_calls());
+        let mut feedback = RunFeedback::new(
+            self.problem.game(),
+            self.settings.asking,
+            state.oracle_calls(),
+        );
         let mut history = Vec::new();
         let first = state.iteration();
         let reason = loop {
-            let stop = self.stop_reason(&state);
+            let stop = self.stop_reason(&state, &mut feedback, began);
             let iteration = state.iteration();
-            if stop.is_some() || iteration == first || iteration.is_multiple_of(self.stride) {
-                history.push(self.record(&state));
+            let due = iteration == first || iteration.is_multiple_of(self.settings.stride);
+            if stop.is_some() || due {
+                let record = self.record(&state, &mut feedback);
+                observer.observe(&state, &record);
+                history.push(record);
             }
             if let Some(reason) = stop {
                 break reason;
@@ -178,120 +293,65 @@ impl<'a, G: PreferenceGame, S: Solver> Executor<'a, G, S> {
         })
     }
 
-    fn stop_reason(&self, state: &S::State) -> Option<Reason> {
-        let close = |tolerance| self.problem.duality_gap(state.strategy()) <= tolerance;
-        if self.tolerance.is_some_and(close) {
+    fn stop_reason(
+        &self,
+        state: &S::State,
+        feedback: &mut RunFeedback<'_, G>,
+        began: Instant,
+    ) -> Option<Reason> {
+        let Settings {
+            iterations,
+            tolerance,
+            time_limit,
+            watch,
+            ..
+        } = self.settings;
+        let mut close = |tolerance| {
+            let strategy = watch.of(state);
+            let rates = feedback.measure(strategy);
+            self.problem.duality_gap_of_rates(rates, strategy) <= tolerance
+        };
+        if tolerance.is_some_and(&mut close) {
             Some(Reason::Tolerance)
-        } else if state.iteration() >= self.iterations {
+        } else if state.iteration() >= iterations {
             Some(Reason::Iterations)
+        } else if time_limit.is_some_and(|limit| began.elapsed() >= limit) {
+            Some(Reason::Time)
         } else {
             None
         }
     }
 
-    fn record(&self, state: &S::State) -> Record {
-        let strategy = state.strategy();
+    fn record(&self, state: &S::State, feedback: &mut RunFeedback<'_, G>) -> Record {
+        let strategy = self.settings.watch.of(state);
+        let equilibrium = self.settings.equilibrium.as_ref();
+        let rates = feedback.measure(strategy);
         Record {
             iteration: state.iteration(),
-            duality_gap: self.problem.duality_gap(strategy),
-            exploitability: self.problem.exploitability(strategy),
-            kl_to_nash: self.equilibrium.as_ref().map(|nash| kl(nash, strategy)),
+            duality_gap: self.problem.duality_gap_of_rates(rates, strategy),
+            exploitability: exploitability_of_rates(rates),
+            kl_to_nash: equilibrium.map(|nash| kl(nash, strategy)),
+            oracle_calls: feedback.calls(),
+        }
+    }
+}
+
+impl Settings {
+    fn check<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
+        if let Some(tolerance) = self.tolerance
+            && (tolerance.is_nan() || tolerance < 0.0)
+        {
+            return Err(SolverError::Tolerance { tolerance });
+        }
+        if self.stride == 0 {
+            return Err(SolverError::Stride);
+        }
+        match &self.equilibrium {
+            Some(equilibrium) => check_length("equilibrium", equilibrium, problem.game()),
+            None => Ok(()),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Inpo, StepSize};
-    use inpo_game::games::cyclic_three;
-
-    fn problem() -> Problem<inpo_game::MatrixGame> {
-        Problem::new(cyclic_three(), Strategy::uniform(3), 0.1).unwrap()
-    }
-
-    fn inpo() -> Inpo {
-        Inpo::new(StepSize::Constant(1.0))
-    }
-
-    #[test]
-    fn the_history_has_the_first_the_last_and_every_stride() {
-        let problem = problem();
-        let run = Executor::new(&problem, inpo())
-            .iterations(10)
-            .stride(4)
-            .run()
-            .unwrap();
-        let recorded: Vec<u64> = run.history.iter().map(|r| r.iteration).collect();
-        assert_eq!(recorded, [0, 4, 8, 10]);
-        assert_eq!(run.reason, Reason::Iterations);
-        assert_eq!(run.algorithm, "inpo");
-        assert_eq!(run.state.oracle_calls(), 10);
-        assert_eq!(run.history[0].kl_to_nash, None);
-    }
-
-    #[test]
-    fn no_iterations_is_the_start() {
-        let problem = problem();
-        let run = Executor::new(&problem, inpo()).iterations(0).run().unwrap();
-        assert_eq!(run.state.strategy(), problem.reference());
-        assert_eq!(run.state.average(), problem.reference());
-        assert_eq!((run.history.len(), run.state.oracle_calls()), (1, 0));
-    }
-
-    #[test]
-    fn a_tolerance_stops_at_the_first_iterate_that_meets_it() {
-        let problem = problem();
-        let run = Executor::new(&problem, inpo())
-            .tolerance(2e-3)
-            .run()
-            .unwrap();
-        assert_eq!(run.reason, Reason::Tolerance);
-        let n = run.history.len();
-        assert!(run.history[n - 1].duality_gap <= 2e-3);
-        assert!(run.history[n - 2].duality_gap > 2e-3);
-    }
-
-    #[test]
-    fn a_resumed_run_is_the_uninterrupted_one_to_the_bit() {
-        let problem = problem();
-        let whole = Executor::new(&problem, inpo())
-            .iterations(50)
-            .run()
-            .unwrap();
-        let half = Executor::new(&problem, inpo())
-            .iterations(21)
-            .run()
-            .unwrap();
-        let text = serde_json::to_string(&half.state).unwrap();
-        let state = serde_json::from_str(&text).unwrap();
-        let rest = Executor::new(&problem, inpo())
-            .resume(state)
-            .iterations(50)
-            .run()
-            .unwrap();
-        assert_eq!(rest.state, whole.state);
-        assert_eq!(rest.history, whole.history[21..]);
-    }
-
-    #[test]
-    fn bad_settings_have_sentences() {
-        let problem = problem();
-        let executor = || Executor::new(&problem, inpo());
-        let says = |run: Executor<'_, _, Inpo>, want: &str| {
-            let text = run.run().unwrap_err().to_string();
-            assert!(text.contains(want), "{text}");
-        };
-        says(executor().tolerance(-1.0), "the tolerance is -1");
-        says(executor().tolerance(f64::NAN), "the tolerance is NaN");
-        says(executor().stride(0), "the history stride is 0");
-        says(
-            executor().equilibrium(Strategy::uniform(2)),
-            "the equilibrium has 2 entries",
-        );
-        says(
-            Executor::new(&problem, Inpo::new(StepSize::Constant(0.05))),
-            "tau must not exceed eta",
-        );
-    }
-}
+mod tests;

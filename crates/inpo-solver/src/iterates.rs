@@ -2,9 +2,10 @@
 
 use inpo_game::{PreferenceGame, Strategy};
 
-use crate::{ExactFeedback, Problem, Solver, SolverError, State};
+use crate::feedback::RunFeedback;
+use crate::{Asking, Problem, Solver, SolverError, State};
 
-/// An endless iterator over the states of a solver with exact feedback, the start first.
+/// An endless iterator over the states of a solver, the start first.
 ///
 /// After an error it ends.
 ///
@@ -24,14 +25,14 @@ use crate::{ExactFeedback, Problem, Solver, SolverError, State};
 pub struct Iterates<'a, G, S: Solver> {
     problem: &'a Problem<G>,
     solver: &'a S,
-    feedback: ExactFeedback<'a, G>,
+    feedback: RunFeedback<'a, G>,
     /// The next state to give out, or none after an error.
     next: Option<S::State>,
     started: bool,
 }
 
 impl<'a, G: PreferenceGame, S: Solver> Iterates<'a, G, S> {
-    /// The iterates from `start`, which is pi_1.
+    /// The iterates from `start`, which is pi_1, with exact feedback.
     ///
     /// # Errors
     /// As [`Solver::init`].
@@ -40,11 +41,25 @@ impl<'a, G: PreferenceGame, S: Solver> Iterates<'a, G, S> {
         solver: &'a S,
         start: &Strategy,
     ) -> Result<Self, SolverError> {
+        Self::asking(problem, solver, start, Asking::Exact)
+    }
+
+    /// The iterates from `start`, exact or sampled.
+    ///
+    /// # Errors
+    /// As [`Solver::init`]; [`SolverError::Comparisons`] and [`SolverError::ExactOnly`].
+    pub fn asking(
+        problem: &'a Problem<G>,
+        solver: &'a S,
+        start: &Strategy,
+        asking: Asking,
+    ) -> Result<Self, SolverError> {
+        asking.check(solver)?;
         let state = solver.init(problem, start)?;
         Ok(Self {
             problem,
             solver,
-            feedback: ExactFeedback::new(problem.game(), state.oracle_calls()),
+            feedback: RunFeedback::new(problem.game(), asking, state.oracle_calls()),
             next: Some(state),
             started: false,
         })

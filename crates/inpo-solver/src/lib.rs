@@ -43,12 +43,12 @@
 //!
 //! ```
 //! use inpo_game::{Strategy, games};
-//! use inpo_solver::{Executor, Inpo, Problem, StepSize};
+//! use inpo_solver::{Executor, Inpo, Problem, Solver, StepSize};
 //!
 //! let problem = Problem::new(games::cyclic_three(), Strategy::uniform(3), 0.1)?;
 //! let nash = problem.nash()?;
 //! let too_small = Inpo::new(StepSize::Constant(0.2));
-//! assert!(too_small.unstable_step(&problem, &nash).is_some()); // the threshold is 0.269
+//! assert!(too_small.instability(&problem, &nash).is_some()); // the threshold is 0.269
 //! let gap = |inpo| -> Result<f64, inpo_solver::SolverError> {
 //!     let run = Executor::new(&problem, inpo).iterations(1000).stride(1000).run()?;
 //!     Ok(run.history[1].duality_gap)
@@ -61,17 +61,28 @@
 mod error;
 mod executor;
 mod feedback;
-mod inpo;
 mod iterates;
+mod method;
+mod methods;
+mod mirror;
+mod policy;
 mod problem;
 mod solver;
 mod step_size;
+mod tally;
 
 pub use error::SolverError;
-pub use executor::{Executor, Reason, Record, Run};
-pub use feedback::{ExactFeedback, Feedback};
-pub use inpo::{Inpo, OmdState, UnstableStep};
+pub use executor::{Executor, Iterate, Observer, Reason, Record, Run, Settings};
+pub use feedback::{Asking, ExactFeedback, Feedback, SampledFeedback};
 pub use iterates::Iterates;
+pub use method::{Method, MethodState};
+pub use methods::{
+    Comal, Egpo, FictitiousPlay, FictitiousPlayState, Inpo, IterativeIpo, Mnpo, MnpoState, Mpo,
+    NashEma, NashMd, Onpo, Opponents, Reference, RegretMatching, RegretState, Replicator, Sppo,
+};
+pub use mirror::{CompanionState, OmdState};
+pub use policy::LogPolicy;
 pub use problem::Problem;
-pub use solver::{Solver, State};
+pub use solver::{Checkpoint, Instability, Solver, State};
 pub use step_size::StepSize;
+pub use tally::Tally;

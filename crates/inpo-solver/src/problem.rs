@@ -1,8 +1,8 @@
 //! What is solved: a game, a reference and the weight of the KL to it.
 
 use inpo_game::{
-    EquilibriumError, PreferenceGame, Strategy, duality_gap, exploitability, nash,
-    regularised_duality_gap, regularised_nash,
+    EquilibriumError, PreferenceGame, Strategy, exploitability, exploitability_of_rates, nash,
+    regularised_duality_gap_of_rates, regularised_nash,
 };
 
 use crate::SolverError;
@@ -18,6 +18,8 @@ use crate::SolverError;
 pub struct Problem<G> {
     game: G,
     reference: Strategy,
+    /// Minus infinity where the reference is 0.
+    log_reference: Vec<f64>,
     tau: f64,
 }
 
@@ -33,38 +35,41 @@ impl<G: PreferenceGame> Problem<G> {
         check_length("reference", &reference, &game)?;
         Ok(Self {
             game,
+            log_reference: reference.iter().map(|r| r.ln()).collect(),
             reference,
             tau,
         })
     }
 
-    /// The game without its KL.
-    #[must_use]
-    pub fn game(&self) -> &G {
-        &self.game
-    }
-
-    /// pi_ref.
-    #[must_use]
-    pub fn reference(&self) -> &Strategy {
-        &self.reference
-    }
-
-    /// The weight of the KL, 0 or more.
-    #[must_use]
-    pub fn tau(&self) -> f64 {
-        self.tau
-    }
-
-    /// The paper's DualGap of this problem: [`regularised_duality_gap`] if tau > 0, else
-    /// [`duality_gap`], which is twice the exploitability.
+    /// The paper's DualGap of this problem:
+    /// [`regularised_duality_gap`](inpo_game::regularised_duality_gap) if tau > 0, else
+    /// [`duality_gap`](inpo_game::duality_gap), which is twice the exploitability.
     #[must_use]
     pub fn duality_gap(&self, strategy: &Strategy) -> f64 {
+        self.duality_gap_of_rates(&self.game.win_rates(strategy), strategy)
+    }
+
+    /// [`duality_gap`](Self::duality_gap) of `strategy` from its win rates P pi.
+    #[must_use]
+    pub fn duality_gap_of_rates(&self, rates: &[f64], strategy: &Strategy) -> f64 {
         if self.tau > 0.0 {
-            regularised_duality_gap(&self.game, strategy, &self.reference, self.tau)
+            regularised_duality_gap_of_rates(rates, strategy, &self.reference, self.tau)
         } else {
-            duality_gap(&self.game, strategy)
+            2.0 * exploitability_of_rates(rates)
         }
+    }
+
+    /// The D of the paper's theorems for play that starts at `start`:
+    ///
+    /// ```text
+    /// D = max_pi KL(pi || start) = log(1 / min_y start(y))
+    /// ```
+    ///
+    /// over the policies on the support of `start`, in nats. log n for the uniform start.
+    #[must_use]
+    pub fn diameter(start: &Strategy) -> f64 {
+        let positive = start.iter().copied().filter(|&p| p > 0.0);
+        -positive.fold(1.0, f64::min).ln()
     }
 
     /// [`exploitability`] in the plain game, whatever tau is.
@@ -83,6 +88,30 @@ impl<G: PreferenceGame> Problem<G> {
         } else {
             nash(&self.game)
         }
+    }
+}
+
+impl<G> Problem<G> {
+    /// The game without its KL.
+    #[must_use]
+    pub fn game(&self) -> &G {
+        &self.game
+    }
+
+    /// pi_ref.
+    #[must_use]
+    pub fn reference(&self) -> &Strategy {
+        &self.reference
+    }
+
+    /// The weight of the KL, 0 or more.
+    #[must_use]
+    pub fn tau(&self) -> f64 {
+        self.tau
+    }
+
+    pub(crate) fn log_reference(&self) -> &[f64] {
+        &self.log_reference
     }
 }
 
@@ -123,6 +152,13 @@ mod tests {
             error.to_string(),
             "the reference has 2 entries, but the game has 3 actions"
         );
+    }
+
+    #[test]
+    fn the_diameter_is_the_kl_from_the_rarest_action() {
+        let start = Strategy::new(vec![0.5, 0.25, 0.25, 0.0]).unwrap();
+        let got = Problem::<inpo_game::MatrixGame>::diameter(&start);
+        assert!((got - 4f64.ln()).abs() < 1e-15);
     }
 
     #[test]

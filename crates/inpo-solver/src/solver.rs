@@ -1,24 +1,47 @@
 //! The parts of an iterative method: its settings and step ([`Solver`]) and what moves ([`State`]).
 
+use std::fmt;
+
 use inpo_game::{PreferenceGame, Strategy};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use crate::{Feedback, Problem, SolverError};
+use crate::{Feedback, Problem, SolverError, Tally};
 
-/// The moving part of a method. It is serde, so (solver, state) is a checkpoint.
+/// The moving part of a method. It is serde, so (solver, state) is a [`Checkpoint`].
 pub trait State: Clone + Serialize + DeserializeOwned {
-    /// How many updates have been made. 0 at the start.
-    fn iteration(&self) -> u64;
-
     /// The last iterate: pi_{n+1} after n updates.
     fn strategy(&self) -> &Strategy;
 
+    /// Counts and averages.
+    fn tally(&self) -> &Tally;
+
+    /// Checks that a state read from outside is of the problem's size.
+    ///
+    /// # Errors
+    /// [`SolverError::Length`].
+    fn check<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError>;
+
+    /// How many updates have been made. 0 at the start.
+    fn iteration(&self) -> u64 {
+        self.tally().iteration()
+    }
+
     /// The average iterate: the mean of pi_1 .. pi_n after n updates, the policies that were asked
     /// about; pi_1 before the first. This is the pibar of the paper's Theorem 3 with T = n.
-    fn average(&self) -> &Strategy;
+    fn average(&self) -> &Strategy {
+        self.tally().average()
+    }
 
-    /// How many win-rate vectors were asked for so far.
-    fn oracle_calls(&self) -> u64;
+    /// The weighted average of pi_1 .. pi_n, with weights 1 .. n: it forgets the start faster.
+    fn weighted_average(&self) -> &Strategy {
+        self.tally().weighted_average()
+    }
+
+    /// What was paid so far; see [`Feedback::calls`] for the unit.
+    fn oracle_calls(&self) -> u64 {
+        self.tally().oracle_calls()
+    }
 }
 
 /// A method: settings, a start and one step.
@@ -29,17 +52,36 @@ pub trait Solver {
     /// The paper's name, in lower case, as the command spells it.
     fn name(&self) -> &'static str;
 
-    /// Checks the settings against the problem and makes the state at `start`, which is pi_1.
+    /// Checks the settings against the problem.
     ///
     /// # Errors
     /// A [`SolverError`] in one sentence.
-    fn init<G: PreferenceGame>(
+    fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError>;
+
+    /// The state at `start`, which is pi_1.
+    ///
+    /// # Errors
+    /// [`SolverError::Length`] or [`SolverError::StartSupport`].
+    fn start<G: PreferenceGame>(
         &self,
         problem: &Problem<G>,
         start: &Strategy,
     ) -> Result<Self::State, SolverError>;
 
-    /// Checks that a state read from outside belongs to the problem and the settings.
+    /// [`validate`](Self::validate), then [`start`](Self::start).
+    ///
+    /// # Errors
+    /// As those two.
+    fn init<G: PreferenceGame>(
+        &self,
+        problem: &Problem<G>,
+        start: &Strategy,
+    ) -> Result<Self::State, SolverError> {
+        self.validate(problem)?;
+        self.start(problem, start)
+    }
+
+    /// Checks that the settings and a state read from outside belong to the problem.
     ///
     /// # Errors
     /// A [`SolverError`] in one sentence.
@@ -47,17 +89,96 @@ pub trait Solver {
         &self,
         problem: &Problem<G>,
         state: &Self::State,
-    ) -> Result<(), SolverError>;
+    ) -> Result<(), SolverError> {
+        self.validate(problem)?;
+        state.check(problem)
+    }
 
     /// One update, in place.
     ///
     /// # Errors
-    /// [`SolverError::NotFinite`]; the state is then that before the step, except for its count
-    /// of oracle calls.
+    /// A [`SolverError`]; the policies of the state are then those before the step.
     fn step<G: PreferenceGame>(
         &self,
         problem: &Problem<G>,
         feedback: &mut impl Feedback,
         state: &mut Self::State,
     ) -> Result<(), SolverError>;
+
+    /// Whether the method fails on estimates outside (0, 1), which sampled feedback may give.
+    fn exact_only(&self) -> bool {
+        false
+    }
+
+    /// Why the last iterate will not settle at `nash`, the exact solution of `problem`, if the
+    /// settings are known to be outside the method's region of local stability. `None` says only
+    /// that no reason is known.
+    fn instability<G: PreferenceGame>(
+        &self,
+        problem: &Problem<G>,
+        nash: &Strategy,
+    ) -> Option<Instability> {
+        let _ = (problem, nash);
+        None
+    }
+}
+
+/// A solver with the state it reached: enough to go on, in another process too.
+///
+/// ```
+/// use inpo_game::{Strategy, games};
+/// use inpo_solver::{Checkpoint, Executor, Inpo, Problem, StepSize};
+///
+/// let problem = Problem::new(games::cyclic_three(), Strategy::uniform(3), 0.1)?;
+/// let solver = Inpo::new(StepSize::Constant(1.0));
+/// let half = Executor::new(&problem, solver).iterations(50).run()?;
+/// let text = serde_json::to_string(&Checkpoint { solver, state: half.state })?;
+///
+/// let Checkpoint { solver, state } = serde_json::from_str::<Checkpoint<Inpo>>(&text)?;
+/// let rest = Executor::new(&problem, solver).resume(state).iterations(100).run()?;
+/// let whole = Executor::new(&problem, solver).iterations(100).run()?;
+/// assert_eq!(rest.state, whole.state); // to the bit
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound = "S: Serialize + DeserializeOwned")]
+pub struct Checkpoint<S: Solver> {
+    /// The settings.
+    pub solver: S,
+    /// Where it is.
+    pub state: S::State,
+}
+
+/// Settings with which the last iterate does not settle at the equilibrium.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Instability {
+    /// A constant inverse step size at or below the threshold of this game.
+    Eta {
+        /// The inverse step size.
+        eta: f64,
+        /// It would have to be above this.
+        threshold: f64,
+    },
+    /// Nothing draws the last iterate of this method to a mixed equilibrium, whatever the step.
+    Circles {
+        /// The method.
+        algorithm: &'static str,
+    },
+}
+
+impl fmt::Display for Instability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Eta { eta, threshold } => write!(
+                f,
+                "eta = {eta} is below the stability threshold {threshold:.6} of this game: the last \
+                 iterate will circle instead of converging"
+            ),
+            Self::Circles { algorithm } => write!(
+                f,
+                "no constant eta makes the last iterate of {algorithm} settle at a mixed Nash policy \
+                 without a KL: it will circle and only the average converges"
+            ),
+        }
+    }
 }

@@ -6,10 +6,19 @@ use crate::SolverError;
 
 /// How eta, the INVERSE step size of mirror descent (the learning rate is 1/eta), goes with t.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum StepSize {
-    /// The same eta in every update. The paper's Lemma 2 takes C sqrt(T / D).
+    /// The same eta in every update.
     Constant(f64),
+    /// eta = scale sqrt(T) for a horizon of T updates, or eta_t = scale sqrt(t) without one: the
+    /// step 1/eta falls as 1/sqrt(T), which is what averages need. The paper's Lemma 2 is
+    /// scale = C / sqrt(D), see [`Inpo::theorem_3`](crate::Inpo::theorem_3).
+    Sqrt {
+        /// What multiplies the square root, above 0.
+        scale: f64,
+        /// T, if it is known.
+        horizon: Option<u64>,
+    },
     /// eta_t = tau (t + 2) / 2 in the t-th update, t = 1, 2, ..: the paper's Theorem 4, whose last
     /// iterate has KL(pi*, pi_T) <= 32 C^2 / (tau^2 (T + 1)). Needs tau > 0. It begins at
     /// eta_1 = 1.5 tau, so tau <= eta_t always holds.
@@ -22,6 +31,7 @@ impl StepSize {
     pub fn eta(self, update: u64, tau: f64) -> f64 {
         match self {
             Self::Constant(eta) => eta,
+            Self::Sqrt { scale, horizon } => scale * (horizon.unwrap_or(update) as f64).sqrt(),
             Self::Theory => tau * (update as f64 + 2.0) / 2.0,
         }
     }
@@ -35,11 +45,48 @@ impl StepSize {
         if !(tau >= 0.0 && tau.is_finite()) {
             return Err(SolverError::Tau { tau });
         }
+        if self == Self::Theory {
+            return match tau {
+                0.0 => Err(SolverError::TheoryWithoutTau),
+                _ => Ok(()),
+            };
+        }
+        // Of all updates the first has the smallest eta.
+        let eta = self.eta(1, tau);
+        if !(eta > 0.0 && eta.is_finite()) {
+            Err(SolverError::Eta { eta })
+        } else if tau > eta {
+            Err(SolverError::TauAboveEta { tau, eta })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// [`validate`](Self::validate) for a method of the plain game, which no theorem gives a
+    /// schedule of this form.
+    pub(crate) fn validate_plain(
+        self,
+        algorithm: &'static str,
+        tau: f64,
+    ) -> Result<(), SolverError> {
+        if tau != 0.0 {
+            return Err(SolverError::PlainGameOnly { algorithm, tau });
+        }
+        if self == Self::Theory {
+            return Err(SolverError::NoTheory { algorithm });
+        }
+        self.validate(tau)
+    }
+
+    /// The eta of every update, if it is the same in all.
+    pub(crate) fn constant(self) -> Option<f64> {
         match self {
-            Self::Constant(eta) if !(eta > 0.0 && eta.is_finite()) => Err(SolverError::Eta { eta }),
-            Self::Constant(eta) if tau > eta => Err(SolverError::TauAboveEta { tau, eta }),
-            Self::Theory if tau == 0.0 => Err(SolverError::TheoryWithoutTau),
-            _ => Ok(()),
+            Self::Constant(eta) => Some(eta),
+            Self::Sqrt {
+                scale,
+                horizon: Some(horizon),
+            } => Some(scale * (horizon as f64).sqrt()),
+            _ => None,
         }
     }
 }
@@ -53,6 +100,23 @@ mod tests {
         assert!((StepSize::Theory.eta(1, 0.1) - 0.15).abs() < 1e-15);
         assert!((StepSize::Theory.eta(98, 0.1) - 5.0).abs() < 1e-15);
         assert_eq!(StepSize::Constant(0.3).eta(7, 0.1), 0.3);
+    }
+
+    #[test]
+    fn the_square_root_of_the_horizon_or_of_the_time() {
+        let known = StepSize::Sqrt {
+            scale: 0.5,
+            horizon: Some(16),
+        };
+        assert_eq!((known.eta(1, 0.1), known.eta(9, 0.1)), (2.0, 2.0));
+        assert_eq!(known.constant(), Some(2.0));
+        let open = StepSize::Sqrt {
+            scale: 0.5,
+            horizon: None,
+        };
+        assert_eq!((open.eta(1, 0.1), open.eta(9, 0.1)), (0.5, 1.5));
+        assert_eq!(open.constant(), None);
+        assert!(open.validate(0.6).is_err(), "tau exceeds the first eta");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! INPO: online mirror descent on the KL-regularised preference game.
 
-use inpo_game::{PreferenceGame, Strategy, stability_threshold};
+use inpo_game::{PreferenceGame, Strategy, rotation_squared, stability_threshold};
 use serde::{Deserialize, Serialize};
 
-use crate::problem::check_length;
-use crate::{Feedback, Problem, Solver, SolverError, State, StepSize};
+use crate::{Feedback, Instability, OmdState, Problem, Solver, SolverError, State, StepSize};
+
+/// Rotations slower than this are rounding around a pure equilibrium.
+const STILL: f64 = 1e-12;
 
 /// INPO's exact step, equation (5) of arXiv 2407.00617:
 ///
@@ -21,11 +23,12 @@ use crate::{Feedback, Problem, Solver, SolverError, State, StepSize};
 ///
 /// **Requires** eta > 0 and 0 <= tau <= eta; a start with the zeros of the reference.
 ///
-/// **Guarantees** (paper): the average iterate's gap is O(1/sqrt(T)) with eta = C sqrt(T / D)
-/// (Theorem 3); the last iterate has KL(pi*, pi_T) <= 32 C^2 / (tau^2 (T + 1)) with
-/// [`StepSize::Theory`] (Theorem 4). With a constant eta the last iterate converges locally if and
-/// only if eta > tau/2 + s^2/(2 tau), see [`stability_threshold`]; with tau = 0 it circles, and
-/// only the average converges.
+/// **Guarantees** (paper, with |log(pi/ref)| <= B, C = max(B tau, 1), D = max KL(pi || pi_1)): the
+/// average iterate's gap is at most 2 (eta D / T + (4 tau^2 B^2 + 1) / eta), which is
+/// O(C sqrt(D / T)) with [`theorem_3`](Self::theorem_3)'s eta; the last iterate has
+/// KL(pi*, pi_T) <= 32 C^2 / (tau^2 (T + 1)) with [`StepSize::Theory`] (Theorem 4). With a constant
+/// eta the last iterate converges locally if and only if eta > tau/2 + s^2/(2 tau), see
+/// [`stability_threshold`]; with tau = 0 it circles, and only the average converges.
 ///
 /// **Costs** one oracle call (one win-rate vector) an iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,76 +38,6 @@ pub struct Inpo {
     pub step_size: StepSize,
 }
 
-/// The state of a mirror descent: where it is and what it has visited.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OmdState {
-    /// Updates made.
-    iteration: u64,
-    /// Win-rate vectors asked for.
-    oracle_calls: u64,
-    /// log(pi / ref), normalised; 0 where the reference is 0.
-    log_ratio: Vec<f64>,
-    /// pi_{n+1}.
-    strategy: Strategy,
-    /// Mean of pi_1 .. pi_n.
-    average: Strategy,
-}
-
-impl OmdState {
-    /// log(pi(y) / ref(y)) of the last iterate, in nats: the quantity whose largest modulus is the
-    /// paper's B. 0 where the reference is 0.
-    #[must_use]
-    pub fn log_ratio(&self) -> &[f64] {
-        &self.log_ratio
-    }
-}
-
-impl State for OmdState {
-    fn iteration(&self) -> u64 {
-        self.iteration
-    }
-
-    fn strategy(&self) -> &Strategy {
-        &self.strategy
-    }
-
-    fn average(&self) -> &Strategy {
-        &self.average
-    }
-
-    fn oracle_calls(&self) -> u64 {
-        self.oracle_calls
-    }
-}
-
-/// A constant eta with which INPO's iteration does not settle at the regularised Nash policy.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct UnstableStep {
-    /// The inverse step size.
-    pub eta: f64,
-    /// It would have to be above this.
-    pub threshold: f64,
-}
-
-impl std::fmt::Display for UnstableStep {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { eta, threshold } = self;
-        if threshold.is_infinite() {
-            return write!(
-                f,
-                "with tau = 0 no constant eta is stable in this game: the last iterate will circle \
-                 and only the average converges"
-            );
-        }
-        write!(
-            f,
-            "eta = {eta} is below the stability threshold {threshold:.6} of this game: the last \
-             iterate will circle instead of converging"
-        )
-    }
-}
-
 impl Inpo {
     /// INPO with this step size.
     #[must_use]
@@ -112,20 +45,27 @@ impl Inpo {
         Self { step_size }
     }
 
-    /// Whether a constant eta is too small to converge locally to `nash`, the Nash policy of
-    /// `problem`. `None` for the theory schedule, which grows past every threshold. At tau = 0 every
-    /// constant eta is, unless nothing rotates around `nash`.
+    /// Theorem 3's step for `horizon` updates from `start`: eta = C sqrt(T) / sqrt(D) with
+    /// D = log(1 / min start) and C = 1.
+    ///
+    /// C = max(B tau, 1) is 1 for play that starts at the reference: by induction the unnormalised
+    /// ratio stays within 1/(2 tau), and its normaliser too, so B <= 1 / tau.
+    ///
+    /// A tau above that eta raises it to tau, the least that a step may have.
     #[must_use]
-    pub fn unstable_step<G: PreferenceGame>(
-        &self,
+    pub fn theorem_3<G: PreferenceGame>(
         problem: &Problem<G>,
-        nash: &Strategy,
-    ) -> Option<UnstableStep> {
-        let StepSize::Constant(eta) = self.step_size else {
-            return None;
-        };
-        let threshold = stability_threshold(problem.game(), nash, problem.tau());
-        (eta <= threshold).then_some(UnstableStep { eta, threshold })
+        start: &Strategy,
+        horizon: u64,
+    ) -> Self {
+        let root = (horizon.max(1) as f64).sqrt();
+        // A game of one action has nothing to learn, and any scale will do.
+        let diameter = Problem::<G>::diameter(start).max(f64::EPSILON);
+        let scale = (1.0 / diameter.sqrt()).max(problem.tau() / root);
+        Self::new(StepSize::Sqrt {
+            scale,
+            horizon: Some(horizon.max(1)),
+        })
     }
 }
 
@@ -136,55 +76,16 @@ impl Solver for Inpo {
         "inpo"
     }
 
-    fn init<G: PreferenceGame>(
+    fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
+        self.step_size.validate(problem.tau())
+    }
+
+    fn start<G: PreferenceGame>(
         &self,
         problem: &Problem<G>,
         start: &Strategy,
     ) -> Result<OmdState, SolverError> {
-        self.step_size.validate(problem.tau())?;
-        check_length("start", start, problem.game())?;
-        let mut log_ratio = vec![0.0; start.num_actions()];
-        for (action, (&start, &reference)) in
-            start.iter().zip(problem.reference().iter()).enumerate()
-        {
-            if (start == 0.0) != (reference == 0.0) {
-                return Err(SolverError::StartSupport {
-                    action,
-                    start,
-                    reference,
-                });
-            }
-            if start > 0.0 {
-                log_ratio[action] = start.ln() - reference.ln();
-            }
-        }
-        Ok(OmdState {
-            iteration: 0,
-            oracle_calls: 0,
-            log_ratio,
-            strategy: start.clone(),
-            average: start.clone(),
-        })
-    }
-
-    fn resume<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        state: &OmdState,
-    ) -> Result<(), SolverError> {
-        self.step_size.validate(problem.tau())?;
-        check_length("state", &state.strategy, problem.game())?;
-        check_length("state's average", &state.average, problem.game())?;
-        let (got, expected) = (state.log_ratio.len(), problem.game().num_actions());
-        if got != expected {
-            let what = "state's log-ratio";
-            return Err(SolverError::Length {
-                what,
-                got,
-                expected,
-            });
-        }
-        Ok(())
+        OmdState::new(problem, start)
     }
 
     fn step<G: PreferenceGame>(
@@ -193,47 +94,38 @@ impl Solver for Inpo {
         feedback: &mut impl Feedback,
         state: &mut OmdState,
     ) -> Result<(), SolverError> {
-        let update = state.iteration + 1;
         let tau = problem.tau();
-        let eta = self.step_size.eta(update, tau);
-        let reference = problem.reference();
-
-        let mut next = vec![0.0; state.log_ratio.len()];
-        feedback.win_rates_into(&state.strategy, &mut next);
-        state.oracle_calls = feedback.calls();
-        // 1/2 is common to all actions; without it the exponents stay small.
-        for (next, ratio) in next.iter_mut().zip(&state.log_ratio) {
-            *next = (*next - 0.5) / eta + (1.0 - tau / eta) * ratio;
-        }
-        let logits: Vec<f64> = reference
-            .iter()
-            .zip(&next)
-            .map(|(r, n)| r.ln() + n)
-            .collect();
-        let strategy = Strategy::from_logits(&logits).map_err(|reason| SolverError::NotFinite {
-            iteration: update,
-            reason,
-        })?;
-
-        // The normaliser, from the likeliest action: it is the same for all of them.
-        let likeliest = (0..strategy.num_actions())
-            .max_by(|&i, &j| strategy[i].total_cmp(&strategy[j]))
-            .unwrap_or(0);
-        let log_sum = logits[likeliest] - strategy[likeliest].ln();
-        for (next, &reference) in next.iter_mut().zip(reference.iter()) {
-            *next = if reference > 0.0 {
-                *next - log_sum
-            } else {
-                0.0
-            };
-        }
-
-        state.average.mix_in(&state.strategy, 1.0 / update as f64);
-        state.log_ratio = next;
-        state.strategy = strategy;
-        state.iteration = update;
-        Ok(())
+        let eta = self.step_size.eta(state.iteration() + 1, tau);
+        state.descend(problem, feedback, |advantage, ratio| {
+            advantage / eta + (1.0 - tau / eta) * ratio
+        })
     }
+
+    /// Whether a constant eta is too small to converge locally to `nash`. `None` for a schedule that
+    /// grows past every threshold. At tau = 0 every constant eta is, unless nothing rotates around
+    /// `nash`.
+    fn instability<G: PreferenceGame>(
+        &self,
+        problem: &Problem<G>,
+        nash: &Strategy,
+    ) -> Option<Instability> {
+        let eta = self.step_size.constant()?;
+        if problem.tau() == 0.0 {
+            return circles(self.name(), problem, nash);
+        }
+        let threshold = stability_threshold(problem.game(), nash, problem.tau());
+        (eta <= threshold).then_some(Instability::Eta { eta, threshold })
+    }
+}
+
+/// Play without a KL circles around `nash`, unless nothing rotates there.
+pub(crate) fn circles<G: PreferenceGame>(
+    algorithm: &'static str,
+    problem: &Problem<G>,
+    nash: &Strategy,
+) -> Option<Instability> {
+    let rotates = rotation_squared(problem.game(), nash) > STILL;
+    rotates.then_some(Instability::Circles { algorithm })
 }
 
 #[cfg(test)]
@@ -348,7 +240,7 @@ mod tests {
     fn small_constant_steps_are_called_unstable() {
         let problem = Problem::new(cyclic_three(), Strategy::uniform(3), 0.1).unwrap();
         let nash = problem.nash().unwrap();
-        let check = |step| Inpo::new(step).unstable_step(&problem, &nash);
+        let check = |step| Inpo::new(step).instability(&problem, &nash);
         // The threshold is 0.269359.
         assert!(check(StepSize::Constant(0.27)).is_none());
         assert!(check(StepSize::Theory).is_none());
@@ -361,7 +253,7 @@ mod tests {
         let plain = Problem::new(cyclic_three(), Strategy::uniform(3), 0.0).unwrap();
         let nash = plain.nash().unwrap();
         let text = Inpo::new(StepSize::Constant(9.0))
-            .unstable_step(&plain, &nash)
+            .instability(&plain, &nash)
             .unwrap();
         assert!(text.to_string().contains("only the average converges"));
     }

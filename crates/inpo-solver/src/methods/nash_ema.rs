@@ -1,0 +1,159 @@
+//! Nash-EMA: mirror descent against an exponential moving average of the policies.
+
+use inpo_game::{PreferenceGame, Strategy};
+use serde::{Deserialize, Serialize};
+
+use crate::mirror::ask;
+use crate::{CompanionState, Feedback, Problem, Solver, SolverError, State, StepSize};
+
+/// Nash-EMA, the tabular form of Nash-EMA-PG (arXiv 2312.00886, section 7; that paper averages the
+/// parameters of a language model, and the parameters of a softmax table are its logits):
+///
+/// ```text
+/// pi_{t+1}(y)    is proportional to  exp(P(y > ema_t) / eta) ref(y)^(tau/eta) pi_t(y)^(1 - tau/eta)
+/// log ema_{t+1}  =  decay log ema_t + (1 - decay) log pi_{t+1}  + constant,      ema_1 = pi_1
+/// ```
+///
+/// where eta is the INVERSE step size. decay = 0 is INPO; the slower the average, the nearer to
+/// fictitious play, which damps the circling. The state's companion is ema_t.
+///
+/// **Requires** 0 <= decay < 1, eta > 0 and 0 <= tau <= eta; a start with the zeros of the
+/// reference.
+///
+/// **Guarantees**: its fixed point is the regularised Nash policy (ema = pi there). No rate is
+/// published for it.
+///
+/// **Costs** one oracle call an iteration.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NashEma {
+    /// eta, the INVERSE step size, of every update.
+    pub step_size: StepSize,
+    /// The weight of the old average, in [0, 1).
+    pub decay: f64,
+}
+
+impl NashEma {
+    /// Nash-EMA with this step size and decay.
+    #[must_use]
+    pub fn new(step_size: StepSize, decay: f64) -> Self {
+        Self { step_size, decay }
+    }
+}
+
+impl Solver for NashEma {
+    type State = CompanionState;
+
+    fn name(&self) -> &'static str {
+        "nash_ema"
+    }
+
+    fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
+        if !(0.0..1.0).contains(&self.decay) {
+            return Err(SolverError::Setting {
+                setting: "decay",
+                value: self.decay,
+                allowed: "in [0, 1)",
+            });
+        }
+        self.step_size.validate(problem.tau())
+    }
+
+    fn start<G: PreferenceGame>(
+        &self,
+        problem: &Problem<G>,
+        start: &Strategy,
+    ) -> Result<CompanionState, SolverError> {
+        CompanionState::new(problem, start)
+    }
+
+    fn step<G: PreferenceGame>(
+        &self,
+        problem: &Problem<G>,
+        feedback: &mut impl Feedback,
+        state: &mut CompanionState,
+    ) -> Result<(), SolverError> {
+        let update = state.iteration() + 1;
+        let tau = problem.tau();
+        let eta = self.step_size.eta(update, tau);
+        let advantages = ask(feedback, state.companion.strategy(), &mut state.rates);
+        state.policy.propose(problem, update, |y, ratio| {
+            advantages[y] / eta + (1.0 - tau / eta) * ratio
+        })?;
+        state.accept(problem, feedback);
+        let (decay, ratio) = (self.decay, state.policy.log_ratio());
+        state.companion.set(problem, update, |y, average| {
+            decay * average + (1.0 - decay) * ratio[y]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Executor, Inpo};
+    use inpo_game::games::cyclic_three;
+    use inpo_game::kl;
+
+    fn problem() -> Problem<inpo_game::MatrixGame> {
+        Problem::new(cyclic_three(), Strategy::uniform(3), 0.1).unwrap()
+    }
+
+    #[test]
+    fn without_memory_it_is_inpo() {
+        let problem = problem();
+        let step = StepSize::Constant(0.3);
+        let ema = Executor::new(&problem, NashEma::new(step, 0.0));
+        let inpo = Executor::new(&problem, Inpo::new(step));
+        let (ema, inpo) = (ema.run().unwrap(), inpo.run().unwrap());
+        for (a, b) in ema.history.iter().zip(&inpo.history) {
+            assert!((a.duality_gap - b.duality_gap).abs() < 1e-13);
+        }
+    }
+
+    #[test]
+    fn two_steps_by_hand() {
+        // From uniform with tau = 0, eta = 1, decay = 1/2: advantages (-1, 0, 1)/30 both times the
+        // same opponent (ema_2 is uniform^1/2 pi_2^1/2, so its log-ratio is half of pi_2's).
+        let plain = Problem::new(cyclic_three(), Strategy::uniform(3), 0.0).unwrap();
+        let run = |n| {
+            let solver = NashEma::new(StepSize::Constant(1.0), 0.5);
+            Executor::new(&plain, solver)
+                .iterations(n)
+                .run()
+                .unwrap()
+                .state
+        };
+        let softmax = |z: [f64; 3]| Strategy::from_logits(&z).unwrap();
+        let first = [-1.0 / 30.0, 0.0, 1.0 / 30.0];
+        let ema = softmax(first.map(|z| z / 2.0));
+        let rates = plain.game().win_rates(&ema);
+        let second = softmax([0, 1, 2].map(|y| first[y] + rates[y]));
+        for y in 0..3 {
+            assert!((run(1).companion()[y] - ema[y]).abs() < 1e-15);
+            assert!((run(2).strategy()[y] - second[y]).abs() < 1e-15);
+        }
+    }
+
+    #[test]
+    fn it_converges_to_the_regularised_nash() {
+        // eta = 0.2 makes INPO circle (the threshold is 0.269); the average damps that.
+        let problem = problem();
+        let nash = problem.nash().unwrap();
+        let solver = NashEma::new(StepSize::Constant(0.4), 0.3);
+        let run = Executor::new(&problem, solver)
+            .iterations(3000)
+            .stride(3000);
+        assert!(kl(&nash, run.run().unwrap().state.strategy()) < 1e-14);
+    }
+
+    #[test]
+    fn a_decay_outside_its_range_is_refused() {
+        for decay in [1.0, -0.1, f64::NAN] {
+            let solver = NashEma::new(StepSize::Constant(1.0), decay);
+            let error = solver.init(&problem(), &Strategy::uniform(3)).unwrap_err();
+            let want = format!("decay is {decay}: it must be in [0, 1)");
+            assert_eq!(error.to_string(), want);
+        }
+    }
+}

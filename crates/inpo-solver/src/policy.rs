@@ -1,0 +1,177 @@
+//! A policy in log space, the coordinates of every mirror descent.
+
+use inpo_game::{PreferenceGame, Strategy};
+use serde::{Deserialize, Serialize};
+
+use crate::problem::check_length;
+use crate::{Problem, SolverError};
+
+/// A policy kept as log(pi / ref), with its probabilities beside it.
+///
+/// Mirror descent with the KL adds to logits. Kept so, an action whose probability underflows is
+/// not lost: its ratio lives on and can come back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogPolicy {
+    /// log(pi / ref), normalised; 0 where the reference is 0.
+    log_ratio: Vec<f64>,
+    strategy: Strategy,
+    #[serde(skip)]
+    proposed: Buffer,
+    #[serde(skip)]
+    logits: Buffer,
+}
+
+/// Room for n numbers that is kept from step to step and has no content between two of them: it is
+/// not saved and does not count in comparisons.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Buffer(Vec<f64>);
+
+impl Buffer {
+    /// The room, with n entries of whatever was there.
+    pub(crate) fn sized(&mut self, n: usize) -> &mut [f64] {
+        self.0.resize(n, 0.0);
+        &mut self.0
+    }
+
+    /// What was written last.
+    pub(crate) fn as_slice(&self) -> &[f64] {
+        &self.0
+    }
+}
+
+impl PartialEq for Buffer {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl LogPolicy {
+    /// The policy `start`, which must have the zeros of the reference.
+    ///
+    /// # Errors
+    /// [`SolverError::Length`] or [`SolverError::StartSupport`].
+    pub fn new<G: PreferenceGame>(
+        problem: &Problem<G>,
+        start: &Strategy,
+    ) -> Result<Self, SolverError> {
+        check_length("start", start, problem.game())?;
+        let mut log_ratio = vec![0.0; start.num_actions()];
+        for (action, (&start, &reference)) in
+            start.iter().zip(problem.reference().iter()).enumerate()
+        {
+            if (start == 0.0) != (reference == 0.0) {
+                return Err(SolverError::StartSupport {
+                    action,
+                    start,
+                    reference,
+                });
+            }
+            if start > 0.0 {
+                log_ratio[action] = start.ln() - reference.ln();
+            }
+        }
+        Ok(Self {
+            log_ratio,
+            strategy: start.clone(),
+            proposed: Buffer::default(),
+            logits: Buffer::default(),
+        })
+    }
+
+    /// Checks that a policy read from outside is of this problem's size.
+    pub(crate) fn check<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
+        check_length("state", &self.strategy, problem.game())?;
+        let (got, expected) = (self.log_ratio.len(), problem.game().num_actions());
+        if got == expected {
+            Ok(())
+        } else {
+            let what = "state's log-ratio";
+            Err(SolverError::Length {
+                what,
+                got,
+                expected,
+            })
+        }
+    }
+
+    /// log(pi(y) / ref(y)), in nats: the quantity whose largest modulus is the paper's B. 0 where
+    /// the reference is 0.
+    #[must_use]
+    pub fn log_ratio(&self) -> &[f64] {
+        &self.log_ratio
+    }
+
+    /// The probabilities.
+    #[must_use]
+    pub fn strategy(&self) -> &Strategy {
+        &self.strategy
+    }
+
+    /// Becomes a copy of `other`, without allocating.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.log_ratio.copy_from_slice(&other.log_ratio);
+        self.strategy.copy_from(&other.strategy);
+    }
+
+    /// Works out the policy ref(y) exp(ratio(y, log_ratio[y])) up to its normaliser, without moving
+    /// to it. `update` is the number of the update, for the error.
+    pub(crate) fn propose<G>(
+        &mut self,
+        problem: &Problem<G>,
+        update: u64,
+        ratio: impl Fn(usize, f64) -> f64,
+    ) -> Result<(), SolverError> {
+        let n = self.log_ratio.len();
+        let (next, logits) = (self.proposed.sized(n), self.logits.sized(n));
+        for (action, (&old, log_reference)) in self
+            .log_ratio
+            .iter()
+            .zip(problem.log_reference())
+            .enumerate()
+        {
+            next[action] = ratio(action, old);
+            logits[action] = log_reference + next[action];
+        }
+        match logits
+            .iter()
+            .position(|z| z.is_nan() || *z == f64::INFINITY)
+        {
+            Some(action) => Err(SolverError::NotFinite {
+                iteration: update,
+                action,
+                value: logits[action],
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Moves to what was proposed last.
+    pub(crate) fn accept<G>(&mut self, problem: &Problem<G>) {
+        // The logits are finite or minus infinity, and the reference has support.
+        let log_sum = self
+            .strategy
+            .set_logits(self.logits.as_slice())
+            .expect("checked when proposed");
+        for ((ratio, next), &reference) in self
+            .log_ratio
+            .iter_mut()
+            .zip(self.proposed.as_slice())
+            .zip(problem.reference().iter())
+        {
+            *ratio = if reference > 0.0 { next - log_sum } else { 0.0 };
+        }
+    }
+
+    /// [`propose`](Self::propose) and [`accept`](Self::accept).
+    pub(crate) fn set<G>(
+        &mut self,
+        problem: &Problem<G>,
+        update: u64,
+        ratio: impl Fn(usize, f64) -> f64,
+    ) -> Result<(), SolverError> {
+        self.propose(problem, update, ratio)?;
+        self.accept(problem);
+        Ok(())
+    }
+}
