@@ -145,6 +145,8 @@ pub use equilibrium::{
 };
 pub use game::PreferenceGame;
 pub use game_error::GameError;
+pub use games::low_rank::{Link, LowRankError, LowRankGame};
+pub use games::score::{ScoreError, ScoreGame};
 pub use matrix::{COMPLEMENT_TOLERANCE, MatrixGame};
 pub use measure::{
     best_response, duality_gap, entropy, exploitability, kl, regularised_best_response,
