@@ -16,9 +16,12 @@
 //! P(i > j) is 1 - P(j > i), in floating point.
 
 mod generate;
+pub(crate) mod judges;
 pub(crate) mod law;
 pub(crate) mod low_rank;
+pub(crate) mod prompts;
 pub(crate) mod score;
+pub(crate) mod weights;
 
 pub use self::generate::{GeneratorError, cyclic, transitive_plus_cyclic, uniform};
 

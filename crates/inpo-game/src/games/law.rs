@@ -5,6 +5,8 @@
 //! therefore round the smaller of two opposite preferences to 1 minus the larger: an absolute
 //! error below 1.2e-16.
 
+use crate::Preference;
+
 /// `p` in [0, 1], rounded so that 1 - (1 - p) is p. Rounding of a sum that went just outside the
 /// interval is cut off.
 pub(crate) fn settle(p: f64) -> f64 {
@@ -16,6 +18,22 @@ pub(crate) fn settle(p: f64) -> f64 {
 pub(super) fn logistic(x: f64) -> f64 {
     let larger = 1.0 / (1.0 + (-x.abs()).exp());
     if x < 0.0 { 1.0 - larger } else { larger }
+}
+
+/// P(first > second) of a game given by P(i > j) for i < j, which may be off by rounding.
+pub(super) fn complementary(
+    num_actions: usize,
+    first: usize,
+    second: usize,
+    preference: impl Fn(usize, usize) -> f64,
+) -> Preference {
+    check_actions(num_actions, first, second);
+    let p = match first.cmp(&second) {
+        std::cmp::Ordering::Less => settle(preference(first, second)),
+        std::cmp::Ordering::Equal => 0.5,
+        std::cmp::Ordering::Greater => 1.0 - settle(preference(second, first)),
+    };
+    Preference::new(p).expect("settled into [0, 1]")
 }
 
 /// P pi for a game given by P(i > j) for i < j, each pair visited once.
