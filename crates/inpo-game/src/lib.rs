@@ -145,6 +145,11 @@ pub use equilibrium::{
 };
 pub use game::PreferenceGame;
 pub use game_error::GameError;
+pub use games::judges::{JudgeError, JudgeMixture};
+pub use games::low_rank::{Link, LowRankError, LowRankGame};
+pub use games::prompts::{PooledGame, PromptError, PromptGames};
+pub use games::score::{ScoreError, ScoreGame};
+pub use games::weights::WeightError;
 pub use matrix::{COMPLEMENT_TOLERANCE, MatrixGame};
 pub use measure::{
     best_response, duality_gap, entropy, exploitability, exploitability_of_rates, kl, regret,

@@ -81,6 +81,32 @@ impl MatrixGame {
         })
     }
 
+    /// The game of `num_actions` actions in which i beats j with probability `preference(i, j)`,
+    /// asked once for each i < j, row by row.
+    ///
+    /// # Errors
+    /// A [`GameError`] that names the first number that is not a probability.
+    pub fn from_fn(
+        num_actions: usize,
+        mut preference: impl FnMut(usize, usize) -> f64,
+    ) -> Result<Self, GameError> {
+        let mut rows = vec![vec![0.5; num_actions]; num_actions];
+        for i in 0..num_actions {
+            for j in i + 1..num_actions {
+                rows[i][j] = preference(i, j);
+                rows[j][i] = 1.0 - rows[i][j];
+            }
+        }
+        Self::new(rows)
+    }
+
+    /// The matrix of any game, without names and with the uniform reference.
+    #[must_use]
+    pub fn from_game(game: &(impl PreferenceGame + ?Sized)) -> Self {
+        Self::from_fn(game.num_actions(), |i, j| game.preference(i, j).get())
+            .expect("a game has actions and preferences are probabilities")
+    }
+
     /// Names the actions.
     ///
     /// # Errors
@@ -276,6 +302,23 @@ mod tests {
         let (up, down) = (game.preference(0, 1).get(), game.preference(1, 0).get());
         assert!((up - 0.699_999_6).abs() < 1e-15);
         assert!((up + down - 1.0).abs() < 1e-16);
+    }
+
+    #[test]
+    fn a_function_is_asked_for_the_upper_triangle() {
+        let mut asked = Vec::new();
+        let game = MatrixGame::from_fn(3, |i, j| {
+            asked.push((i, j));
+            if i == 0 { 0.25 } else { 1.0 }
+        })
+        .unwrap();
+        assert_eq!(asked, [(0, 1), (0, 2), (1, 2)]);
+        assert_eq!(game.preference(2, 0).get(), 0.75);
+        assert_eq!(game.preference(2, 1).get(), 0.0);
+        assert_eq!(MatrixGame::from_game(&game), game);
+        assert_eq!(MatrixGame::from_fn(0, |_, _| 0.5), Err(GameError::Empty));
+        let text = MatrixGame::from_fn(2, |_, _| 1.5).unwrap_err().to_string();
+        assert!(text.contains("preferences[0][1] is 1.5"), "{text}");
     }
 
     #[test]
