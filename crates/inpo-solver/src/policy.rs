@@ -24,7 +24,7 @@ pub struct LogPolicy {
 
 /// Room for n numbers that is kept from step to step and has no content between two of them: it is
 /// not saved and does not count in comparisons.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Buffer(Vec<f64>);
 
 impl Buffer {
@@ -37,6 +37,12 @@ impl Buffer {
     /// What was written last.
     pub(crate) fn as_slice(&self) -> &[f64] {
         &self.0
+    }
+}
+
+impl std::fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Buffer")
     }
 }
 

@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn the_average_converges_in_the_plain_game() {
         for seed in 0..10 {
-            let problem = Problem::new(uniform(6, seed), Strategy::uniform(6), 0.0).unwrap();
+            let problem =
+                Problem::new(uniform(6, seed).unwrap(), Strategy::uniform(6), 0.0).unwrap();
             let run = Executor::new(&problem, FictitiousPlay::new()).iterations(20_000);
             let run = run.watch(Iterate::Average).stride(20_000).run().unwrap();
             let gap = run.history[1].duality_gap;

@@ -163,7 +163,8 @@ mod tests {
     fn the_average_obeys_hedges_bound_on_random_games() {
         for seed in 0..20 {
             let n = 3 + seed as usize % 8;
-            let problem = Problem::new(uniform(n, seed), Strategy::uniform(n), 0.0).unwrap();
+            let problem =
+                Problem::new(uniform(n, seed).unwrap(), Strategy::uniform(n), 0.0).unwrap();
             let horizon = 200;
             let run = Executor::new(&problem, Sppo::theory(n, horizon)).iterations(horizon);
             let average = run.run().unwrap().state.average().clone();
