@@ -13,7 +13,7 @@ use std::error::Error;
 
 use inpo_core::game::{Strategy, games};
 use inpo_core::loss::InpoLossConfig;
-use inpo_examples::plot::{Chart, Scale, Series};
+use inpo_core::plot::{Chart, Scale, Series};
 use inpo_examples::proof::{
     Labels, as_strategy, exact_iterates, free_logit_iterates, largest_error, mean_sampling_error,
     tiny_transformer, transformer_iterates,

@@ -17,7 +17,7 @@ use std::error::Error;
 
 use inpo_core::game::{PreferenceGame, Strategy, games};
 use inpo_core::solver::{Inpo, Iterates, Problem, State, StepSize};
-use inpo_examples::plot::{Chart, Scale, Series};
+use inpo_core::plot::{Chart, Scale, Series};
 
 const TAU: f64 = 0.1;
 const ETA: f64 = 1.0;

@@ -2,7 +2,6 @@
 
 use inpo_core::train::Evaluation;
 
-pub mod plot;
 pub mod proof;
 
 /// Training prompts of our own writing, JSONL.

@@ -19,3 +19,6 @@ pub use burn;
 mod device;
 #[cfg(any(feature = "loss", feature = "policy"))]
 pub use device::{DeviceError, device};
+
+#[cfg(feature = "plot")]
+pub mod plot;

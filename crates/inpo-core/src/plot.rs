@@ -40,14 +40,18 @@ pub struct Series<'a> {
     pub points: Vec<(f64, f64)>,
 }
 
-/// Blue, orange, green, red, purple, brown: told apart by colour-blind readers too (Okabe and Ito).
-const COLOURS: [RGBColor; 6] = [
+/// Blue, orange, green, red, purple, sky, brown, yellow, grey: told apart by colour-blind readers too
+/// (Okabe and Ito, and two more).
+const COLOURS: [RGBColor; 9] = [
     RGBColor(0, 114, 178),
     RGBColor(230, 159, 0),
     RGBColor(0, 158, 115),
     RGBColor(213, 94, 0),
     RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
     RGBColor(86, 60, 40),
+    RGBColor(200, 190, 30),
+    RGBColor(120, 120, 120),
 ];
 
 const SIZE: (u32, u32) = (860, 520);
