@@ -211,9 +211,7 @@ impl MatrixGame {
     pub fn to_json(&self) -> String {
         let file = GameFile {
             names: self.names().map(<[String]>::to_vec),
-            preferences: (0..self.num_actions())
-                .map(|y| self.row(y).to_vec())
-                .collect(),
+            preferences: (0..self.num_actions()).map(|y| self.row(y)).collect(),
             reference: self.given_reference().map(|reference| reference.to_vec()),
         };
         serde_json::to_string(&file).expect("numbers and strings")
@@ -319,7 +317,7 @@ mod tests {
     #[test]
     fn csv_without_and_with_names() {
         let plain = csv("0.5, 0.7\n0.3, 0.5\n").unwrap();
-        assert_eq!((plain.names(), plain.row(0)), (None, [0.5, 0.7].as_slice()));
+        assert_eq!((plain.names(), plain.row(0)), (None, vec![0.5, 0.7]));
         let named = csv("a,\"b, c\"\n0.5,0.7\n0.3,0.5").unwrap();
         assert_eq!(named.index_of("b, c"), Some(1));
         assert_eq!(named.row(1), [0.3, 0.5]);
