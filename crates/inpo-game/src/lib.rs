@@ -138,6 +138,7 @@ mod oracle;
 mod preference;
 mod read;
 mod strategy;
+mod write;
 
 pub use equilibrium::{
     EquilibriumError, nash, nash_residual, regularised_nash, regularised_nash_residual,

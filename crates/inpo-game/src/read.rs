@@ -1,23 +1,17 @@
-//! Game files: JSON, or CSV with or without a row of names.
+//! Game files: JSON, or CSV with or without names. Rows become the game as they are read, so that
+//! a large file takes the memory of its triangle and of one row.
 
-use std::fs;
-use std::io;
+mod json;
+mod table;
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use crate::{GameError, MatrixGame};
 
-use crate::{GameError, MatrixGame, PreferenceGame, Strategy};
-
-/// The JSON game file. Unknown keys are errors.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GameFile {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    names: Option<Vec<String>>,
-    preferences: Vec<Vec<f64>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reference: Option<Vec<f64>>,
-}
+/// Bytes that are asked of the system at a time.
+const BUFFER: usize = 1 << 16;
 
 /// Why a file is not a game. Every message names the file and the place.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +62,23 @@ pub enum ReadError {
         /// The cell.
         text: String,
     },
+    /// The name before a row of a CSV is not the one that the header gives it.
+    #[error(
+        "{}, line {line}: the row is named {got:?}, but name {row} of the header is {expected:?}: rows and columns must have the same names in the same order",
+        path.display()
+    )]
+    RowName {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The row of the matrix.
+        row: usize,
+        /// The name before the row.
+        got: String,
+        /// The name in the header.
+        expected: String,
+    },
     /// The numbers or names are not a game.
     #[error("{}{place}: {source}", path.display())]
     Game {
@@ -82,33 +93,51 @@ pub enum ReadError {
 
 impl MatrixGame {
     /// Reads a game file, JSON or CSV by its extension; without one of these extensions a text
-    /// that begins with `{` is JSON.
+    /// that begins with `{` is JSON. The text is UTF-8.
     ///
     /// JSON: `{"names": [..], "preferences": [[p_ij]], "reference": [..]}`, where p_ij is
     /// P(i beats j) and `names` and `reference` may be absent. Any other key is an error.
     ///
-    /// CSV: the matrix, one row a line, comma-separated, without header; or with one header row
-    /// that holds the names (a table with one row more than columns whose first row is not all
-    /// numbers).
+    /// CSV: the matrix, one row a line, comma-separated, in one of three forms. Spaces around a
+    /// cell are not part of it, and empty lines are passed over.
+    ///
+    /// ```text
+    /// 0.5,0.7        alpha,beta        ,alpha,beta
+    /// 0.3,0.5        0.5,0.7           alpha,0.5,0.7
+    ///                0.3,0.5           beta,0.3,0.5
+    /// ```
+    ///
+    /// A first line that is not all numbers is a header of names, unless the numbers in it and the
+    /// count of rows show that it is a row with a cell gone wrong. In the third form the header has
+    /// a corner cell, empty or any word, and each row begins with its name, which must be that of
+    /// the header. It is told from the second by the line after the header: that one begins with
+    /// 1/2, or here with what is not a number or with the header's second cell.
     ///
     /// # Errors
     /// A [`ReadError`] whose message names the file and the place.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ReadError> {
         let path = path.as_ref();
-        let text = fs::read_to_string(path).map_err(|source| ReadError::File {
+        let file_error = |source| ReadError::File {
             path: path.to_owned(),
             source,
-        })?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        };
+        let file = File::open(path).map_err(file_error)?;
+        let mut file = BufReader::with_capacity(BUFFER, file);
+        let start = start(&mut file).map_err(file_error)?;
         let extension = path
             .extension()
             .and_then(|e| e.to_str())
             .unwrap_or_default();
-        match extension.to_ascii_lowercase().as_str() {
-            "json" => Self::from_json(text, path),
-            "csv" => Self::from_csv(text, path),
-            _ if text.trim_start().starts_with('{') => Self::from_json(text, path),
-            _ => Self::from_csv(text, path),
+        let is_json = match extension.to_ascii_lowercase().as_str() {
+            "json" => true,
+            "csv" => false,
+            _ => start.last() == Some(&b'{'),
+        };
+        let text = start.chain(file);
+        if is_json {
+            json::read(&mut serde_json::Deserializer::from_reader(text), path)
+        } else {
+            table::read(text, path)
         }
     }
 
@@ -117,31 +146,7 @@ impl MatrixGame {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn from_json(text: &str, path: &Path) -> Result<Self, ReadError> {
-        let json_error = |error: &serde_json::Error, field: String| ReadError::Json {
-            path: path.to_owned(),
-            line: error.line(),
-            column: error.column(),
-            field,
-            reason: without_place(error),
-        };
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let file: GameFile =
-            serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-                let field = match error.path().to_string().as_str() {
-                    "." => String::new(),
-                    field => format!("{field}: "),
-                };
-                json_error(error.inner(), field)
-            })?;
-        deserializer
-            .end()
-            .map_err(|error| json_error(&error, String::new()))?;
-
-        build(file).map_err(|source| ReadError::Game {
-            path: path.to_owned(),
-            place: String::new(),
-            source,
-        })
+        json::read(&mut serde_json::Deserializer::from_str(text), path)
     }
 
     /// Reads the CSV formats of [`read`](Self::read) from a text; `path` is for messages only.
@@ -149,206 +154,37 @@ impl MatrixGame {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn from_csv(text: &str, path: &Path) -> Result<Self, ReadError> {
-        let mut reader = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .trim(csv::Trim::All)
-            .from_reader(text.as_bytes());
-        let mut records = Vec::new();
-        for record in reader.records() {
-            records.push(record.map_err(|error| ReadError::Csv {
-                path: path.to_owned(),
-                line: error.position().map_or(0, csv::Position::line),
-                reason: error.to_string(),
-            })?);
-        }
-        let line = |record: &csv::StringRecord| record.position().map_or(0, csv::Position::line);
-        let is_number = |cell: &str| cell.parse::<f64>().is_ok();
-        let named = records
-            .first()
-            .is_some_and(|first| records.len() == first.len() + 1 && !first.iter().all(is_number));
-        let (header, body) = records.split_at(usize::from(named));
-
-        let mut preferences = Vec::with_capacity(body.len());
-        for (row, record) in body.iter().enumerate() {
-            let cell = |(column, text): (usize, &str)| {
-                text.parse::<f64>().map_err(|_| ReadError::Cell {
-                    path: path.to_owned(),
-                    line: line(record),
-                    row,
-                    column,
-                    text: text.to_owned(),
-                })
-            };
-            preferences.push(
-                record
-                    .iter()
-                    .enumerate()
-                    .map(cell)
-                    .collect::<Result<_, _>>()?,
-            );
-        }
-        let names = header
-            .first()
-            .map(|names| names.iter().map(str::to_owned).collect());
-        let file = GameFile {
-            names,
-            preferences,
-            reference: None,
-        };
-        build(file).map_err(|source| ReadError::Game {
-            path: path.to_owned(),
-            place: match source.row().and_then(|row| body.get(row)) {
-                Some(record) => format!(", line {}", line(record)),
-                None => String::new(),
-            },
-            source,
-        })
-    }
-
-    /// The game as a JSON game file.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        let file = GameFile {
-            names: self.names().map(<[String]>::to_vec),
-            preferences: (0..self.num_actions())
-                .map(|y| self.row(y).to_vec())
-                .collect(),
-            reference: self.given_reference().map(|reference| reference.to_vec()),
-        };
-        serde_json::to_string(&file).expect("numbers and strings")
+        table::read(text.as_bytes(), path)
     }
 }
 
-fn build(file: GameFile) -> Result<MatrixGame, GameError> {
-    let mut game = MatrixGame::new(file.preferences)?;
-    if let Some(names) = file.names {
-        game = game.with_names(names)?;
-    }
-    if let Some(reference) = file.reference {
-        if reference.len() != game.num_actions() {
-            return Err(GameError::ReferenceLength {
-                got: reference.len(),
-                expected: game.num_actions(),
-            });
+/// Takes the bytes up to the first one that is not white space, and that one, off `text`. A byte
+/// order mark is not among them.
+fn start(text: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    let mut start = Vec::new();
+    for byte in text.by_ref().bytes() {
+        start.push(byte?);
+        if start == MARK {
+            start.clear();
+        } else if !start.last().is_some_and(u8::is_ascii_whitespace) && !MARK.starts_with(&start) {
+            break;
         }
-        game = game.with_reference(Strategy::new(reference).map_err(GameError::Reference)?)?;
     }
-    Ok(game)
-}
-
-/// serde_json's message without its own "at line .. column ..", which ours gives first.
-fn without_place(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
+    Ok(start)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
-    fn json(text: &str) -> Result<MatrixGame, ReadError> {
-        MatrixGame::from_json(text, Path::new("g.json"))
-    }
-
-    fn csv(text: &str) -> Result<MatrixGame, ReadError> {
-        MatrixGame::from_csv(text, Path::new("g.csv"))
-    }
-
+    /// The message of a refusal contains `want`.
     #[track_caller]
-    fn says(result: Result<MatrixGame, ReadError>, want: &str) {
+    pub(super) fn says(result: Result<MatrixGame, ReadError>, want: &str) {
         let got = result.unwrap_err().to_string();
         assert!(got.contains(want), "{got:?} does not contain {want:?}");
-    }
-
-    #[test]
-    fn json_round_trip() {
-        let game = json(
-            r#"{"names": ["a", "b"], "preferences": [[0.5, 0.7], [0.3, 0.5]], "reference": [0.25, 0.75]}"#,
-        )
-        .unwrap();
-        assert_eq!(game.index_of("b"), Some(1));
-        assert_eq!(game.reference().as_slice(), [0.25, 0.75]);
-        assert_eq!(json(&game.to_json()).unwrap(), game);
-    }
-
-    #[test]
-    fn names_and_reference_may_be_absent() {
-        let game = json(r#"{"preferences": [[0.5, 0.7], [0.3, 0.5]]}"#).unwrap();
-        assert_eq!(game.names(), None);
-        assert_eq!(game.reference(), Strategy::uniform(2));
-    }
-
-    #[test]
-    fn bad_json_names_file_line_and_entry() {
-        says(json("{"), "g.json, line 1");
-        says(
-            json(r#"{"preferences": [[0.5]], "tau": 1}"#),
-            "unknown field `tau`",
-        );
-        says(
-            json("{}"),
-            "g.json, line 1, column 2: missing field `preferences`",
-        );
-        says(
-            json("{\"preferences\": [\n[0.5, null], [0.5, 0.5]]}"),
-            "line 2",
-        );
-        says(
-            json(r#"{"preferences": [[0.5, NaN], [0.5, 0.5]]}"#),
-            "preferences[0][1]: expected value",
-        );
-        says(json(r#"{"preferences": [[0.5]]} x"#), "trailing characters");
-        says(
-            json(r#"{"preferences": [[0.5, 0.7], [0.4, 0.5]]}"#),
-            "g.json: preferences[0][1] = 0.7 and preferences[1][0] = 0.4",
-        );
-        says(
-            json(r#"{"preferences": [[0.5]], "reference": [0.9]}"#),
-            "g.json: reference is not a strategy: the probabilities of a strategy add to 0.9",
-        );
-        says(
-            json(r#"{"preferences": [[0.5]], "reference": []}"#),
-            "g.json: reference has 0 entries",
-        );
-    }
-
-    #[test]
-    fn csv_without_and_with_names() {
-        let plain = csv("0.5, 0.7\n0.3, 0.5\n").unwrap();
-        assert_eq!((plain.names(), plain.row(0)), (None, [0.5, 0.7].as_slice()));
-        let named = csv("a,\"b, c\"\n0.5,0.7\n0.3,0.5").unwrap();
-        assert_eq!(named.index_of("b, c"), Some(1));
-        assert_eq!(named.row(1), [0.3, 0.5]);
-    }
-
-    #[test]
-    fn bad_csv_names_file_and_line() {
-        says(csv(""), "g.csv: preferences is empty");
-        says(
-            csv("0.5,0.7\n0.3\n"),
-            "g.csv, line 2: preferences[1] has 1 entries",
-        );
-        says(
-            csv("0.5,x\n0.3,0.5\n"),
-            "g.csv, line 1: preferences[0][1] is \"x\"",
-        );
-        says(
-            csv("a,b\n0.5,0.7\n0.3,?\n"),
-            "g.csv, line 3: preferences[1][1] is \"?\"",
-        );
-        says(
-            csv("0.5,nan\n0.3,0.5\n"),
-            "g.csv, line 1: preferences[0][1] is NaN",
-        );
-        says(csv("a,a\n0.5,0.7\n0.3,0.5\n"), "names[1] repeats names[0]");
-        says(
-            csv("a,b\n0.5,0.7\n\n0.4,0.5\n"),
-            "g.csv, line 2: preferences[0][1] = 0.7",
-        );
     }
 
     #[test]
@@ -377,5 +213,55 @@ mod tests {
             message.contains("none.json: cannot read the game file"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_and_files_that_are_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            MatrixGame::read(path)
+        };
+        says(
+            read("latin1.csv", b"0.5,0.7\nna\xefve,0.5\n"),
+            "latin1.csv, line 2: cell 1 is not UTF-8",
+        );
+        says(
+            read(
+                "latin1.json",
+                b"{\"names\": [\"na\xefve\"],\n \"preferences\": [[0.5]]}",
+            ),
+            "latin1.json, line 1",
+        );
+        says(read("no.json", b""), "no.json, line 1, column 0: EOF");
+        says(read("no.csv", b" \n\n"), "no.csv: preferences is empty");
+        says(read("no", b""), "no: preferences is empty");
+        says(
+            read("huge.json", b"{\"preferences\": [[1e999]]}"),
+            "huge.json, line 1, column 24: preferences[0][0]: number out of range",
+        );
+        fs::create_dir(folder.path().join("folder.csv")).unwrap();
+        says(
+            MatrixGame::read(folder.path().join("folder.csv")),
+            "folder.csv: cannot read the game file",
+        );
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_lines_before_the_text_are_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("g");
+        for text in [
+            "\u{feff}a,b\n0.5,0.7\n0.3,0.5\n",
+            "\u{feff}\n\r\n {\"names\": [\"a\", \"b\"], \"preferences\": [[0.5, 0.7], [0.3, 0.5]]}",
+        ] {
+            fs::write(&path, text).unwrap();
+            let game = MatrixGame::read(&path).unwrap();
+            assert_eq!(game.names().unwrap(), ["a", "b"]);
+        }
+        // They still count as lines.
+        fs::write(&path, "\n\n{\"preferences\": [[0.5]], \"tau\": 1}").unwrap();
+        says(MatrixGame::read(&path), "line 3, column");
     }
 }
