@@ -114,32 +114,6 @@ impl MatrixGame {
         }
     }
 
-    /// The game of `num_actions` actions in which i beats j with probability `preference(i, j)`,
-    /// asked once for each i < j, row by row.
-    ///
-    /// # Errors
-    /// A [`GameError`] that names the first number that is not a probability.
-    pub fn from_fn(
-        num_actions: usize,
-        mut preference: impl FnMut(usize, usize) -> f64,
-    ) -> Result<Self, GameError> {
-        let mut rows = vec![vec![0.5; num_actions]; num_actions];
-        for i in 0..num_actions {
-            for j in i + 1..num_actions {
-                rows[i][j] = preference(i, j);
-                rows[j][i] = 1.0 - rows[i][j];
-            }
-        }
-        Self::new(rows)
-    }
-
-    /// The matrix of any game, without names and with the uniform reference.
-    #[must_use]
-    pub fn from_game(game: &(impl PreferenceGame + ?Sized)) -> Self {
-        Self::from_fn(game.num_actions(), |i, j| game.preference(i, j).get())
-            .expect("a game has actions and preferences are probabilities")
-    }
-
     /// Names the actions.
     ///
     /// # Errors

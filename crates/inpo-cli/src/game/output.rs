@@ -8,7 +8,8 @@ use inpo_core::game::{MatrixGame, PreferenceGame, Strategy};
 use inpo_core::solver::{Problem, Reason, Record};
 use serde::Serialize;
 
-use super::{FileArgs, Solution, SolveArgs};
+use super::OutputArgs;
+use super::solve::{Solution, SolveArgs};
 use crate::error::CliError;
 
 pub(super) fn label(game: &MatrixGame, action: usize) -> String {
@@ -18,11 +19,11 @@ pub(super) fn label(game: &MatrixGame, action: usize) -> String {
     }
 }
 
-pub(super) fn heading(file: &FileArgs, problem: &Problem<MatrixGame>) -> String {
+pub(super) fn heading(file: &Path, problem: &Problem<MatrixGame>) -> String {
     let n = problem.game().num_actions();
     format!(
         "{}: {n} actions, tau {}\n\n",
-        file.game.display(),
+        file.display(),
         problem.tau()
     )
 }
@@ -51,9 +52,9 @@ pub(super) fn solution_table(
     args: &SolveArgs,
     problem: &Problem<MatrixGame>,
     solution: &Solution,
-    reason: Reason,
+    unit: &str,
 ) -> String {
-    let mut out = heading(&args.file, problem);
+    let mut out = heading(&args.file.game, problem);
     let columns = [
         ("last", &solution.last.strategy),
         ("average", &solution.average.strategy),
@@ -77,13 +78,14 @@ pub(super) fn solution_table(
             "\n{title:width$}  last {last:.4e}  average {average:.4e}"
         );
     }
-    let stopped = match reason {
+    let stopped = match solution.reason {
         Reason::Iterations => "all iterations made",
         Reason::Tolerance => "tolerance reached",
+        Reason::Time => "time is up",
     };
     let _ = writeln!(
         out,
-        "\n{} iterations, {} oracle calls (win-rate vectors): {stopped}\n",
+        "\n{} iterations, {} oracle calls ({unit}): {stopped}\n",
         solution.iterations, solution.oracle_calls
     );
     let _ = writeln!(out, "iteration  duality gap  exploitability   KL to Nash");
@@ -124,18 +126,23 @@ fn thinned(history: &[Record]) -> impl Iterator<Item = &Record> {
 }
 
 pub(super) fn print(
-    file: &FileArgs,
+    args: &OutputArgs,
     value: &impl Serialize,
     table: impl FnOnce() -> String,
 ) -> Result<(), CliError> {
-    let text = if file.json {
+    let text = if args.json {
         let json = serde_json::to_string(value).map_err(|e| CliError::Other(e.to_string()))?;
         json + "\n"
     } else {
         table()
     };
-    match &file.output {
-        Some(path) => write_whole(path, &text)
+    print_text(args.output.as_deref(), &text)
+}
+
+/// Writes a text to the file, or to standard output without one.
+pub(super) fn print_text(output: Option<&Path>, text: &str) -> Result<(), CliError> {
+    match output {
+        Some(path) => write_whole(path, text)
             .map_err(|error| CliError::Other(format!("{}: cannot write: {error}", path.display()))),
         None => match io::stdout().lock().write_all(text.as_bytes()) {
             // The reader of a pipe has seen enough.
