@@ -127,10 +127,12 @@
 //! ```
 
 pub mod analysis;
+pub mod bradley_terry;
 mod equilibrium;
 mod game;
 mod game_error;
 pub mod games;
+mod graph;
 mod linalg;
 mod matrix;
 mod measure;
@@ -141,8 +143,8 @@ mod strategy;
 mod write;
 
 pub use equilibrium::{
-    EquilibriumError, nash, nash_residual, regularised_nash, regularised_nash_residual,
-    rotation_squared, stability_threshold,
+    EquilibriumError, NashReport, nash, nash_report, nash_residual, regularised_nash,
+    regularised_nash_residual, rotation_squared, stability_threshold, support,
 };
 pub use game::PreferenceGame;
 pub use game_error::GameError;

@@ -1,33 +1,38 @@
-//! The Nash policy of the plain game by linear programming.
+//! The Nash policy of the plain game.
 
-use microlp::{ComparisonOp, OptimizationDirection, Problem};
+use serde::{Deserialize, Serialize};
 
-use super::EquilibriumError;
-use crate::linalg::{dot, solve};
-use crate::{PreferenceGame, Strategy, exploitability};
+use super::interior::follow_central_path;
+use super::polish::{COARSE, FINE, SupportSystem};
+use super::{EquilibriumError, skew, support};
+use crate::{PreferenceGame, Strategy, exploitability, win_rate};
 
 /// The exploitability that [`nash`] guarantees.
 const ALLOWED: f64 = 1e-9;
 
-/// Probabilities below this are zeros of the linear program.
-const SUPPORT: f64 = 1e-9;
+/// Actions that win within this of 1/2 are best responses, and an equilibrium is unique if no
+/// change of the preferences by this (times the largest |P - 1/2|) gives its support another.
+const TOLERANCE: f64 = 1e-9;
 
-/// Actions that win within this of 1/2 are taken to hold their equation exactly.
-const TIGHT: f64 = 1e-7;
+/// A residual that is nothing but rounding.
+const ROUNDING: f64 = 1e-13;
 
 /// A Nash policy of the plain game, with an exploitability of at most 1e-9.
 ///
 /// The game is symmetric with value 1/2, so pi is a Nash policy exactly if P pi <= 1/2 in every
-/// entry. With y = pi / v this is the linear program
+/// entry: the linear program
 ///
 /// ```text
-/// maximise sum y   subject to   P y <= 1,  y >= 0;        pi = y / sum y
+/// minimise v   subject to   P pi <= 1/2 + v,   sum pi = 1,   pi >= 0
 /// ```
 ///
-/// solved by the simplex method. The vertex it returns is then polished: the equations
-/// (P pi)_y = 1/2 of the actions that hold them, restricted to the support, are solved again in
-/// f64, which takes the error from the simplex tolerance to rounding. If there are several Nash
-/// policies, this is one of them.
+/// with the value v = 0. It is solved by an interior-point method, whose end says which actions
+/// the support consists of; the equations (P pi)_y = 1/2 of the support are then solved directly,
+/// which takes the error to rounding. If there are several Nash policies, this is one that plays
+/// every action that any of them plays, near the centre of their set: twins get the same mass, and
+/// an order of the actions does not matter.
+///
+/// The work is some 15 factorisations of an n x n matrix.
 ///
 /// ```
 /// use inpo_game::{games, nash};
@@ -39,23 +44,76 @@ const TIGHT: f64 = 1e-7;
 /// ```
 ///
 /// # Errors
-/// [`EquilibriumError::LinearProgram`] if the solver fails, [`EquilibriumError::NotConverged`] if
-/// its answer is more exploitable than 1e-9.
+/// [`EquilibriumError::NotConverged`] if the answer is more exploitable than 1e-9.
 pub fn nash<G: PreferenceGame + ?Sized>(game: &G) -> Result<Strategy, EquilibriumError> {
-    let vertex = simplex_vertex(game)?;
-    let polished = polish(game, &vertex);
-    let best = match polished {
-        Some(p) if nash_residual(game, &p) <= nash_residual(game, &vertex) => p,
-        _ => vertex,
-    };
-    let residual = exploitability(game, &best);
-    if residual > ALLOWED {
-        return Err(EquilibriumError::NotConverged {
-            residual,
-            allowed: ALLOWED,
-        });
-    }
-    Ok(best)
+    Ok(Solved::new(game)?.strategy)
+}
+
+/// A Nash policy of the plain game and what is known about it. Made by [`nash_report`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NashReport {
+    /// The policy, that of [`nash`].
+    pub strategy: Strategy,
+    /// P(pi > pi) as computed: 1/2 but for rounding.
+    pub value: f64,
+    /// The actions it plays, in rising order: all that any Nash policy plays.
+    pub support: Vec<usize>,
+    /// The actions that win 1/2 against it, within 1e-9, in rising order.
+    pub best_responses: Vec<usize>,
+    /// Whether it is the only Nash policy.
+    pub unique: bool,
+    /// max_y P(y > pi) - 1/2: see [`exploitability`].
+    pub exploitability: f64,
+    /// See [`nash_residual`].
+    pub residual: f64,
+}
+
+/// Solves the plain game like [`nash`] and says whether the answer is the only one.
+///
+/// Let S be the support and T the best responses. Some Nash policy has S = T (Goldman and Tucker,
+/// 1956) and it is the one computed here; then every Nash policy x is played on S and makes all of
+/// S win 1/2, that is (P - 1/2)_SS x = 0 with sum x = 1. So pi is unique exactly if S = T and
+///
+/// ```text
+/// rank [ (P - 1/2)_SS ]  =  |S|
+///      [ 1^T          ]
+/// ```
+///
+/// Both are decided to 1e-9: `unique` is true if no change of the preferences by 1e-9 (relative to
+/// the largest |P - 1/2|) gives the support a second solution. A unique Nash policy is played on an odd
+/// number of actions: a skew-symmetric matrix of even size has a kernel of even dimension.
+///
+/// ```
+/// use inpo_game::{MatrixGame, games, nash_report};
+///
+/// let report = nash_report(&games::cyclic_three())?;
+/// assert!(report.unique);
+/// assert_eq!(report.support, [0, 1, 2]);
+///
+/// let tie = MatrixGame::new(vec![vec![0.5; 2]; 2])?;
+/// assert!(!nash_report(&tie)?.unique);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As for [`nash`].
+pub fn nash_report<G: PreferenceGame + ?Sized>(game: &G) -> Result<NashReport, EquilibriumError> {
+    let Solved { strategy, regular } = Solved::new(game)?;
+    let support = support(&strategy, 0.0);
+    let rates = game.win_rates(&strategy);
+    let best_responses: Vec<usize> = (0..rates.len())
+        .filter(|&y| rates[y] >= 0.5 - TOLERANCE)
+        .collect();
+    let unique = support == best_responses && regular;
+    Ok(NashReport {
+        value: win_rate(game, &strategy, &strategy),
+        exploitability: exploitability(game, &strategy),
+        residual: nash_residual(game, &strategy),
+        strategy,
+        support,
+        best_responses,
+        unique,
+    })
 }
 
 /// How far a strategy is from the conditions of a Nash policy of the plain game:
@@ -72,82 +130,82 @@ pub fn nash_residual<G: PreferenceGame + ?Sized>(game: &G, strategy: &Strategy) 
     strategy.iter().zip(&rates).map(miss).fold(0.0, f64::max)
 }
 
-fn simplex_vertex<G: PreferenceGame + ?Sized>(game: &G) -> Result<Strategy, EquilibriumError> {
-    let failed = |reason: String| EquilibriumError::LinearProgram { reason };
-    let n = game.num_actions();
-    let mut program = Problem::new(OptimizationDirection::Maximize);
-    let variables: Vec<_> = (0..n)
-        .map(|_| program.add_var(1.0, (0.0, f64::INFINITY)))
-        .collect();
-    for row in 0..n {
-        let terms: Vec<_> = (0..n)
-            .map(|column| (variables[column], game.preference(row, column).get()))
-            .collect();
-        program.add_constraint(&terms, ComparisonOp::Le, 1.0);
-    }
-    let solved = program.solve().map_err(|error| failed(error.to_string()))?;
-    let solution = solved
-        .into_solution()
-        .map_err(|_| failed("it was interrupted".to_owned()))?;
-    let weights: Vec<f64> = variables.iter().map(|&v| solution[v].max(0.0)).collect();
-    let sum: f64 = weights.iter().sum();
-    let probabilities = weights.iter().map(|w| w / sum).collect();
-    Strategy::new(probabilities).map_err(|error| failed(error.to_string()))
+/// A Nash policy, and whether the equations of its support have one solution.
+struct Solved {
+    strategy: Strategy,
+    regular: bool,
 }
 
-/// Solves the support's equations again, in the least-squares sense, by iterated Newton
-/// corrections with a tiny ridge: the ridge lets a degenerate vertex through and its effect
-/// vanishes over the corrections. `None` if a probability leaves [0, 1].
-fn polish<G: PreferenceGame + ?Sized>(game: &G, vertex: &Strategy) -> Option<Strategy> {
-    const RIDGE: f64 = 1e-10;
-    const CORRECTIONS: usize = 8;
-
-    let n = game.num_actions();
-    let rates = game.win_rates(vertex);
-    let support: Vec<usize> = (0..n).filter(|&y| vertex[y] > SUPPORT).collect();
-    let tight = (0..n).filter(|&y| vertex[y] > SUPPORT || rates[y] > 0.5 - TIGHT);
-    let k = support.len();
-
-    // Rows of M x = b: sum_j (p_ij - 1/2) x_j = 0 for tight i, and sum x = 1.
-    let mut rows: Vec<Vec<f64>> = tight
-        .map(|i| {
-            support
-                .iter()
-                .map(|&j| game.preference(i, j).get() - 0.5)
-                .collect()
-        })
-        .collect();
-    rows.push(vec![1.0; k]);
-    let last = rows.len() - 1;
-
-    let mut normal = vec![0.0; k * k];
-    for row in &rows {
-        for (a, line) in row.iter().zip(normal.chunks_exact_mut(k)) {
-            line.iter_mut().zip(row).for_each(|(m, b)| *m += a * b);
+impl Solved {
+    fn new<G: PreferenceGame + ?Sized>(game: &G) -> Result<Self, EquilibriumError> {
+        let n = game.num_actions();
+        let everyone: Vec<usize> = (0..n).collect();
+        let path = follow_central_path(&skew(game, &everyone), n);
+        let mut support: Vec<usize> = (0..n).filter(|&y| path.policy[y] > path.slack[y]).collect();
+        let masses = |policy: &[f64], support: &[usize]| -> Vec<f64> {
+            support.iter().map(|&y| policy[y]).collect()
+        };
+        let equations = |support: &[usize], ridge: f64| {
+            SupportSystem::new(&skew(game, support), support.len(), ridge)
+        };
+        let (system, solution) = loop {
+            let system = equations(&support, FINE);
+            let start = masses(&path.policy, &support);
+            let solution = system.solve(&start).unwrap_or(start);
+            // An action whose mass and slack are both below the accuracy of the path may be on
+            // the wrong side: the equations then give it a negative mass.
+            let played = support.iter().zip(&solution).filter(|(_, x)| **x >= 0.0);
+            let played: Vec<usize> = played.map(|(&y, _)| y).collect();
+            if played.len() == support.len() || played.is_empty() {
+                break (system, solution);
+            }
+            support = played;
+        };
+        let regular = system.smallest_singular_value() > TOLERANCE;
+        // Of several solutions the one next to the centre, which does not hang on rounding.
+        let central = if regular {
+            None
+        } else {
+            equations(&support, COARSE).solve(&masses(&path.centre, &support))
+        };
+        let candidates = [
+            central,
+            Some(solution),
+            Some(masses(&path.policy, &support)),
+        ];
+        let strategies: Vec<Strategy> = candidates
+            .iter()
+            .flatten()
+            .filter_map(|masses| spread(n, &support, masses))
+            .collect();
+        let residual = |p: &&Strategy| nash_residual(game, p);
+        let strategy = strategies
+            .iter()
+            .find(|p| residual(p) <= ROUNDING)
+            .or_else(|| {
+                strategies
+                    .iter()
+                    .min_by(|p, q| residual(p).total_cmp(&residual(q)))
+            })
+            .cloned()
+            .unwrap_or_else(|| Strategy::uniform(n));
+        let residual = exploitability(game, &strategy);
+        if residual > ALLOWED {
+            return Err(EquilibriumError::NotConverged {
+                residual,
+                allowed: ALLOWED,
+            });
         }
+        Ok(Self { strategy, regular })
     }
-    let scale = (0..k).map(|i| normal[i * k + i]).fold(0.0, f64::max);
-    (0..k).for_each(|i| normal[i * k + i] += RIDGE * scale);
+}
 
-    let mut x: Vec<f64> = support.iter().map(|&y| vertex[y]).collect();
-    for _ in 0..CORRECTIONS {
-        let mut correction = vec![0.0; k];
-        for (i, row) in rows.iter().enumerate() {
-            let target = if i == last { 1.0 } else { 0.0 };
-            let miss = target - dot(row, &x);
-            correction
-                .iter_mut()
-                .zip(row)
-                .for_each(|(c, m)| *c += m * miss);
-        }
-        if !solve(&mut normal.clone(), &mut correction) {
-            return None;
-        }
-        x.iter_mut().zip(&correction).for_each(|(x, c)| *x += c);
-    }
+/// The strategy with the given masses, divided by their sum, on `support` and 0 elsewhere.
+fn spread(n: usize, support: &[usize], masses: &[f64]) -> Option<Strategy> {
+    let sum: f64 = masses.iter().sum();
     let mut probabilities = vec![0.0; n];
-    for (&y, &p) in support.iter().zip(&x) {
-        probabilities[y] = p;
+    for (&y, mass) in support.iter().zip(masses) {
+        probabilities[y] = mass / sum;
     }
     Strategy::new(probabilities).ok()
 }

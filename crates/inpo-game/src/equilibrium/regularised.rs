@@ -1,7 +1,7 @@
 //! The Nash policy of the KL-regularised game by Newton's method.
 
 use super::EquilibriumError;
-use crate::linalg::{dot, solve};
+use crate::linalg::{Lu, dot};
 use crate::{PreferenceGame, Strategy, regularised_best_response};
 
 /// The residual that [`regularised_nash`] guarantees.
@@ -10,11 +10,24 @@ const ALLOWED: f64 = 1e-12;
 /// Corrections for one value of tau; quadratic convergence needs about five.
 const MAX_CORRECTIONS: usize = 200;
 
+/// A correction that does not lower |F| when shortened to this is no use.
+const SHORTEST_STEP: f64 = 1e-10;
+
+/// An |F| from which on Newton's method converges quadratically or is disturbed by rounding.
+const NEAR: f64 = 1e-12;
+
 /// tau falls by this factor along the path.
 const PATH_FACTOR: f64 = 0.5;
 
 /// How well a point of the path that is only passed is solved, in nats of the policy's logits.
 const PATH_ACCURACY: f64 = 1e-2;
+
+/// Below this tau the win rates divided by it overflow.
+const SMALLEST_TAU: f64 = 1e-300;
+
+/// From this tau on the residual of 1e-12 is reached: a win rate is right to some 1e-16, which the
+/// best response divides by tau. Below, it depends on the game.
+const COMFORTABLE_TAU: f64 = 1e-5;
 
 /// Where the path starts: from here on the best response hardly depends on the opponent.
 const PATH_START: f64 = 1.0;
@@ -33,7 +46,12 @@ const PATH_START: f64 = 1.0;
 /// lowers |F|. Each step is damped until it does. tau is lowered from 1 by halves to the one
 /// asked for, and each solution starts the next. Actions with reference 0 stay at 0.
 ///
-/// The work is one n x n factorisation a correction, some twenty for tau = 0.01.
+/// The work is one factorisation a correction, of a matrix over the actions that are played at all,
+/// some twenty for tau = 0.01.
+///
+/// How right are the entries? In the metric of S the system is the identity plus a skew matrix, so
+/// an error e of the win rates moves pi(y) by at most sqrt(pi(y)) e / tau. With e of about 1e-16
+/// the entries are right to 1e-12 for tau >= 1e-4, and so is the residual down to tau = 1e-5.
 ///
 /// ```
 /// use inpo_game::{games, regularised_nash, Strategy};
@@ -44,8 +62,9 @@ const PATH_START: f64 = 1.0;
 /// ```
 ///
 /// # Errors
-/// [`EquilibriumError::Tau`], [`EquilibriumError::ReferenceLength`], or
-/// [`EquilibriumError::NotConverged`] when rounding stops the search first (tau below about 1e-4).
+/// [`EquilibriumError::Tau`], [`EquilibriumError::ReferenceLength`],
+/// [`EquilibriumError::TauTooSmall`] when rounding stops the search first, which it may only for
+/// tau < 1e-5, and [`EquilibriumError::NotConverged`] when something else does.
 pub fn regularised_nash<G: PreferenceGame + ?Sized>(
     game: &G,
     reference: &Strategy,
@@ -60,6 +79,13 @@ pub fn regularised_nash<G: PreferenceGame + ?Sized>(
             expected: game.num_actions(),
         });
     }
+    if tau < SMALLEST_TAU {
+        return Err(EquilibriumError::TauTooSmall {
+            tau,
+            residual: f64::INFINITY,
+            allowed: ALLOWED,
+        });
+    }
     let mut newton = Newton::new(game, reference);
     let mut step_tau = tau.max(PATH_START);
     while step_tau > tau {
@@ -69,13 +95,18 @@ pub fn regularised_nash<G: PreferenceGame + ?Sized>(
     newton.correct(tau, 0.0);
     let strategy = newton.strategy(reference.num_actions(), tau);
     let residual = regularised_nash_residual(game, &strategy, reference, tau);
-    if residual > ALLOWED {
-        return Err(EquilibriumError::NotConverged {
+    let allowed = ALLOWED;
+    if residual <= allowed {
+        Ok(strategy)
+    } else if tau < COMFORTABLE_TAU {
+        Err(EquilibriumError::TauTooSmall {
+            tau,
             residual,
-            allowed: ALLOWED,
-        });
+            allowed,
+        })
+    } else {
+        Err(EquilibriumError::NotConverged { residual, allowed })
     }
-    Ok(strategy)
 }
 
 /// max_y |pi(y) - BR_tau(pi)(y)|: zero exactly at the regularised Nash policy.
@@ -138,7 +169,7 @@ impl Newton {
         Strategy::from_logits(&logits).expect("finite logits")
     }
 
-    /// F(w), and its squared norm.
+    /// F(w), and its norm.
     fn miss(&self, advantage: &[f64], policy: &Strategy) -> (Vec<f64>, f64) {
         let k = advantage.len();
         let rows = self.skew.chunks_exact(k);
@@ -147,38 +178,23 @@ impl Newton {
             .zip(rows)
             .map(|(w, a)| w - dot(a, policy))
             .collect();
-        let squared = dot(&miss, &miss);
-        (miss, squared)
+        let norm = dot(&miss, &miss).sqrt();
+        (miss, norm)
     }
 
     /// Damped Newton corrections at one tau, until |F| is at most `enough` or no longer falls.
     fn correct(&mut self, tau: f64, enough: f64) {
-        let k = self.support.len();
         let mut policy = self.policy(&self.advantage, tau);
-        let (mut miss, mut squared) = self.miss(&self.advantage, &policy);
+        let (mut miss, mut norm) = self.miss(&self.advantage, &policy);
         for _ in 0..MAX_CORRECTIONS {
-            if squared <= enough * enough {
+            if norm <= enough {
                 return;
             }
-            // Row i of I - A S / tau: A_ij pi_j - (A pi)_i pi_j, negated and scaled.
-            let mut jacobian = vec![0.0; k * k];
-            for (i, (out, row)) in jacobian
-                .chunks_exact_mut(k)
-                .zip(self.skew.chunks_exact(k))
-                .enumerate()
-            {
-                let mean = dot(row, &policy);
-                for ((out, a), p) in out.iter_mut().zip(row).zip(policy.iter()) {
-                    *out = -(a - mean) * p / tau;
-                }
-                out[i] += 1.0;
-            }
-            let mut direction = miss.clone();
-            if !solve(&mut jacobian, &mut direction) {
+            let Some(direction) = self.direction(&policy, &miss, tau) else {
                 return;
-            }
+            };
             let mut damping = 1.0;
-            loop {
+            let fallen = loop {
                 let trial: Vec<f64> = self
                     .advantage
                     .iter()
@@ -186,18 +202,58 @@ impl Newton {
                     .map(|(w, d)| w - damping * d)
                     .collect();
                 let trial_policy = self.policy(&trial, tau);
-                let (trial_miss, trial_squared) = self.miss(&trial, &trial_policy);
-                if trial_squared < (1.0 - 1e-4 * damping) * squared {
+                let (trial_miss, trial_norm) = self.miss(&trial, &trial_policy);
+                if trial_norm < (1.0 - 1e-4 * damping) * norm {
+                    let fallen = trial_norm / norm;
                     self.advantage = trial;
-                    (policy, miss, squared) = (trial_policy, trial_miss, trial_squared);
-                    break;
+                    (policy, miss, norm) = (trial_policy, trial_miss, trial_norm);
+                    break fallen;
                 }
                 damping *= 0.5;
-                if damping < 1e-10 {
-                    return; // Rounding: |F| cannot fall any more.
+                if damping < SHORTEST_STEP {
+                    return;
                 }
+            };
+            if norm < NEAR && fallen > 0.5 {
+                return; // Newton's method converges quadratically here: this is rounding.
             }
         }
+    }
+
+    /// Newton's direction F'(w)^-1 F(w). `None` if rounding made F' singular.
+    ///
+    /// Column y of F' is that of the identity up to pi(y) / tau. Where this is below rounding, the
+    /// action follows from the others, which are solved for alone.
+    fn direction(&self, policy: &[f64], miss: &[f64], tau: f64) -> Option<Vec<f64>> {
+        let k = miss.len();
+        let negligible = f64::EPSILON * tau / k as f64;
+        let played: Vec<usize> = (0..k).filter(|&y| policy[y] > negligible).collect();
+        let m = played.len();
+        // Row i of A S / tau: (A_ij - (A pi)_i) pi_j / tau.
+        let row = |i: usize| {
+            let payoffs = &self.skew[i * k..(i + 1) * k];
+            let mean = dot(payoffs, policy);
+            played
+                .iter()
+                .map(move |&j| (payoffs[j] - mean) * policy[j] / tau)
+        };
+        let mut jacobian = vec![0.0; m * m];
+        for (at, (out, &i)) in jacobian.chunks_exact_mut(m).zip(&played).enumerate() {
+            out.iter_mut().zip(row(i)).for_each(|(out, a)| *out = -a);
+            out[at] += 1.0;
+        }
+        let mut solved: Vec<f64> = played.iter().map(|&y| miss[y]).collect();
+        Lu::new(jacobian, m)?.solve(&mut solved);
+        let mut direction = vec![f64::NAN; k];
+        for (&y, &d) in played.iter().zip(&solved) {
+            direction[y] = d;
+        }
+        for (i, d) in direction.iter_mut().enumerate() {
+            if d.is_nan() {
+                *d = miss[i] + row(i).zip(&solved).map(|(a, d)| a * d).sum::<f64>();
+            }
+        }
+        Some(direction)
     }
 
     /// The policy over all actions.

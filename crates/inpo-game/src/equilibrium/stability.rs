@@ -140,8 +140,8 @@ mod tests {
         .unwrap();
         let pi = [0.1, 0.2, 0.3, 0.4];
         let entry = |i: usize, j: usize| {
-            let mean: f64 = (0..4).map(|k| game.row(i)[k] * pi[k]).sum();
-            (game.row(i)[j] - mean) * pi[j]
+            let mean: f64 = (0..4).map(|k| game.preference(i, k).get() * pi[k]).sum();
+            (game.preference(i, j).get() - mean) * pi[j]
         };
         let mut minors = 0.0;
         for i in 0..4 {
