@@ -12,6 +12,14 @@ pub(crate) enum CliError {
 }
 
 impl CliError {
+    /// The same error with what it is about in front.
+    pub(crate) fn about(self, what: &str) -> Self {
+        match self {
+            Self::Input(message) => Self::Input(format!("{what}: {message}")),
+            Self::Other(message) => Self::Other(format!("{what}: {message}")),
+        }
+    }
+
     /// The exit status.
     pub(crate) fn status(&self) -> u8 {
         match self {

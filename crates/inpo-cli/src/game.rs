@@ -126,6 +126,7 @@ fn solver_error(error: SolverError) -> CliError {
         SolverError::Comparisons | SolverError::ExactOnly { .. } => "--comparisons",
         SolverError::Tolerance { .. } => "--tolerance",
         SolverError::Stride => "--stride",
+        SolverError::NoFit { .. } => "--algorithm",
         SolverError::Length { .. }
         | SolverError::StartSupport { .. }
         | SolverError::OtherMethod { .. } => {

@@ -1,5 +1,7 @@
 //! What can be wrong with a problem, a solver or a run.
 
+use inpo_game::bradley_terry::FitError;
+
 /// Why a run could not start or go on.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SolverError {
@@ -137,5 +139,13 @@ pub enum SolverError {
         iteration: u64,
         /// The KL weight.
         tau: f64,
+    },
+    /// Iterative DPO's fit has no solution.
+    #[error("no Bradley-Terry scores explain the win rates of iteration {iteration}: {reason}")]
+    NoFit {
+        /// The iteration that failed, from 1.
+        iteration: u64,
+        /// What the fit said.
+        reason: FitError,
     },
 }

@@ -77,8 +77,9 @@ pub use feedback::{Asking, ExactFeedback, Feedback, SampledFeedback};
 pub use iterates::Iterates;
 pub use method::{Method, MethodState};
 pub use methods::{
-    Comal, Egpo, FictitiousPlay, FictitiousPlayState, Inpo, IterativeIpo, Mnpo, MnpoState, Mpo,
-    NashEma, NashMd, Onpo, Opponents, Reference, RegretMatching, RegretState, Replicator, Sppo,
+    Comal, DpoState, Egpo, FictitiousPlay, FictitiousPlayState, Inpo, IterativeDpo, IterativeIpo,
+    Mnpo, MnpoState, Mpo, NashEma, NashMd, Onpo, Opponents, Reference, RegretMatching, RegretState,
+    Replicator, Sppo,
 };
 pub use mirror::{CompanionState, OmdState};
 pub use policy::LogPolicy;

@@ -4,8 +4,9 @@ use inpo_game::{PreferenceGame, Strategy};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Comal, Egpo, Feedback, FictitiousPlay, Inpo, Instability, IterativeIpo, Mnpo, Mpo, NashEma,
-    NashMd, Onpo, Problem, RegretMatching, Replicator, Solver, SolverError, Sppo, State, Tally,
+    Comal, Egpo, Feedback, FictitiousPlay, Inpo, Instability, IterativeDpo, IterativeIpo, Mnpo,
+    Mpo, NashEma, NashMd, Onpo, Problem, RegretMatching, Replicator, Solver, SolverError, Sppo,
+    State, Tally,
 };
 
 /// Writes [`Method`], [`MethodState`] and the dispatch from one list.
@@ -154,6 +155,8 @@ methods! {
     Sppo(Sppo),
     /// Iterative IPO.
     IterativeIpo(IterativeIpo),
+    /// Iterative DPO.
+    IterativeDpo(IterativeDpo),
     /// ONPO, which is optimistic multiplicative weights.
     Onpo(Onpo),
     /// EGPO.
@@ -196,6 +199,7 @@ mod tests {
             (NashEma::new(step, 0.5).into(), 0.1),
             (Sppo::new(step).into(), 0.0),
             (IterativeIpo::new(step, Reference::Fixed).into(), 0.0),
+            (IterativeDpo::new(step, Reference::Fixed).into(), 0.0),
             (Onpo::new(step).into(), 0.0),
             (Egpo::new(step).into(), 0.1),
             (Mpo::new(step, 0.1, 7).into(), 0.0),
@@ -219,6 +223,9 @@ mod tests {
         for (method, tau) in all() {
             let problem = problem(tau);
             for comparisons in [0, 6] {
+                if comparisons > 0 && method.exact_only() {
+                    continue;
+                }
                 let executor = |iterations| {
                     let e = Executor::new(&problem, method.clone()).iterations(iterations);
                     match comparisons {

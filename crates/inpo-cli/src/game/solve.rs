@@ -30,9 +30,9 @@ pub(crate) struct SolveArgs {
 /// How long a method runs, on what answers, and what is recorded.
 #[derive(Clone, Debug, Args)]
 pub(super) struct RunningArgs {
-    /// How many updates to make.
-    #[arg(long, default_value_t = 100)]
-    pub(super) iterations: u64,
+    /// How many updates to make [default: 100, for compare 1000].
+    #[arg(long)]
+    iterations: Option<u64>,
     /// Stop once the watched policy's duality gap is at most this.
     #[arg(long, value_name = "GAP", allow_negative_numbers = true)]
     tolerance: Option<f64>,
@@ -55,7 +55,8 @@ pub(super) struct RunningArgs {
 }
 
 impl RunningArgs {
-    pub(super) fn settings(&self) -> Result<Settings, CliError> {
+    /// The settings, with so many iterations unless told otherwise.
+    pub(super) fn settings(&self, iterations: u64) -> Result<Settings, CliError> {
         let limit = |seconds: f64| {
             Duration::try_from_secs_f64(seconds).map_err(|_| {
                 CliError::Input(format!(
@@ -64,7 +65,7 @@ impl RunningArgs {
             })
         };
         Ok(Settings {
-            iterations: self.iterations,
+            iterations: self.iterations.unwrap_or(iterations),
             tolerance: self.tolerance,
             time_limit: self.time_limit.map(limit).transpose()?,
             stride: self.stride,
@@ -103,10 +104,9 @@ pub(super) struct Solution {
 }
 
 pub(super) fn run(args: &SolveArgs) -> Result<(), CliError> {
-    let settings = args.running.settings()?;
+    let settings = args.running.settings(100)?;
     let game = read(&args.file.game)?;
-    let iterations = args.running.iterations;
-    let (method, tau) = args.method.build(args.algorithm, &game, iterations)?;
+    let (method, tau) = args.method.build(args.algorithm, &game, settings.iterations)?;
     if args.method.schedule == Schedule::Theory && args.method.eta.is_some() {
         eprintln!("note: --eta is not used with --schedule theory");
     }

@@ -56,6 +56,10 @@ impl Solver for NashEma {
                 allowed: "in [0, 1)",
             });
         }
+        if self.step_size == StepSize::Theory {
+            let algorithm = self.name();
+            return Err(SolverError::NoTheory { algorithm });
+        }
         self.step_size.validate(problem.tau())
     }
 

@@ -1,11 +1,12 @@
-//! Line charts as SVG.
+//! Line charts.
 
 use std::error::Error;
-use std::fs;
 use std::path::Path;
 
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
+
+use super::{COLOURS, write_whole};
 
 /// How an axis is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,20 +41,6 @@ pub struct Series<'a> {
     pub points: Vec<(f64, f64)>,
 }
 
-/// Blue, orange, green, red, purple, sky, brown, yellow, grey: told apart by colour-blind readers too
-/// (Okabe and Ito, and two more).
-const COLOURS: [RGBColor; 9] = [
-    RGBColor(0, 114, 178),
-    RGBColor(230, 159, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(213, 94, 0),
-    RGBColor(204, 121, 167),
-    RGBColor(86, 180, 233),
-    RGBColor(86, 60, 40),
-    RGBColor(200, 190, 30),
-    RGBColor(120, 120, 120),
-];
-
 const SIZE: (u32, u32) = (860, 520);
 
 impl Chart<'_> {
@@ -66,12 +53,7 @@ impl Chart<'_> {
         path: impl AsRef<Path>,
         series: &[Series<'_>],
     ) -> Result<(), Box<dyn Error>> {
-        let path = path.as_ref();
-        let svg = self.svg(series)?;
-        let partial = path.with_extension("svg.partial");
-        fs::write(&partial, svg)?;
-        fs::rename(&partial, path)?;
-        Ok(())
+        write_whole(path.as_ref(), &self.svg(series)?)
     }
 
     /// Draws the series.

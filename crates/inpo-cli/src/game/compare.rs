@@ -1,0 +1,367 @@
+//! `inpo game compare`: several methods on one or many games, as a picture and a table.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use inpo_core::game::MatrixGame;
+use inpo_core::plot::{Chart, Scale, Series};
+use inpo_core::solver::Record;
+use serde::Serialize;
+
+use super::method::{Algorithm, MethodArgs, Schedule, Watch};
+use super::output::{print, print_text};
+use super::solve::{RunningArgs, play};
+use super::{OutputArgs, problem, read};
+use crate::error::CliError;
+
+/// Points of a curve in the picture and rows of a run in the table, at most: spread evenly over
+/// the logarithm of the iteration.
+const POINTS: f64 = 200.0;
+
+/// Gaps below this are rounding; the logarithmic axis ends there.
+const FLOOR: f64 = 1e-16;
+
+/// What is run without `--algorithm`: each with a step that suits every preference game at tau = 0.1.
+const DEFAULTS: [&str; 8] = [
+    "inpo:tau=0.1,schedule=theory",
+    "egpo:tau=0.1,eta=2",
+    "sppo:eta=2",
+    "sppo:eta=2,watch=average",
+    "onpo:eta=2",
+    "comal:tau=0.1,eta=2,period=50",
+    "mpo:tau=0.1,eta=2,period=50",
+    "regret_matching_plus:watch=weighted_average",
+];
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// Game files. Over several games the picture shows the geometric mean of the gaps.
+    #[arg(required = true)]
+    games: Vec<PathBuf>,
+    /// A method, with settings of its own behind a colon: NAME[:KEY=VALUE,..], where KEY is tau, eta,
+    /// schedule, period, decay, base, step, history_weights (separated by +) or watch. May be given
+    /// many times; without it a standard set runs.
+    #[arg(long = "algorithm", value_name = "SPEC")]
+    algorithms: Vec<String>,
+    #[command(flatten)]
+    method: MethodArgs,
+    #[command(flatten)]
+    running: RunningArgs,
+    /// Write the picture: duality gap against oracle calls, both logarithmic.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Write the curves as a table.
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    #[command(flatten)]
+    out: OutputArgs,
+}
+
+/// A method as it was asked for.
+struct Contender {
+    spec: String,
+    algorithm: Algorithm,
+    method: MethodArgs,
+    watch: Watch,
+}
+
+/// One method on one game: what the summary prints.
+#[derive(Serialize)]
+struct Outcome {
+    game: PathBuf,
+    algorithm: String,
+    iterate: String,
+    iterations: u64,
+    oracle_calls: u64,
+    duality_gap: f64,
+    exploitability: f64,
+    kl_to_nash: Option<f64>,
+    #[serde(skip)]
+    curve: Vec<Record>,
+}
+
+pub(super) fn run(args: &CompareArgs) -> Result<(), CliError> {
+    let specs: Vec<&str> = if args.algorithms.is_empty() {
+        DEFAULTS.to_vec()
+    } else {
+        args.algorithms.iter().map(String::as_str).collect()
+    };
+    let contenders: Vec<Contender> = specs
+        .into_iter()
+        .map(|spec| parse(spec, args))
+        .collect::<Result<_, _>>()?;
+    let games: Vec<(&PathBuf, MatrixGame)> = args
+        .games
+        .iter()
+        .map(|path| Ok((path, read(path)?)))
+        .collect::<Result<_, CliError>>()?;
+
+    let mut results: Vec<Vec<Outcome>> = Vec::new();
+    for contender in &contenders {
+        let one = |(path, game): &(&PathBuf, MatrixGame)| play_one(contender, args, path, game);
+        results.push(games.iter().map(one).collect::<Result<_, _>>()?);
+    }
+
+    if let Some(path) = &args.csv {
+        print_text(Some(path), &table_of_curves(&results)?)?;
+    }
+    if let Some(path) = &args.svg {
+        draw(path, args, &contenders, &results)?;
+    }
+    let flat: Vec<&Outcome> = results.iter().flatten().collect();
+    print(&args.out, &flat, || summary(&flat))
+}
+
+fn play_one(
+    contender: &Contender,
+    args: &CompareArgs,
+    path: &PathBuf,
+    game: &MatrixGame,
+) -> Result<Outcome, CliError> {
+    let mut settings = args.running.settings(1000)?;
+    let Contender {
+        spec,
+        algorithm,
+        method,
+        watch,
+    } = contender;
+    let about = |error: CliError| error.about(&format!("{spec} on {}", path.display()));
+    let (method, tau) = method
+        .build(*algorithm, game, settings.iterations)
+        .map_err(about)?;
+    settings.watch = (*watch).into();
+    let problem = problem(game.clone(), tau)?;
+    let (run, warnings) = play(&problem, method, settings).map_err(about)?;
+    for warning in warnings {
+        eprintln!("warning: {spec} on {}: {warning}", path.display());
+    }
+    let last = run.history.last().expect("the last iteration is recorded");
+    Ok(Outcome {
+        game: path.clone(),
+        algorithm: spec.clone(),
+        iterate: name(*watch),
+        iterations: last.iteration,
+        oracle_calls: last.oracle_calls,
+        duality_gap: last.duality_gap,
+        exploitability: last.exploitability,
+        kl_to_nash: last.kl_to_nash,
+        curve: thinned(&run.history),
+    })
+}
+
+fn name(value: impl ValueEnum) -> String {
+    let name = value.to_possible_value();
+    name.map_or(String::new(), |v| v.get_name().to_owned())
+}
+
+/// NAME[:KEY=VALUE,..]; what is not said comes from the flags.
+fn parse(spec: &str, args: &CompareArgs) -> Result<Contender, CliError> {
+    let fail = |what: String| CliError::Input(format!("--algorithm {spec}: {what}"));
+    let (name, settings) = spec.split_once(':').unwrap_or((spec, ""));
+    let algorithm = Algorithm::from_str(name, true).map_err(|_| {
+        let known: Vec<String> = Algorithm::value_variants()
+            .iter()
+            .map(|a| self::name(*a))
+            .collect();
+        fail(format!(
+            "there is no method {name:?}: it must be one of {}",
+            known.join(", ")
+        ))
+    })?;
+    let mut contender = Contender {
+        spec: spec.to_owned(),
+        algorithm,
+        method: args.method.clone(),
+        watch: args.running.watch,
+    };
+    for setting in settings.split(',').filter(|s| !s.is_empty()) {
+        let (key, value) = setting
+            .split_once('=')
+            .ok_or_else(|| fail(format!("{setting:?} is not of the form KEY=VALUE")))?;
+        let number = || {
+            let parsed = value.parse::<f64>();
+            parsed.map_err(|_| fail(format!("{key} is {value:?}, which is not a number")))
+        };
+        let method = &mut contender.method;
+        match key {
+            "tau" => method.tau = Some(number()?),
+            "eta" => method.eta = Some(number()?),
+            "decay" => method.decay = number()?,
+            "step" => method.step = number()?,
+            "period" => {
+                let period = value.parse::<u64>();
+                method.period = period.map_err(|_| {
+                    fail(format!("period is {value:?}, which is not a whole number"))
+                })?;
+            }
+            "history_weights" => {
+                let weights = value.split('+').map(str::parse::<f64>).collect();
+                method.history_weights = weights.map_err(|_| {
+                    fail(format!(
+                        "history_weights is {value:?}: give numbers with + between them"
+                    ))
+                })?;
+            }
+            "schedule" => method.schedule = choice(value).map_err(fail)?,
+            "base" => method.base = choice(value).map_err(fail)?,
+            "watch" => contender.watch = choice(value).map_err(fail)?,
+            _ => {
+                return Err(fail(format!(
+                    "there is no setting {key:?}: it must be tau, eta, schedule, period, decay, base, \
+                     step, history_weights or watch"
+                )));
+            }
+        }
+    }
+    if contender.method.schedule == Schedule::Theory {
+        contender.method.eta = None;
+    }
+    Ok(contender)
+}
+
+fn choice<T: ValueEnum>(value: &str) -> Result<T, String> {
+    T::from_str(value, true).map_err(|_| {
+        let known: Vec<String> = T::value_variants()
+            .iter()
+            .filter_map(|v| v.to_possible_value())
+            .map(|v| v.get_name().to_owned())
+            .collect();
+        format!("{value:?} is not one of {}", known.join(", "))
+    })
+}
+
+/// The first record, the last, and those between that start a new two-hundredth of the logarithm.
+fn thinned(history: &[Record]) -> Vec<Record> {
+    let last = history.last().map_or(0, |r| r.iteration);
+    let step = (1.0 + last as f64).ln() / POINTS;
+    let cell = |iteration: u64| ((1.0 + iteration as f64).ln() / step) as u64;
+    let mut seen = None;
+    history
+        .iter()
+        .filter(|r| {
+            let new = Some(cell(r.iteration)) != seen || r.iteration == last;
+            seen = Some(cell(r.iteration));
+            new
+        })
+        .copied()
+        .collect()
+}
+
+fn table_of_curves(results: &[Vec<Outcome>]) -> Result<String, CliError> {
+    let failed = |error: csv::Error| CliError::Other(error.to_string());
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let header = [
+        "game",
+        "algorithm",
+        "iterate",
+        "iteration",
+        "oracle_calls",
+        "duality_gap",
+        "exploitability",
+        "kl_to_nash",
+    ];
+    writer.write_record(header).map_err(failed)?;
+    for result in results.iter().flatten() {
+        for r in &result.curve {
+            let kl = r.kl_to_nash.map_or(String::new(), |kl| kl.to_string());
+            writer
+                .write_record([
+                    &result.game.display().to_string(),
+                    &result.algorithm,
+                    &result.iterate,
+                    &r.iteration.to_string(),
+                    &r.oracle_calls.to_string(),
+                    &r.duality_gap.to_string(),
+                    &r.exploitability.to_string(),
+                    &kl,
+                ])
+                .map_err(failed)?;
+        }
+    }
+    let bytes = writer
+        .into_inner()
+        .map_err(|error| CliError::Other(error.to_string()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn draw(
+    path: &PathBuf,
+    args: &CompareArgs,
+    contenders: &[Contender],
+    results: &[Vec<Outcome>],
+) -> Result<(), CliError> {
+    let series: Vec<Series<'_>> = contenders
+        .iter()
+        .zip(results)
+        .map(|(contender, runs)| Series {
+            name: &contender.spec,
+            points: mean_curve(runs),
+        })
+        .collect();
+    let title = match args.games.as_slice() {
+        [game] => format!("Duality gap on {}", game.display()),
+        games => format!("Geometric mean of the duality gap over {} games", games.len()),
+    };
+    let chart = Chart {
+        title: &title,
+        x_label: "oracle calls",
+        y_label: "duality gap of the game that the method solves",
+        x_scale: Scale::Log,
+        y_scale: Scale::Log,
+    };
+    chart
+        .write_svg(path, &series)
+        .map_err(|error| CliError::Other(format!("{}: cannot draw: {error}", path.display())))
+}
+
+/// The geometric mean over the games, at the iterations that all of them have. Only a tolerance or
+/// a time limit makes runs of different lengths: then the curve ends with the shortest.
+fn mean_curve(runs: &[Outcome]) -> Vec<(f64, f64)> {
+    let Some((first, others)) = runs.split_first() else {
+        return Vec::new();
+    };
+    let mut points = Vec::new();
+    for record in first.curve.iter().filter(|r| r.oracle_calls > 0) {
+        let same = |run: &Outcome| {
+            let mut curve = run.curve.iter();
+            curve.find(|r| r.iteration == record.iteration).copied()
+        };
+        let Some(all) = others.iter().map(same).collect::<Option<Vec<Record>>>() else {
+            continue;
+        };
+        let log = |gap: f64| gap.max(FLOOR).ln();
+        let sum: f64 = all.iter().map(|r| log(r.duality_gap)).sum();
+        let mean = (sum + log(record.duality_gap)) / runs.len() as f64;
+        points.push((record.oracle_calls as f64, mean.exp()));
+    }
+    points
+}
+
+fn summary(results: &[&Outcome]) -> String {
+    let width = |text: fn(&Outcome) -> String, least: usize| {
+        let widths = results.iter().map(|r| text(r).chars().count());
+        widths.fold(least, usize::max)
+    };
+    let game = |r: &Outcome| r.game.display().to_string();
+    let (games, specs) = (width(game, 4), width(|r| r.algorithm.clone(), 9));
+    let mut out = format!(
+        "{:games$}  {:specs$}  {:16}  iterations  oracle calls  duality gap  exploitability   KL to Nash\n",
+        "game", "algorithm", "iterate"
+    );
+    for r in results {
+        let kl = r.kl_to_nash.map_or("-".to_owned(), |kl| format!("{kl:.4e}"));
+        let _ = writeln!(
+            out,
+            "{:games$}  {:specs$}  {:16}  {:>10}  {:>12}  {:>11.4e}  {:>14.4e}  {kl:>11}",
+            game(r),
+            r.algorithm,
+            r.iterate,
+            r.iterations,
+            r.oracle_calls,
+            r.duality_gap,
+            r.exploitability,
+        );
+    }
+    out
+}

@@ -1,0 +1,35 @@
+//! Pictures as SVG: line charts, and estimates with their intervals.
+
+mod intervals;
+mod lines;
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use plotters::prelude::RGBColor;
+
+pub use intervals::{Estimate, IntervalChart, Panel};
+pub use lines::{Chart, Scale, Series};
+
+/// Blue, orange, green, red, purple, sky, brown, yellow, grey: told apart by colour-blind readers too
+/// (Okabe and Ito, and two more).
+const COLOURS: [RGBColor; 9] = [
+    RGBColor(0, 114, 178),
+    RGBColor(230, 159, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(213, 94, 0),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(86, 60, 40),
+    RGBColor(200, 190, 30),
+    RGBColor(120, 120, 120),
+];
+
+/// Writes the picture whole: a neighbour first, then a rename.
+fn write_whole(path: &Path, svg: &str) -> Result<(), Box<dyn Error>> {
+    let partial = path.with_extension("svg.partial");
+    fs::write(&partial, svg)?;
+    fs::rename(&partial, path)?;
+    Ok(())
+}
