@@ -22,7 +22,8 @@ pub(super) fn run(args: &NashArgs) -> Result<(), CliError> {
     let equilibrium = equilibrium(&problem)?;
     print(&args.file.out, &equilibrium, || {
         let mut out = heading(&args.file.game, &problem);
-        strategies(&mut out, problem.game(), &[("nash", &equilibrium.strategy)]);
+        let column: (&str, &[f64]) = ("nash", &equilibrium.strategy);
+        strategies(&mut out, problem.game(), &[column]);
         let _ = writeln!(out, "\nduality gap    {:.3e}", equilibrium.duality_gap);
         let _ = writeln!(out, "exploitability {:.3e}", equilibrium.exploitability);
         let _ = writeln!(out, "residual       {:.3e}", equilibrium.residual);

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use inpo_core::game::{MatrixGame, PreferenceGame, Strategy};
+use inpo_core::game::{MatrixGame, PreferenceGame};
 use inpo_core::solver::{Problem, Reason, Record};
 use serde::Serialize;
 
 use super::OutputArgs;
-use super::solve::{Solution, SolveArgs};
+use super::solve::{Quality, Solution, SolveArgs};
 use crate::error::CliError;
 
 pub(super) fn label(game: &MatrixGame, action: usize) -> String {
@@ -28,8 +28,8 @@ pub(super) fn heading(file: &Path, problem: &Problem<MatrixGame>) -> String {
     )
 }
 
-/// A column of names and one column of probabilities for each strategy.
-pub(super) fn strategies(out: &mut String, game: &MatrixGame, columns: &[(&str, &Strategy)]) {
+/// A column of names and columns of numbers: strategies, scores.
+pub(super) fn strategies(out: &mut String, game: &MatrixGame, columns: &[(&str, &[f64])]) {
     let labels: Vec<String> = (0..game.num_actions()).map(|y| label(game, y)).collect();
     let width = labels
         .iter()
@@ -41,8 +41,8 @@ pub(super) fn strategies(out: &mut String, game: &MatrixGame, columns: &[(&str, 
     }
     for (y, label) in labels.iter().enumerate() {
         let _ = write!(out, "\n{label:width$}");
-        for (_, strategy) in columns {
-            let _ = write!(out, "  {:>11.6}", strategy[y]);
+        for (_, numbers) in columns {
+            let _ = write!(out, "  {:>11.6}", numbers[y]);
         }
     }
     out.push('\n');
@@ -55,27 +55,26 @@ pub(super) fn solution_table(
     unit: &str,
 ) -> String {
     let mut out = heading(&args.file.game, problem);
-    let columns = [
+    let columns: [(&str, &[f64]); 3] = [
         ("last", &solution.last.strategy),
         ("average", &solution.average.strategy),
+        ("weighted", &solution.weighted_average.strategy),
     ];
     strategies(&mut out, problem.game(), &columns);
     let width = 16;
-    for (title, last, average) in [
-        (
-            "duality gap",
-            solution.last.duality_gap,
-            solution.average.duality_gap,
-        ),
-        (
-            "exploitability",
-            solution.last.exploitability,
-            solution.average.exploitability,
-        ),
+    let iterates = [
+        &solution.last,
+        &solution.average,
+        &solution.weighted_average,
+    ];
+    for (title, pick) in [
+        ("duality gap", (|q| q.duality_gap) as fn(&Quality) -> f64),
+        ("exploitability", |q| q.exploitability),
     ] {
+        let [last, average, weighted] = iterates.map(pick);
         let _ = write!(
             out,
-            "\n{title:width$}  last {last:.4e}  average {average:.4e}"
+            "\n{title:width$}  last {last:.4e}  average {average:.4e}  weighted {weighted:.4e}"
         );
     }
     let stopped = match solution.reason {
