@@ -1,10 +1,10 @@
-//! Exact play of a preference game.
+//! Exact play of a preference game: INPO and its relatives, step by step.
 //!
 //! A language model approximates what this crate does exactly: at every iteration, play against
 //! the current policy, look at the win rates, and move towards what wins without going far from
 //! the reference. With finitely many actions each step has a closed form, so convergence can be
-//! watched to machine precision, and the trained policy of the other crates has something exact
-//! to be compared with.
+//! watched to machine precision, methods can be compared on equal terms, and the trained policy of
+//! the other crates has something exact to be held against.
 //!
 //! # Ten lines from a game to its regularised Nash policy
 //!
@@ -22,24 +22,65 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # The parts
+//! # 1. The parts
 //!
 //! * [`Problem`]: the game, its reference and tau, the weight of the KL. It knows its duality gap
-//!   and its exact Nash policy.
-//! * [`Solver`]: a method's settings and its step; [`Inpo`] is the one there is. One file each,
-//!   which states the update, what it requires, what it guarantees and where that is proved.
-//! * [`State`]: what moves; serde, so that (solver, state) is a checkpoint. It has the last iterate
-//!   and the average one: theory and practice use both, and they differ.
-//! * [`Feedback`]: what the solver may ask, counted. With [`ExactFeedback`] one call is one win-rate
-//!   vector.
-//! * [`Executor`]: the loop, with a history of [`Record`]s and a [`Reason`] to stop;
-//!   [`Iterates`]: the same steps as an iterator.
+//!   and its exact Nash policy. tau = 0 is the plain game.
+//! * [`Solver`]: a method's settings and its step. One file each, which states the update, what it
+//!   requires, what it guarantees and where that is proved.
+//! * [`State`]: what moves. It has the last iterate, the average and the weighted average: theory
+//!   and practice use all three, and they differ.
+//! * [`Feedback`]: what the solver may ask, counted: exactly, or by comparisons of two actions.
+//! * [`Executor`]: the loop, with a history of [`Record`]s, an [`Observer`] who is shown them, and a
+//!   [`Reason`] to stop; [`Iterates`]: the same steps as an iterator.
+//! * [`Checkpoint`]: (solver, state) as serde. A resumed run is the uninterrupted one to the bit.
 //!
-//! # eta and tau
+//! # 2. The methods
 //!
-//! eta is the INVERSE step size: small eta, big step. tau is the weight of the KL, with
-//! 0 <= tau <= eta. The last iterate converges with the schedule of Theorem 4, or with a constant
-//! eta above the stability threshold; below it, and at tau = 0, it circles:
+//! Win rates against pi are written P pi; gamma = 1/eta. Every method is a multiplicative update
+//! with a choice of base and of opponent, except the last group.
+//!
+//! | method | next policy, up to its normaliser | game | what converges |
+//! |---|---|---|---|
+//! | [`Inpo`] | ref^(tau/eta) pi^(1-tau/eta) exp(gamma P pi) | KL | last, with [`StepSize::Theory`] or a large constant eta |
+//! | [`NashMd`] | mix exp(gamma P mix), mix = ref^(tau/eta) pi^(1-tau/eta) | KL | last, with [`StepSize::Theory`] |
+//! | [`NashEma`] | as INPO, against a moving average | KL | last |
+//! | [`Egpo`] | INPO's half step, then again from pi against it | KL, plain | last, linearly |
+//! | [`Sppo`] (Hedge) | pi exp(gamma P pi) | plain | average |
+//! | [`IterativeIpo`] | base exp(gamma P pi), base = pi or ref | plain | average (base pi) |
+//! | [`IterativeDpo`] | base exp(f/beta), f the Bradley-Terry scores | plain | under Bradley-Terry only |
+//! | [`Onpo`] (optimistic Hedge) | aux exp(2 gamma P pi), aux exp(gamma P pi) kept | plain | last and average |
+//! | [`Comal`] | INPO towards a reference that moves | plain | last |
+//! | [`Mpo`] | magnetic mirror descent, the magnet moves | plain | last |
+//! | [`Mnpo`] | geometric mean of past policies, their mean win rate | plain | average |
+//! | [`RegretMatching`], also plus | positive regrets | plain | average |
+//! | [`FictitiousPlay`] | best response to the average | plain, KL | average |
+//! | [`Replicator`] | the flow of all of them | plain, KL | last if tau > 0 |
+//!
+//! [`Method`] is any of them, chosen at run time.
+//!
+//! ```
+//! use inpo_game::{Strategy, games};
+//! use inpo_solver::{Executor, Iterate, Method, Onpo, Problem, Sppo, StepSize};
+//!
+//! let problem = Problem::new(games::cyclic_three(), Strategy::uniform(3), 0.0)?;
+//! let gap = |method: Method, watch| -> Result<f64, inpo_solver::SolverError> {
+//!     let run = Executor::new(&problem, method).iterations(2000).watch(watch).run()?;
+//!     Ok(run.history[2000].duality_gap)
+//! };
+//! let step = StepSize::Constant(2.0);
+//! assert!(gap(Sppo::new(step).into(), Iterate::Last)? > 0.1); // it circles
+//! assert!(gap(Sppo::new(step).into(), Iterate::Average)? < 0.01);
+//! assert!(gap(Onpo::new(step).into(), Iterate::Last)? < 1e-6); // optimism stops the circling
+//! # Ok::<(), inpo_solver::SolverError>(())
+//! ```
+//!
+//! # 3. eta and tau
+//!
+//! **eta is the INVERSE step size for every method here**, whatever its paper calls it: small eta,
+//! big step. tau is the weight of the KL, with 0 <= tau <= eta. INPO's last iterate converges with
+//! the schedule of Theorem 4, or with a constant eta above the stability threshold; below it, and at
+//! tau = 0, it circles. [`Solver::instability`] says so in a sentence once the equilibrium is known:
 //!
 //! ```
 //! use inpo_game::{Strategy, games};
@@ -48,13 +89,35 @@
 //! let problem = Problem::new(games::cyclic_three(), Strategy::uniform(3), 0.1)?;
 //! let nash = problem.nash()?;
 //! let too_small = Inpo::new(StepSize::Constant(0.2));
-//! assert!(too_small.instability(&problem, &nash).is_some()); // the threshold is 0.269
+//! let reason = too_small.instability(&problem, &nash).unwrap();
+//! assert!(reason.to_string().contains("below the stability threshold 0.269359"));
 //! let gap = |inpo| -> Result<f64, inpo_solver::SolverError> {
 //!     let run = Executor::new(&problem, inpo).iterations(1000).stride(1000).run()?;
 //!     Ok(run.history[1].duality_gap)
 //! };
 //! assert!(gap(too_small)? > 0.01);
 //! assert!(gap(Inpo::new(StepSize::Theory))? < 1e-9);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # 4. Comparisons instead of win rates
+//!
+//! People and judges do not give win rates: they compare two answers and say which is better.
+//! [`Executor::sampled`] replaces each exact win-rate vector by an unbiased estimate from m
+//! comparisons with Bernoulli labels; oracle calls then count comparisons.
+//!
+//! ```
+//! use inpo_game::{Strategy, games, kl};
+//! use inpo_solver::{Executor, Inpo, Problem, State, StepSize};
+//!
+//! let problem = Problem::new(games::cyclic_three(), Strategy::uniform(3), 0.5)?;
+//! let run = Executor::new(&problem, Inpo::new(StepSize::Theory))
+//!     .sampled(30, 7) // 30 comparisons an iteration, seed 7
+//!     .iterations(1000)
+//!     .stride(1000)
+//!     .run()?;
+//! assert_eq!(run.state.oracle_calls(), 30_000);
+//! assert!(kl(&problem.nash()?, run.state.strategy()) < 1e-3);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -1,6 +1,7 @@
 //! What `inpo game` prints: tables for people, JSON for machines.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -140,25 +141,42 @@ pub(super) fn print(
 
 /// Writes a text to the file, or to standard output without one.
 pub(super) fn print_text(output: Option<&Path>, text: &str) -> Result<(), CliError> {
+    let write = |out: &mut dyn io::Write| out.write_all(text.as_bytes());
     match output {
-        Some(path) => write_whole(path, text)
-            .map_err(|error| CliError::Other(format!("{}: cannot write: {error}", path.display()))),
-        None => match io::stdout().lock().write_all(text.as_bytes()) {
-            // The reader of a pipe has seen enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            result => result.map_err(|error| CliError::Other(format!("standard output: {error}"))),
-        },
+        Some(path) => write_with(path, write),
+        None => print_with(write),
+    }
+}
+
+/// Writes to standard output.
+pub(super) fn print_with(
+    write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+) -> Result<(), CliError> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        // The reader of a pipe has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|error| CliError::Other(format!("standard output: {error}"))),
     }
 }
 
 /// Writes a neighbour and renames it, so that the file is there whole or not at all.
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn write_with(
+    path: &Path,
+    write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+) -> Result<(), CliError> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(format!(".{}.partial", std::process::id()));
     let partial = PathBuf::from(partial);
-    std::fs::write(&partial, text)
-        .and_then(|()| std::fs::rename(&partial, path))
-        .inspect_err(|_| {
-            let _ = std::fs::remove_file(&partial);
+    let written = File::create(&partial)
+        .and_then(|file| {
+            let mut out = io::BufWriter::new(file);
+            write(&mut out)?;
+            out.flush()
         })
+        .and_then(|()| std::fs::rename(&partial, path));
+    written.map_err(|error| {
+        let _ = std::fs::remove_file(&partial);
+        CliError::Other(format!("{}: cannot write: {error}", path.display()))
+    })
 }

@@ -1,0 +1,103 @@
+//! `inpo game convert`: one format of a game into another.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use inpo_core::game::{MatrixGame, RecordColumns, RecordOptions, read_records};
+
+use super::output::{print_with, write_with};
+use super::read;
+use crate::error::CliError;
+
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// A game file, or with --records a file of pairwise votes: CSV with a header, or JSON lines.
+    input: PathBuf,
+    /// Where to write; .json or .csv says the format. Without it, to standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// The format, if the name of the output does not say it.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// The input holds votes, one comparison a row.
+    #[arg(long)]
+    records: bool,
+    /// --records: the column that names one side.
+    #[arg(long, default_value = "model_x", requires = "records")]
+    first: String,
+    /// --records: the column that names the other side.
+    #[arg(long, default_value = "model_y", requires = "records")]
+    second: String,
+    /// --records: the column that says who won: a name, left or right, or tie.
+    #[arg(long, default_value = "winner", requires = "records")]
+    winner: String,
+    /// --records: only these names, in this order.
+    #[arg(long, value_delimiter = ',', requires = "records")]
+    names: Option<Vec<String>>,
+    /// --records: only names with at least so many votes.
+    #[arg(long, default_value_t = 0, requires = "records")]
+    min_votes: u64,
+    /// --records: votes added to both sides of every pair (the Beta prior); an unseen pair is 1/2.
+    #[arg(long, default_value_t = 0.0, requires = "records", allow_negative_numbers = true)]
+    prior: f64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Json,
+    Csv,
+}
+
+pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
+    let format = format(args)?;
+    let game = if args.records {
+        from_records(args)?
+    } else {
+        read(&args.input)?
+    };
+    let write = |out: &mut dyn std::io::Write| match format {
+        Format::Json => game.write_json(out),
+        Format::Csv => game.write_csv(out),
+    };
+    match &args.output {
+        Some(path) => write_with(path, write),
+        None => print_with(write),
+    }
+}
+
+fn format(args: &ConvertArgs) -> Result<Format, CliError> {
+    let extension = |path: &Path| {
+        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+        Format::from_str(&extension, true).ok()
+    };
+    match (args.format, &args.output) {
+        (Some(format), _) => Ok(format),
+        (None, None) => Ok(Format::Json),
+        (None, Some(path)) => extension(path).ok_or_else(|| {
+            CliError::Input(format!(
+                "--output {}: the name ends neither in .json nor in .csv: say --format json or csv",
+                path.display()
+            ))
+        }),
+    }
+}
+
+fn from_records(args: &ConvertArgs) -> Result<MatrixGame, CliError> {
+    let options = RecordOptions {
+        columns: RecordColumns::new(&args.first, &args.second, &args.winner),
+        names: args.names.clone(),
+        min_votes: args.min_votes,
+        prior: args.prior,
+    };
+    let records =
+        read_records(&args.input, &options).map_err(|error| CliError::Input(error.to_string()))?;
+    let pairs = records.game.pairs();
+    let unseen = pairs.filter(|(_, _, counts)| counts.total() == 0).count();
+    eprintln!(
+        "{} votes of {} rows, {} names, {unseen} pairs without a vote",
+        records.game.total_votes(),
+        records.rows,
+        records.game.names().len(),
+    );
+    Ok(records.game.to_matrix())
+}
