@@ -1,28 +1,22 @@
-//! One exact INPO step on a dense game: a matrix-vector product and a softmax.
+//! One exact INPO step on a dense game (a win-rate product and a softmax), and the exact equilibria.
+//!
+//! ```text
+//! cargo bench -p inpo-benches --no-default-features --bench omd
+//! ```
 
-use std::cmp::Ordering;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use inpo_core::game::{MatrixGame, Strategy};
+use inpo_core::game::{MatrixGame, Strategy, games, nash, regularised_nash};
 use inpo_core::solver::{ExactFeedback, Inpo, Problem, Solver, StepSize};
 
-/// A game with repeatable entries.
 fn game(n: usize) -> MatrixGame {
-    let below = |i: usize, j: usize| ((i * 7919 + j * 104_729) % 1000) as f64 / 1000.0;
-    let entry = |i: usize, j: usize| match i.cmp(&j) {
-        Ordering::Greater => below(i, j),
-        Ordering::Equal => 0.5,
-        Ordering::Less => 1.0 - below(j, i),
-    };
-    let row = |i| (0..n).map(|j| entry(i, j)).collect();
-    let rows = (0..n).map(row).collect();
-    MatrixGame::new(rows).expect("the complement law holds")
+    games::uniform(n, 1).expect("actions")
 }
 
 fn step(c: &mut Criterion) {
     let mut group = c.benchmark_group("inpo_step");
-    for n in [10, 100, 1000] {
+    for n in [10, 100, 1000, 4096] {
         let problem = Problem::new(game(n), Strategy::uniform(n), 0.1).expect("a valid problem");
         let solver = Inpo::new(StepSize::Constant(1.0));
         group.bench_function(BenchmarkId::from_parameter(n), |b| {
@@ -35,5 +29,25 @@ fn step(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, step);
+fn exact(c: &mut Criterion) {
+    let mut group = c.benchmark_group("exact");
+    group.sample_size(10);
+    for n in [10, 100, 500] {
+        let (game, uniform) = (game(n), Strategy::uniform(n));
+        group.bench_function(BenchmarkId::new("nash", n), |b| {
+            b.iter(|| nash(black_box(&game)));
+        });
+        for tau in [0.1, 0.01] {
+            group.bench_function(
+                BenchmarkId::new(format!("regularised_nash_{tau}"), n),
+                |b| {
+                    b.iter(|| regularised_nash(black_box(&game), &uniform, tau));
+                },
+            );
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, step, exact);
 criterion_main!(benches);
