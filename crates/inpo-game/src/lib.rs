@@ -145,6 +145,9 @@ pub use equilibrium::{
 };
 pub use game::PreferenceGame;
 pub use game_error::GameError;
+pub use games::empirical::{
+    Bootstrap, BootstrapError, EmpiricalError, EmpiricalGame, Interval, PairCounts,
+};
 pub use games::judges::{JudgeError, JudgeMixture};
 pub use games::low_rank::{Link, LowRankError, LowRankGame};
 pub use games::prompts::{PooledGame, PromptError, PromptGames};
