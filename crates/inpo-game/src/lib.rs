@@ -137,6 +137,7 @@ mod measure;
 mod oracle;
 mod preference;
 mod read;
+mod records;
 mod strategy;
 
 pub use equilibrium::{
@@ -161,4 +162,8 @@ pub use measure::{
 pub use oracle::{Comparison, Counted, MatrixOracle, OracleError, PreferenceOracle};
 pub use preference::{Preference, PreferenceError};
 pub use read::ReadError;
+pub use records::{
+    RecordColumns, RecordError, RecordOptions, Records, read_records, read_records_csv,
+    read_records_json,
+};
 pub use strategy::{SUM_TOLERANCE, Strategy, StrategyError};
