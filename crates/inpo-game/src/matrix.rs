@@ -91,11 +91,9 @@ impl MatrixGame {
         mut preference: impl FnMut(usize, usize) -> f64,
     ) -> Result<Self, GameError> {
         let mut rows = vec![vec![0.5; num_actions]; num_actions];
-        for i in 0..num_actions {
-            for j in i + 1..num_actions {
-                rows[i][j] = preference(i, j);
-                rows[j][i] = 1.0 - rows[i][j];
-            }
+        for (i, j) in (0..num_actions).flat_map(|i| (i + 1..num_actions).map(move |j| (i, j))) {
+            let p = preference(i, j);
+            (rows[i][j], rows[j][i]) = (p, 1.0 - p);
         }
         Self::new(rows)
     }

@@ -15,19 +15,15 @@ fn check(game: &impl PreferenceGame, weights: &[f64]) -> Result<(), TestCaseErro
     // Not on the simplex: win rates are linear everywhere.
     let weights = &weights[..n];
     let rates = game.win_rates(weights);
-    for i in 0..n {
+    for (i, rate) in rates.iter().enumerate() {
         prop_assert_eq!(game.preference(i, i).get(), 0.5);
         let mut want = 0.0;
-        for j in 0..n {
+        for (j, weight) in weights.iter().enumerate() {
             let (p, q) = (game.preference(i, j), game.preference(j, i));
             prop_assert_eq!(p.complement(), q);
-            want += p.get() * weights[j];
+            want += p.get() * weight;
         }
-        prop_assert!(
-            (rates[i] - want).abs() < ROUNDING,
-            "{} is not {want}",
-            rates[i]
-        );
+        prop_assert!((rate - want).abs() < ROUNDING, "{rate} is not {want}");
     }
     let (uniform, first) = (Policy::uniform(n), Policy::pure(n, 0));
     let both = win_rate(game, &uniform, &first) + win_rate(game, &first, &uniform);

@@ -2,12 +2,17 @@
 
 mod beta;
 mod bootstrap;
+mod counts;
+mod error;
 
 use std::collections::{BTreeMap, HashMap};
 
 pub use self::bootstrap::{Bootstrap, BootstrapError};
+pub use self::counts::{Interval, PairCounts};
+pub use self::error::EmpiricalError;
 
 use self::beta::beta_quantile;
+use self::error::check_confidence;
 use crate::games::law::{check_actions, check_lengths};
 use crate::{MatrixGame, Preference, PreferenceGame};
 
@@ -16,68 +21,6 @@ const MAX_VOTES: u64 = 1 << 53;
 
 /// The prior of an interval where the game has none: Jeffreys'.
 const JEFFREYS: f64 = 0.5;
-
-/// The votes on two actions, seen from the first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct PairCounts {
-    /// The first was preferred.
-    pub wins: u64,
-    /// The second was preferred.
-    pub losses: u64,
-    /// Neither was.
-    pub ties: u64,
-}
-
-impl PairCounts {
-    /// All votes.
-    #[must_use]
-    pub fn total(self) -> u64 {
-        self.wins
-            .saturating_add(self.losses)
-            .saturating_add(self.ties)
-    }
-
-    /// wins + ties / 2: the points of the first.
-    #[must_use]
-    pub fn points(self) -> f64 {
-        self.wins as f64 + 0.5 * self.ties as f64
-    }
-
-    /// The same votes seen from the second.
-    #[must_use]
-    pub fn swapped(self) -> Self {
-        Self {
-            wins: self.losses,
-            losses: self.wins,
-            ties: self.ties,
-        }
-    }
-
-    fn add(&mut self, other: Self) {
-        self.wins += other.wins;
-        self.losses += other.losses;
-        self.ties += other.ties;
-    }
-
-    /// The posterior mean of P(first > second), such that the complement law holds to the bit.
-    fn share(self, prior: f64) -> f64 {
-        let (own, other) = (self.points() + prior, self.swapped().points() + prior);
-        match own + other {
-            0.0 => 0.5,
-            total if own >= other => own / total,
-            total => 1.0 - other / total,
-        }
-    }
-}
-
-/// The limits of an interval estimate, `low <= high`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Interval {
-    /// The lower limit.
-    pub low: f64,
-    /// The upper limit.
-    pub high: f64,
-}
 
 /// A game of recorded votes, a tie counting as half a win for each.
 ///
@@ -116,63 +59,6 @@ pub struct EmpiricalGame {
     pairs: BTreeMap<(usize, usize), PairCounts>,
     total: u64,
     prior: f64,
-}
-
-/// Votes or questions that do not fit an empirical game.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum EmpiricalError {
-    /// No actions.
-    #[error("names is empty: a game needs at least one action")]
-    NoNames,
-    /// A name that occurs twice.
-    #[error("names[{second}] repeats names[{first}] ({name:?}): every name must be different")]
-    DuplicateName {
-        /// The name.
-        name: String,
-        /// Where it occurs first.
-        first: usize,
-        /// Where it occurs again.
-        second: usize,
-    },
-    /// A name that no action has.
-    #[error("names[{index}] is {name:?}, which no action has; there are {known}")]
-    UnknownName {
-        /// Where it was given.
-        index: usize,
-        /// The name.
-        name: String,
-        /// The names there are, the first of many.
-        known: String,
-    },
-    /// An action beyond the last.
-    #[error("there are votes on action {action}, but the game has {actions} actions")]
-    Action {
-        /// The action.
-        action: usize,
-        /// The number of actions.
-        actions: usize,
-    },
-    /// Votes on an action against itself.
-    #[error("there are votes on action {action} against itself: give two different actions")]
-    SameAction {
-        /// The action.
-        action: usize,
-    },
-    /// More votes than f64 can count.
-    #[error("the game has more than 2^53 votes: counts would lose digits")]
-    TooManyVotes,
-    /// The prior strength is not in [0, 2^53].
-    #[error("the prior strength is {value}: it must be at least 0 and at most 2^53, in votes")]
-    Prior {
-        /// What was given.
-        value: f64,
-    },
-    /// The confidence is not between 0 and 1.
-    #[error("the confidence is {value}: it must be above 0 and below 1, such as 0.95")]
-    Confidence {
-        /// What was given.
-        value: f64,
-    },
 }
 
 impl EmpiricalGame {
@@ -376,15 +262,6 @@ impl EmpiricalGame {
         MatrixGame::from_game(self)
             .with_names(self.names.clone())
             .expect("one name an action, all different")
-    }
-}
-
-/// Confidences lie strictly between 0 and 1.
-fn check_confidence(confidence: f64) -> Result<(), EmpiricalError> {
-    if confidence > 0.0 && confidence < 1.0 {
-        Ok(())
-    } else {
-        Err(EmpiricalError::Confidence { value: confidence })
     }
 }
 

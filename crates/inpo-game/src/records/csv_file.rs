@@ -2,45 +2,48 @@
 
 use std::io::{self, Read};
 
-use csv::{ByteRecord, ErrorKind};
+use csv::ByteRecord;
 
-use super::RecordError;
 use super::tally::Tally;
+use super::{RecordError, RowError};
 
 /// Counts every row of a CSV file.
 pub(super) fn read_csv(reader: impl Read, tally: &mut Tally<'_>) -> Result<(), RecordError> {
     let wanted = tally.columns()?;
     let mut rows = Rows::new(reader);
-    let Some(line) = rows.next(tally)? else {
-        return Err(RecordError::Empty {
-            path: tally.path.to_owned(),
-        });
+    let Some(line) = rows.next().map_err(|source| tally.broken(source))? else {
+        return Err(tally.empty());
     };
-    let header: Vec<String> = rows
-        .fields()
-        .map(|name| String::from_utf8_lossy(name).trim().to_owned())
-        .collect();
-    let places = places(&header, wanted, line, tally)?;
-    while let Some(line) = rows.next(tally)? {
-        if rows.record.len() != header.len() {
-            return Err(RecordError::Ragged {
-                path: tally.path.to_owned(),
-                line,
-                got: rows.record.len(),
-                expected: header.len(),
-            });
-        }
-        let mut fields = [""; 3];
-        for ((field, place), column) in fields.iter_mut().zip(places).zip(wanted) {
-            *field = str::from_utf8(&rows.record[place]).map_err(|_| RecordError::NotUtf8 {
-                path: tally.path.to_owned(),
-                line,
-                column: column.to_owned(),
-            })?;
-        }
-        tally.record(line, fields)?;
+    let names = rows.fields().map(String::from_utf8_lossy);
+    let header: Vec<String> = names.map(|name| name.trim().to_owned()).collect();
+    let places = places(&header, wanted).map_err(|problem| tally.at(line, problem))?;
+    while let Some(line) = rows.next().map_err(|source| tally.broken(source))? {
+        let counted = fields(&rows.record, header.len(), places, wanted);
+        counted
+            .and_then(|fields| tally.record(fields))
+            .map_err(|problem| tally.at(line, problem))?;
     }
     Ok(())
+}
+
+/// The three texts of a row.
+fn fields<'a>(
+    record: &'a ByteRecord,
+    expected: usize,
+    places: [usize; 3],
+    wanted: [&str; 3],
+) -> Result<[&'a str; 3], RowError> {
+    let got = record.len();
+    if got != expected {
+        return Err(RowError::Ragged { got, expected });
+    }
+    let mut fields = [""; 3];
+    for ((field, place), column) in fields.iter_mut().zip(places).zip(wanted) {
+        *field = str::from_utf8(&record[place]).map_err(|_| RowError::NotUtf8 {
+            column: column.to_owned(),
+        })?;
+    }
+    Ok(fields)
 }
 
 /// The rows of a CSV file with the lines that they begin on.
@@ -73,22 +76,8 @@ impl<R: Read> Rows<R> {
     }
 
     /// Reads one row that is not blank; its line, or nothing at the end.
-    fn next(&mut self, tally: &Tally<'_>) -> Result<Option<u64>, RecordError> {
-        while self
-            .reader
-            .read_byte_record(&mut self.record)
-            .map_err(|error| {
-                let source = match error.into_kind() {
-                    ErrorKind::Io(source) => source,
-                    // Nothing else is left to fail for bytes of any number of fields.
-                    other => io::Error::other(format!("{other:?}")),
-                };
-                RecordError::File {
-                    path: tally.path.to_owned(),
-                    source,
-                }
-            })?
-        {
+    fn next(&mut self) -> io::Result<Option<u64>> {
+        while self.reader.read_byte_record(&mut self.record)? {
             let blank = self.record.len() == 1 && self.record[0].trim_ascii().is_empty();
             if !blank {
                 return Ok(Some(self.line()));
@@ -130,32 +119,18 @@ impl<R: Read> Read for LastByte<R> {
 }
 
 /// Where the columns are that are wanted.
-fn places(
-    header: &[String],
-    wanted: [&str; 3],
-    line: u64,
-    tally: &Tally<'_>,
-) -> Result<[usize; 3], RecordError> {
+fn places(header: &[String], wanted: [&str; 3]) -> Result<[usize; 3], RowError> {
     let mut places = [0; 3];
     for (place, column) in places.iter_mut().zip(wanted) {
         let mut found = (0..header.len()).filter(|&place| header[place] == column);
+        let column = column.to_owned();
         *place = match (found.next(), found.next()) {
             (Some(place), None) => place,
             (None, _) => {
-                return Err(RecordError::MissingColumn {
-                    path: tally.path.to_owned(),
-                    line,
-                    column: column.to_owned(),
-                    there: quoted(header),
-                });
+                let there = quoted(header);
+                return Err(RowError::MissingColumn { column, there });
             }
-            (Some(_), Some(_)) => {
-                return Err(RecordError::RepeatedColumn {
-                    path: tally.path.to_owned(),
-                    line,
-                    column: column.to_owned(),
-                });
-            }
+            (Some(_), Some(_)) => return Err(RowError::RepeatedColumn { column }),
         };
     }
     Ok(places)
@@ -172,16 +147,11 @@ pub(super) fn quoted(names: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::RecordOptions;
 
     fn lines(text: &str) -> Vec<u64> {
-        let (path, options) = (Path::new("x.csv"), RecordOptions::default());
-        let tally = Tally::new(path, &options);
         let mut rows = Rows::new(text.as_bytes());
-        std::iter::from_fn(|| rows.next(&tally).unwrap()).collect()
+        std::iter::from_fn(|| rows.next().unwrap()).collect()
     }
 
     #[test]

@@ -36,104 +36,15 @@ pub enum RecordError {
         /// The file.
         path: PathBuf,
     },
-    /// A column that is not there.
-    #[error("{}, line {line}: there is no column {column:?}; the columns are {there}", path.display())]
-    MissingColumn {
+    /// A row that is not a record.
+    #[error("{}, line {line}: {problem}", path.display())]
+    Row {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// The line that the row begins on, from 1.
         line: u64,
-        /// The column.
-        column: String,
-        /// Those there are.
-        there: String,
-    },
-    /// A column that is there twice.
-    #[error("{}, line {line}: the column {column:?} occurs twice: it is not clear which to read", path.display())]
-    RepeatedColumn {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: u64,
-        /// The column.
-        column: String,
-    },
-    /// A row with more or fewer fields than the header.
-    #[error("{}, line {line}: the row has {got} fields, but the header has {expected}", path.display())]
-    Ragged {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: u64,
-        /// Fields of the row.
-        got: usize,
-        /// Fields of the header.
-        expected: usize,
-    },
-    /// A field is not text.
-    #[error("{}, line {line}, {column}: the field is not UTF-8 text", path.display())]
-    NotUtf8 {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: u64,
-        /// The column.
-        column: String,
-    },
-    /// A line is not a JSON object of records.
-    #[error("{}, line {line}, column {column}: {reason}", path.display())]
-    Json {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: u64,
-        /// The byte in it, from 1.
-        column: usize,
         /// What is wrong.
-        reason: String,
-    },
-    /// A side without a name.
-    #[error("{}, line {line}, {column}: the name is empty", path.display())]
-    EmptyName {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: u64,
-        /// The column.
-        column: String,
-    },
-    /// One name on both sides.
-    #[error("{}, line {line}: {first} and {second} are both {name:?}: a record compares two", path.display())]
-    SameName {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: u64,
-        /// The column of one side.
-        first: String,
-        /// The column of the other.
-        second: String,
-        /// The name.
-        name: String,
-    },
-    /// A winner that is not of this row.
-    #[error(
-        "{}, line {line}, {column}: {winner:?} is neither {first:?} nor {second:?}, nor a side (left, right, a, b, first, second, ..), nor a tie (tie, draw, both, neither or nothing)",
-        path.display()
-    )]
-    Winner {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: u64,
-        /// The column.
-        column: String,
-        /// What stands there.
-        winner: String,
-        /// The name of one side.
-        first: String,
-        /// The name of the other.
-        second: String,
+        problem: Box<RowError>,
     },
     /// Nobody has as many records as asked for.
     #[error("{}: no name has {min_votes} records or more; the most is {most}", path.display())]
@@ -152,5 +63,76 @@ pub enum RecordError {
         path: PathBuf,
         /// What is wrong.
         source: EmpiricalError,
+    },
+}
+
+/// What is wrong with a row.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    /// A column that is not there.
+    #[error("there is no column {column:?}; the columns are {there}")]
+    MissingColumn {
+        /// The column.
+        column: String,
+        /// Those there are.
+        there: String,
+    },
+    /// A column that is there twice.
+    #[error("the column {column:?} occurs twice: it is not clear which to read")]
+    RepeatedColumn {
+        /// The column.
+        column: String,
+    },
+    /// A row with more or fewer fields than the header.
+    #[error("the row has {got} fields, but the header has {expected}")]
+    Ragged {
+        /// Fields of the row.
+        got: usize,
+        /// Fields of the header.
+        expected: usize,
+    },
+    /// A field is not text.
+    #[error("{column} is not UTF-8 text")]
+    NotUtf8 {
+        /// The column.
+        column: String,
+    },
+    /// A line is not a JSON object with a record.
+    #[error("column {column}: {reason}")]
+    Json {
+        /// The byte of the line, from 1.
+        column: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A side without a name.
+    #[error("{column} is empty: it must name a side of the comparison")]
+    EmptyName {
+        /// The column.
+        column: String,
+    },
+    /// One name on both sides.
+    #[error("{first} and {second} are both {name:?}: a record compares two")]
+    SameName {
+        /// The column of one side.
+        first: String,
+        /// The column of the other.
+        second: String,
+        /// The name.
+        name: String,
+    },
+    /// A winner that is not of this row.
+    #[error(
+        "{column} is {winner:?}, which is neither {first:?} nor {second:?}, nor a side (left, right, a, b, first, second, ..), nor a tie (tie, draw, both, neither or nothing)"
+    )]
+    Winner {
+        /// The column.
+        column: String,
+        /// What stands there.
+        winner: String,
+        /// The name of one side.
+        first: String,
+        /// The name of the other.
+        second: String,
     },
 }

@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 
 use super::csv_file::quoted;
 use super::tally::Tally;
-use super::{BYTE_ORDER_MARK, RecordError};
+use super::{BYTE_ORDER_MARK, RecordError, RowError};
 
 /// Counts every line of a JSON-lines file. Blank lines are passed over.
 pub(super) fn read_json_lines(
@@ -20,11 +20,7 @@ pub(super) fn read_json_lines(
     loop {
         bytes.clear();
         let read = reader.read_until(b'\n', &mut bytes);
-        if read.map_err(|source| RecordError::File {
-            path: tally.path.to_owned(),
-            source,
-        })? == 0
-        {
+        if read.map_err(|source| tally.broken(source))? == 0 {
             break;
         }
         number += 1;
@@ -32,25 +28,36 @@ pub(super) fn read_json_lines(
             1 => bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes),
             _ => &bytes,
         };
-        if text.trim_ascii().is_empty() {
-            continue;
+        if !text.trim_ascii().is_empty() {
+            empty = false;
+            count(text, wanted, tally).map_err(|problem| tally.at(number, problem))?;
         }
-        empty = false;
-        let object = parse(text, wanted).map_err(|error| RecordError::Json {
-            path: tally.path.to_owned(),
-            line: number,
-            column: error.column(),
-            reason: without_place(&error),
-        })?;
-        let fields = check(&object, wanted, number, tally)?;
-        tally.record(number, fields)?;
     }
-    if empty {
-        return Err(RecordError::Empty {
-            path: tally.path.to_owned(),
+    match empty {
+        true => Err(tally.empty()),
+        false => Ok(()),
+    }
+}
+
+/// Counts one line.
+fn count(text: &[u8], wanted: [&str; 3], tally: &mut Tally<'_>) -> Result<(), RowError> {
+    let object = parse(text, wanted).map_err(|error| RowError::Json {
+        column: error.column(),
+        reason: without_place(&error),
+    })?;
+    if let Some(column) = object.repeated {
+        return Err(RowError::RepeatedColumn {
+            column: wanted[column].to_owned(),
         });
     }
-    Ok(())
+    let mut fields = [""; 3];
+    for ((field, value), column) in fields.iter_mut().zip(&object.values).zip(wanted) {
+        *field = value.as_ref().ok_or_else(|| RowError::MissingColumn {
+            column: column.to_owned(),
+            there: quoted(&object.keys),
+        })?;
+    }
+    tally.record(fields)
 }
 
 /// The three values of a line, and what else there was.
@@ -68,31 +75,6 @@ fn parse(text: &[u8], wanted: [&str; 3]) -> Result<Object, serde_json::Error> {
     let object = Wanted(wanted).deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(object)
-}
-
-fn check<'a>(
-    object: &'a Object,
-    wanted: [&str; 3],
-    line: u64,
-    tally: &Tally<'_>,
-) -> Result<[&'a str; 3], RecordError> {
-    if let Some(column) = object.repeated {
-        return Err(RecordError::RepeatedColumn {
-            path: tally.path.to_owned(),
-            line,
-            column: wanted[column].to_owned(),
-        });
-    }
-    let mut fields = [""; 3];
-    for ((field, value), column) in fields.iter_mut().zip(&object.values).zip(wanted) {
-        *field = value.as_ref().ok_or_else(|| RecordError::MissingColumn {
-            path: tally.path.to_owned(),
-            line,
-            column: column.to_owned(),
-            there: quoted(&object.keys),
-        })?;
-    }
-    Ok(fields)
 }
 
 /// Reads an object, keeps three of its values, and passes over the others without storing them.

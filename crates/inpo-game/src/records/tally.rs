@@ -1,9 +1,10 @@
 //! The count of records, whatever file they come from.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 
-use super::{RecordError, RecordOptions, Records};
+use super::{RecordError, RecordOptions, Records, RowError};
 use crate::{EmpiricalGame, PairCounts};
 
 /// Spellings of the first side, in lower case.
@@ -25,8 +26,8 @@ const TIE: [&str; 7] = [
 
 /// Counts records one by one.
 pub(super) struct Tally<'a> {
-    pub(super) path: &'a Path,
-    pub(super) options: &'a RecordOptions,
+    path: &'a Path,
+    options: &'a RecordOptions,
     /// In the order of their first record.
     names: Vec<String>,
     index: HashMap<String, usize>,
@@ -61,23 +62,43 @@ impl<'a> Tally<'a> {
         })
     }
 
+    /// The error of a row.
+    pub(super) fn at(&self, line: u64, problem: RowError) -> RecordError {
+        RecordError::Row {
+            path: self.path.to_owned(),
+            line,
+            problem: Box::new(problem),
+        }
+    }
+
+    /// The error of a file that cannot be read on.
+    pub(super) fn broken(&self, source: io::Error) -> RecordError {
+        RecordError::File {
+            path: self.path.to_owned(),
+            source,
+        }
+    }
+
+    /// The error of a file without anything.
+    pub(super) fn empty(&self) -> RecordError {
+        RecordError::Empty {
+            path: self.path.to_owned(),
+        }
+    }
+
     /// Counts one record. Its three texts are trimmed here.
-    pub(super) fn record(&mut self, line: u64, fields: [&str; 3]) -> Result<(), RecordError> {
+    pub(super) fn record(&mut self, fields: [&str; 3]) -> Result<(), RowError> {
         let [first, second, winner] = fields.map(str::trim);
         let columns = &self.options.columns;
         for (name, column) in [(first, &columns.first), (second, &columns.second)] {
             if name.is_empty() {
-                return Err(RecordError::EmptyName {
-                    path: self.path.to_owned(),
-                    line,
+                return Err(RowError::EmptyName {
                     column: column.clone(),
                 });
             }
         }
         if first == second {
-            return Err(RecordError::SameName {
-                path: self.path.to_owned(),
-                line,
+            return Err(RowError::SameName {
                 first: columns.first.clone(),
                 second: columns.second.clone(),
                 name: first.to_owned(),
@@ -85,9 +106,7 @@ impl<'a> Tally<'a> {
         }
         let counts = self
             .outcome(first, second, winner)
-            .ok_or_else(|| RecordError::Winner {
-                path: self.path.to_owned(),
-                line,
+            .ok_or_else(|| RowError::Winner {
                 column: columns.winner.clone(),
                 winner: winner.to_owned(),
                 first: first.to_owned(),
@@ -100,10 +119,7 @@ impl<'a> Tally<'a> {
             ((second, first), counts.swapped())
         };
         // A file holds far fewer records than a u64.
-        let sum = self.pairs.entry(pair).or_default();
-        sum.wins += counts.wins;
-        sum.losses += counts.losses;
-        sum.ties += counts.ties;
+        self.pairs.entry(pair).or_default().add(counts);
         self.rows += 1;
         Ok(())
     }

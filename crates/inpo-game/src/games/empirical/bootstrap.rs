@@ -4,7 +4,8 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
 
-use super::{EmpiricalError, EmpiricalGame, Interval, PairCounts, check_confidence};
+use super::error::check_confidence;
+use super::{EmpiricalError, EmpiricalGame, Interval, PairCounts};
 use crate::MatrixGame;
 
 /// The bootstrap distribution of a statistic: B. Efron (The Annals of Statistics 7, 1979). Made by
