@@ -15,6 +15,7 @@
 //! In every one of them the complement law holds to the bit: P(j > i) is 1 - P(i > j) and
 //! P(i > j) is 1 - P(j > i), in floating point.
 
+pub(crate) mod empirical;
 mod generate;
 pub(crate) mod judges;
 pub(crate) mod law;

@@ -62,6 +62,34 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Games also come as models, data and mixtures, all of them without a matrix until
+//! [`MatrixGame::from_game`] makes one; [`games`] has the table and generators from a seed.
+//!
+//! * [`ScoreGame`]: Bradley-Terry scores and Elo ratings. Never cycles.
+//! * [`LowRankGame`]: preference embeddings, e_i^T S e_j with S skew-symmetric. May cycle.
+//! * [`EmpiricalGame`]: votes, with posterior means, intervals and a bootstrap of whatever is
+//!   computed from them. [`read_records`] counts them from CSV or JSON lines.
+//! * [`PromptGames`]: a game for each prompt; [`JudgeMixture`]: several judges, by mean or majority.
+//!
+//! ```
+//! use inpo_game::{RecordOptions, nash, read_records_csv};
+//!
+//! // Rock beats scissors 3 to 1, and so on round; a tie is half a win for each.
+//! let votes = "model_x,model_y,winner\n\
+//!     rock,scissors,rock\nscissors,rock,right\nrock,scissors,tie\nrock,scissors,tie\n\
+//!     paper,rock,left\npaper,rock,left\npaper,rock,left\nrock,paper,left\n\
+//!     scissors,paper,scissors\nscissors,paper,scissors\nscissors,paper,scissors\nscissors,paper,b\n";
+//! let options = RecordOptions { prior: 0.5, ..RecordOptions::default() };
+//! let game = read_records_csv(votes.as_bytes(), "votes.csv".as_ref(), &options)?.game;
+//! assert_eq!(game.total_votes(), 12);
+//! let pi = nash(&game)?; // 1/3 each: every pair is (3 + 1/2) to (1 + 1/2)
+//! assert!(pi.iter().all(|p| (p - 1.0 / 3.0).abs() < 1e-12));
+//! // Four votes a pair are not much: how often would each model stay in the Nash policy?
+//! let bootstrap = game.bootstrap(500, 0, |game| nash(game).map(Vec::from))?;
+//! assert!((0..3).all(|y| bootstrap.positive_share(y) > 0.5));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # 3. Oracles
 //!
 //! Where the game is not known, a [`PreferenceOracle`] answers [`Comparison`]s, in batches. It is
@@ -139,6 +167,7 @@ mod measure;
 mod oracle;
 mod preference;
 mod read;
+mod records;
 mod strategy;
 mod write;
 
@@ -148,6 +177,9 @@ pub use equilibrium::{
 };
 pub use game::PreferenceGame;
 pub use game_error::GameError;
+pub use games::empirical::{
+    Bootstrap, BootstrapError, EmpiricalError, EmpiricalGame, Interval, PairCounts,
+};
 pub use games::judges::{JudgeError, JudgeMixture};
 pub use games::low_rank::{Link, LowRankError, LowRankGame};
 pub use games::prompts::{PooledGame, PromptError, PromptGames};
@@ -162,4 +194,8 @@ pub use measure::{
 pub use oracle::{Comparison, Counted, MatrixOracle, OracleError, PreferenceOracle};
 pub use preference::{Preference, PreferenceError};
 pub use read::ReadError;
+pub use records::{
+    RecordColumns, RecordError, RecordOptions, Records, RowError, read_records, read_records_csv,
+    read_records_json,
+};
 pub use strategy::{SUM_TOLERANCE, Strategy, StrategyError};
