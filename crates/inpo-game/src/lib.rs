@@ -49,7 +49,8 @@
 //! What the solvers ask of it is one matrix-vector product, the win rates
 //! P(y > pi) = sum_y' P(y > y') pi(y') of all actions against a strategy; a game that can compute
 //! them without its matrix need not hold one. [`MatrixGame`] holds one, with optional names and
-//! a reference policy, and reads and checks files.
+//! a reference policy; it reads, checks and writes files. By the complement law half of the matrix
+//! is enough: one triangle is kept, and a product reads each of its numbers once.
 //!
 //! ```
 //! use inpo_game::{PreferenceGame, Strategy, games, win_rate};

@@ -31,7 +31,7 @@ const ROUNDING: f64 = 4.0 * f64::EPSILON;
 /// ```
 ///
 /// in one pass over the triangle, on all threads of the current rayon pool where the game is large
-/// (from about 500 actions on). The bits of the result depend neither on the machine nor on the
+/// (from about 700 actions on). The bits of the result depend neither on the machine nor on the
 /// number of threads.
 ///
 /// ```

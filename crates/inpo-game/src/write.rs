@@ -118,3 +118,54 @@ fn needs_row_names(names: &[String]) -> bool {
         || first.starts_with('\u{feff}')
         || names.iter().all(|name| name.trim().parse::<f64>().is_ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(names: [&str; 2]) -> String {
+        let game = MatrixGame::from_fn(2, |_, _| 0.25).unwrap();
+        let names = names.map(str::to_owned).to_vec();
+        game.with_names(names).unwrap().to_csv()
+    }
+
+    #[test]
+    fn a_csv_has_row_names_only_where_a_header_would_be_misread() {
+        let game = MatrixGame::from_fn(2, |_, _| 1e-9).unwrap();
+        assert_eq!(game.to_csv(), "0.5,1e-9\n0.999999999,0.5\n");
+        assert_eq!(named(["a", "b, c"]), "a,\"b, c\"\n0.5,0.25\n0.75,0.5\n");
+        assert_eq!(named(["1", "b"]), "1,b\n0.5,0.25\n0.75,0.5\n");
+        assert_eq!(named(["1", "2"]), ",1,2\n1,0.5,0.25\n2,0.75,0.5\n");
+        assert_eq!(named(["", "b"]), ",,b\n,0.5,0.25\nb,0.75,0.5\n");
+    }
+
+    #[test]
+    fn json_has_names_and_reference_where_they_were_given() {
+        let game = MatrixGame::from_fn(2, |_, _| 0.25).unwrap();
+        let matrix = r#""preferences":[[0.5,0.25],[0.75,0.5]]"#;
+        assert_eq!(game.to_json(), format!("{{{matrix}}}"));
+        let game = game
+            .with_names(vec!["a".into(), "b".into()])
+            .and_then(|game| game.with_reference(crate::Strategy::uniform(2)))
+            .unwrap();
+        let want = format!(r#"{{"names":["a","b"],{matrix},"reference":[0.5,0.5]}}"#);
+        assert_eq!(game.to_json(), want);
+    }
+
+    #[test]
+    fn a_writer_that_fails_is_an_error() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::Error::other("the disk is full"))
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let game = crate::games::cyclic_three();
+        for error in [game.write_json(Full), game.write_csv(Full)] {
+            assert!(error.unwrap_err().to_string().contains("disk is full"));
+        }
+    }
+}

@@ -17,9 +17,9 @@
 
 use std::cell::Cell;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 
 use super::triangle::row_start;
 
@@ -31,6 +31,9 @@ const LANES: usize = 8;
 
 /// Pairs in a band, about: enough work (512 KiB) to be worth a thread's while.
 const BAND: usize = 1 << 16;
+
+/// With fewer bands than this, waking a thread takes longer than what it saves.
+const MIN_BANDS: usize = 4;
 
 /// Each band has a vector of sums of its own, and adding them must stay cheap.
 const MAX_BANDS: usize = 32;
@@ -55,17 +58,24 @@ pub(super) fn product(triangle: &[f64], x: &[f64], out: &mut [f64]) {
         scratch.resize(bands * n, 0.0);
     }
     let sums = &mut scratch[..bands * n];
-    let work = |(band, sums): (usize, &mut [f64])| {
-        let rows = band_start(n, bands, band)..band_start(n, bands, band + 1);
-        let sums = &mut sums[rows.start..];
-        sums.fill(0.0);
-        add_rows_fast(triangle, rows, x, sums);
+    let queue = Mutex::new(sums.chunks_exact_mut(n).enumerate());
+    let work = || {
+        // The lock lasts until the end of a statement, so it is not held below.
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        while let Some((band, sums)) = next() {
+            let rows = band_start(n, bands, band)..band_start(n, bands, band + 1);
+            let sums = &mut sums[rows.start..];
+            sums.fill(0.0);
+            add_rows_fast(triangle, rows, x, sums);
+        }
     };
-    if rayon::current_num_threads() == 1 {
-        sums.chunks_exact_mut(n).enumerate().for_each(work);
-    } else {
-        sums.par_chunks_exact_mut(n).enumerate().for_each(work);
-    }
+    // This thread begins at once; the others join as they wake up.
+    rayon::in_place_scope(|scope| {
+        for _ in 1..rayon::current_num_threads().min(bands) {
+            scope.spawn(|_| work());
+        }
+        work();
+    });
     for (band, sums) in sums.chunks_exact(n).enumerate() {
         // Rows above a band have no pair in it.
         let start = band_start(n, bands, band);
@@ -89,7 +99,10 @@ pub(super) fn sum(x: &[f64]) -> f64 {
 }
 
 fn num_bands(n: usize) -> usize {
-    (row_start(n, n - 1) / BAND).clamp(1, MAX_BANDS)
+    match row_start(n, n - 1) / BAND {
+        ..MIN_BANDS => 1,
+        bands => bands.min(MAX_BANDS),
+    }
 }
 
 /// The first row of a band, such that bands have about the same area: the rows from r on have
@@ -232,7 +245,7 @@ mod tests {
 
     #[test]
     fn bands_cover_the_rows_in_about_equal_parts() {
-        for n in [1, 2, 500, 1025, 4096, 10_000] {
+        for n in [1, 2, 500, 800, 1025, 4096, 10_000] {
             let bands = num_bands(n);
             assert_eq!(band_start(n, bands, 0), 0);
             assert_eq!(band_start(n, bands, bands), n);
@@ -248,7 +261,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!((num_bands(300), num_bands(4096)), (1, 32));
+        assert_eq!([700, 800, 4096].map(num_bands), [1, 4, 32]);
     }
 
     #[test]
