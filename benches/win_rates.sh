@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$root"
 export RAYON_NUM_THREADS=$threads
-ours=(cargo bench --quiet -p inpo-game --bench measure --)
+ours=(cargo run --release --quiet -p inpo-benches --no-default-features --bin game_bench --)
 # OpenBLAS picks its own kernel and block sizes for this machine, whatever the environment says.
 peer=(env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE OPENBLAS_NUM_THREADS="$threads" "$python" benches/peers/numpy_win_rates.py)
 for n in "${sizes[@]}"; do

@@ -1,29 +1,23 @@
 //! The side of `benches/win_rates.sh` that is ours. Results are JSON lines on stdout.
 //!
 //! ```text
-//! measure rates N        the win rates of the shared game against the shared strategy
-//! measure time N..       us a product (median), GB/s of the triangle, GB/s of plain reading
-//! measure memory N       peak memory of building that game and of one product
-//! measure memory FILE    peak memory of reading a game file
-//! measure csv N FILE     writes the shared game, as input for the line above
+//! game_bench rates N      the win rates of the shared game against the shared strategy
+//! game_bench time N..     us a product (median), GB/s of the triangle, GB/s of plain reading
+//! game_bench memory N     peak memory of building that game and of one product
+//! game_bench memory FILE  peak memory of reading a game file
+//! game_bench csv N FILE   writes the shared game, as input for the line above
 //! ```
-
-mod shared;
 
 use std::error::Error;
 use std::fs;
 use std::hint::black_box;
 use std::time::Instant;
 
-use inpo_game::{MatrixGame, PreferenceGame, Strategy};
-use shared::{Reading, game, pairs, strategy};
+use inpo_benches::{Reading, game, pairs, strategy};
+use inpo_core::game::{MatrixGame, PreferenceGame, Strategy};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // `cargo bench` adds `--bench`.
-    let arguments: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|a| a != "--bench")
-        .collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["rates", n] => {
@@ -49,7 +43,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             );
         }
         ["csv", n, path] => game(n.parse()?).write_csv(fs::File::create(path)?)?,
-        _ => return Err("measure rates N | time N.. | memory N | memory FILE | csv N FILE".into()),
+        _ => {
+            return Err(
+                "game_bench rates N | time N.. | memory N | memory FILE | csv N FILE".into(),
+            );
+        }
     }
     Ok(())
 }

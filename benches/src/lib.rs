@@ -1,39 +1,41 @@
-//! The game that both sides of a comparison build, and the measure of the machine's reading.
+//! What the benches of games share: the game that both sides of a comparison build, and the measure of the machine's reading.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use inpo_game::{MatrixGame, Strategy};
+use inpo_core::game::{MatrixGame, Strategy};
 use pulp::{Arch, Simd, WithSimd};
 
 /// The game of `benches/peers/numpy_win_rates.py`.
-pub(crate) fn game(n: usize) -> MatrixGame {
+pub fn game(n: usize) -> MatrixGame {
     let below = |i: usize, j: usize| ((i * 7919 + j * 104_729) % 1000) as f64 / 1000.0;
     MatrixGame::from_fn(n, |i, j| 1.0 - below(j, i)).expect("probabilities")
 }
 
 /// The strategy of `benches/peers/numpy_win_rates.py`: weights 1 to 7, over and over.
-pub(crate) fn strategy(n: usize) -> Strategy {
+pub fn strategy(n: usize) -> Strategy {
     let weights: Vec<f64> = (0..n).map(|j| (1 + j % 7) as f64).collect();
     let sum: f64 = weights.iter().sum();
     Strategy::new(weights.into_iter().map(|w| w / sum).collect()).expect("a strategy")
 }
 
 /// The numbers that a game of n actions holds.
-pub(crate) fn pairs(n: usize) -> usize {
+pub fn pairs(n: usize) -> usize {
     n * (n - 1) / 2
 }
 
 /// An array to be read as fast as the machine can: one addition a number, in 64 partial sums a
 /// thread and the widest instructions there are.
-pub(crate) struct Reading(Vec<f64>);
+pub struct Reading(Vec<f64>);
 
 impl Reading {
-    pub(crate) fn new(len: usize) -> Self {
+    /// So many numbers.
+    pub fn new(len: usize) -> Self {
         Self((0..len).map(|k| (k % 1000) as f64).collect())
     }
 
-    pub(crate) fn sum(&self) -> f64 {
+    /// Their sum, with all threads if that is worth it.
+    pub fn sum(&self) -> f64 {
         // What is not worth a second thread is read by one, as a product of that size is.
         if self.0.len() < 1 << 18 {
             return fast_sum(&self.0);

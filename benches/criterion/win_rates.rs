@@ -1,12 +1,10 @@
 //! P pi of a stored game, and how fast this machine reads as many numbers when it only adds them.
 
-mod shared;
-
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use inpo_game::PreferenceGame;
-use shared::{Reading, game, pairs, strategy};
+use inpo_benches::{Reading, game, pairs, strategy};
+use inpo_core::game::PreferenceGame;
 
 const SIZES: [usize; 4] = [10, 100, 1000, 4096];
 
