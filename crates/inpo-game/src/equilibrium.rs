@@ -61,7 +61,7 @@ pub enum EquilibriumError {
     },
     /// tau is so small that f64 cannot tell the equilibrium.
     #[error(
-        "tau is {tau:e}: rounding leaves a residual of {residual:e}, above {allowed:e}; use a tau of at least 1e-5, or the Nash policy of the plain game, which is the limit"
+        "tau is {tau:e}: rounding leaves a residual of {residual:e}, above {allowed:e}; use a larger tau, or the Nash policy of the plain game, to which small ones tend"
     )]
     TauTooSmall {
         /// What was given.

@@ -127,32 +127,38 @@
 //!
 //! # 5. Exact equilibria
 //!
-//! [`nash`] solves the plain game by a linear program. [`regularised_nash`] solves
+//! [`nash`] solves the linear program of the plain game, and [`nash_report`] says also whether its
+//! answer is the only one. [`regularised_nash`] solves
 //! pi(y) proportional to ref(y) exp(P(y > pi) / tau) by Newton's method; that policy is unique
 //! and is what INPO converges to. [`stability_threshold`] says from which inverse step size on.
 //!
 //! ```
-//! use inpo_game::{Strategy, games, regularised_nash, stability_threshold};
+//! use inpo_game::{Strategy, games, nash_report, regularised_nash, stability_threshold};
 //!
 //! let game = games::cyclic_three();
+//! assert!(nash_report(&game)?.unique);
 //! let pi = regularised_nash(&game, &Strategy::uniform(3), 0.1)?;
 //! assert!((stability_threshold(&game, &pi, 0.1) - 0.269359).abs() < 1e-6);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), inpo_game::EquilibriumError>(())
 //! ```
 //!
 //! # 6. Analysis
 //!
 //! [`analysis`] says what kind of game it is: whether someone beats everyone
-//! ([`condorcet_winner`](analysis::condorcet_winner)), how many triads are cycles, and how much of
-//! it scores could explain.
+//! ([`condorcet_winner`](analysis::condorcet_winner)) or which set comes next
+//! ([`smith_set`](analysis::smith_set)), how many triads are cycles, and how much of it scores could
+//! explain ([`hodge`](analysis::hodge)). [`bradley_terry`] fits such scores, to a game or to counts of wins.
 //!
 //! ```
-//! use inpo_game::{analysis, games};
+//! use inpo_game::{analysis, bradley_terry, games};
 //!
 //! let game = games::cyclic_three();
 //! assert_eq!(analysis::condorcet_winner(&game), None);
+//! assert_eq!(analysis::smith_set(&game), [0, 1, 2]);
 //! assert_eq!(analysis::cyclic_triads(&game).cyclic, 1);
 //! assert!(analysis::transitive_share(&game) < 0.02);
+//! assert_eq!(analysis::ranking(&bradley_terry::scores(&game)?), [2, 1, 0]);
+//! # Ok::<(), bradley_terry::FitError>(())
 //! ```
 
 pub mod analysis;

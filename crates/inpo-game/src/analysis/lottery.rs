@@ -42,8 +42,11 @@ pub fn maximal_lottery<G: PreferenceGame + ?Sized>(
 ///
 /// With [`Margins::SignOnly`] and no ties it is the bipartisan set of the tournament (Laffond,
 /// Laslier and Le Breton, Games and Economic Behavior 5, 1993): the lottery is then unique and
-/// plays an odd number of actions. It lies in the Schwartz set, and so in the Smith set, which
-/// asks who beats whom and not how often.
+/// plays an odd number of actions.
+///
+/// It lies in the [`smith_set`](super::smith_set), by either margin: a lottery of the Smith set
+/// that is maximal there gains against whatever is played outside. It need not lie in the
+/// [`schwartz_set`](super::schwartz_set) where there are ties.
 ///
 /// ```
 /// use inpo_game::MatrixGame;

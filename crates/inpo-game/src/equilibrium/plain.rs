@@ -267,4 +267,123 @@ mod tests {
         let residual = nash_residual(&cyclic_three(), &Strategy::uniform(3));
         assert!((residual - 1.0 / 30.0).abs() < EXACT);
     }
+
+    /// Preferences of 0.9 for the given wins and ties elsewhere.
+    fn wins(n: usize, wins: &[(usize, usize)]) -> MatrixGame {
+        let mut rows = vec![vec![0.5; n]; n];
+        for &(i, j) in wins {
+            (rows[i][j], rows[j][i]) = (0.9, 0.1);
+        }
+        MatrixGame::new(rows).unwrap()
+    }
+
+    #[test]
+    fn the_report_of_the_cyclic_game() {
+        let report = nash_report(&cyclic_three()).unwrap();
+        assert!(report.unique);
+        assert_eq!(report.support, [0, 1, 2]);
+        assert_eq!(report.best_responses, [0, 1, 2]);
+        assert!((report.value - 0.5).abs() < EXACT);
+        assert!(report.exploitability.abs() < EXACT && report.residual < EXACT);
+        let text = serde_json::to_string(&report).unwrap();
+        assert_eq!(serde_json::from_str::<NashReport>(&text).unwrap(), report);
+    }
+
+    #[test]
+    fn twins_of_the_support_make_it_one_of_many_and_share_evenly() {
+        let twin = MatrixGame::new(vec![
+            vec![0.5, 0.5, 0.1, 0.8],
+            vec![0.5, 0.5, 0.1, 0.8],
+            vec![0.9, 0.9, 0.5, 0.1],
+            vec![0.2, 0.2, 0.9, 0.5],
+        ])
+        .unwrap();
+        let report = nash_report(&twin).unwrap();
+        assert!(!report.unique);
+        assert_eq!(report.support, [0, 1, 2, 3]);
+        // The centre of the segment between (4, 0, 3, 4) / 11 and (0, 4, 3, 4) / 11.
+        for (got, want) in report.strategy.iter().zip([2.0, 2.0, 3.0, 4.0]) {
+            assert!((got - want / 11.0).abs() < 1e-6, "{got}");
+        }
+    }
+
+    #[test]
+    fn ties_at_the_top_are_not_unique() {
+        let report = nash_report(&wins(3, &[])).unwrap();
+        assert!(!report.unique);
+        assert_eq!(report.strategy, Strategy::uniform(3));
+        assert!(nash_report(&wins(1, &[])).unwrap().unique);
+        // 0 and 1 tie; both beat 2: every mix of the two is a Nash policy.
+        let report = nash_report(&wins(3, &[(0, 2), (1, 2)])).unwrap();
+        assert!(!report.unique);
+        assert_eq!(report.support, [0, 1]);
+        // 0 beats 2, 2 beats 1, and 0 ties with 1: 1 may be played with up to 1/2, since then 2
+        // wins 0.1 / 2 + 0.9 / 2. Pure 0 is a Nash policy and 1 a best response to it.
+        let report = nash_report(&wins(3, &[(0, 2), (2, 1)])).unwrap();
+        assert!(!report.unique);
+        assert_eq!(report.best_responses, [0, 1]);
+        assert!(report.strategy[1] > 0.01 && report.strategy[1] < 0.49);
+        // 0 beats both and 1 ties with 2: a tie below the winner changes nothing.
+        let report = nash_report(&wins(3, &[(0, 1), (0, 2)])).unwrap();
+        assert!(report.unique);
+        assert_eq!((report.support, report.best_responses), (vec![0], vec![0]));
+    }
+
+    #[test]
+    fn a_tournament_has_one_nash_on_an_odd_number_of_actions() {
+        // The circle of five, i beats the two that follow it, and 5, which loses to all but 0.
+        let circle: Vec<(usize, usize)> = (0..5)
+            .flat_map(|i| [(i, (i + 1) % 5), (i, (i + 2) % 5)])
+            .chain([(5, 0), (1, 5), (2, 5), (3, 5), (4, 5)])
+            .collect();
+        let report = nash_report(&wins(6, &circle)).unwrap();
+        assert!(report.unique);
+        assert_eq!(report.support, [0, 1, 2, 3, 4]);
+        for p in &report.strategy[..5] {
+            assert!((p - 0.2).abs() < EXACT);
+        }
+    }
+
+    #[test]
+    fn hundreds_of_actions() {
+        // As in the test of the regularised game, and with its entries rounded to tenths: a game
+        // full of ties.
+        let n = 300;
+        let chance = |i: usize, j: usize| ((i * n + j) as f64 * 0.618_033_988_749_894_9).fract();
+        for tenths in [false, true] {
+            let entry = |i: usize, j: usize| {
+                let p = chance(i.min(j), i.max(j));
+                let p = if tenths { (10.0 * p).round() / 10.0 } else { p };
+                match i.cmp(&j) {
+                    std::cmp::Ordering::Less => p,
+                    std::cmp::Ordering::Equal => 0.5,
+                    std::cmp::Ordering::Greater => 1.0 - p,
+                }
+            };
+            let rows = (0..n).map(|i| (0..n).map(|j| entry(i, j)).collect());
+            let game = MatrixGame::new(rows.collect()).unwrap();
+            let report = nash_report(&game).unwrap();
+            assert!(report.exploitability < 1e-14, "{}", report.exploitability);
+            assert!(report.residual < 1e-14, "{}", report.residual);
+            assert_eq!(report.support, report.best_responses);
+        }
+    }
+
+    #[test]
+    fn faint_preferences_are_solved_like_strong_ones() {
+        // The cyclic game with all margins divided by 2^40: 1/2 + a 2^-40 is exact to 2^-53.
+        let faint = |p: f64| 0.5 + (p - 0.5) / 2f64.powi(40);
+        let rows =
+            (0..3).map(|i| (0..3).map(move |j| faint(cyclic_three().preference(i, j).get())));
+        let game = MatrixGame::new(rows.map(Iterator::collect).collect()).unwrap();
+        let report = nash_report(&game).unwrap();
+        assert!(report.unique);
+        for (got, want) in report
+            .strategy
+            .iter()
+            .zip([4.0 / 11.0, 3.0 / 11.0, 4.0 / 11.0])
+        {
+            assert!((got - want).abs() < 1e-3, "{got} is not {want}"); // 2^-13 of rounding
+        }
+    }
 }
