@@ -163,6 +163,7 @@
 
 pub mod analysis;
 pub mod bradley_terry;
+mod csv_rows;
 mod equilibrium;
 mod game;
 mod game_error;

@@ -102,7 +102,9 @@ pub fn exploitability<G: PreferenceGame + ?Sized>(game: &G, strategy: &Strategy)
 /// [`exploitability`] from the win rates P pi, for callers that have them already.
 #[must_use]
 pub fn exploitability_of_rates(rates: &[f64]) -> f64 {
-    rates.iter().copied().fold(f64::NEG_INFINITY, f64::max) - 0.5
+    let best = rates.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    // The mean win rate is 1/2, so what is below is rounding.
+    (best - 0.5).max(0.0)
 }
 
 /// The paper's DualGap of the plain game, in [0, 1]:
@@ -124,7 +126,7 @@ pub fn duality_gap<G: PreferenceGame + ?Sized>(game: &G, strategy: &Strategy) ->
 /// ```
 ///
 /// It also equals 2 tau KL(pi || BR_tau(pi)), so it is 0 at the regularised Nash policy and
-/// positive elsewhere; rounding leaves about 1e-16. Infinite if `strategy` plays what `reference`
+/// positive elsewhere; rounding leaves about 1e-16 at the former. Infinite if `strategy` plays what `reference`
 /// never does. The sum is taken in log space and holds for tau as small as 1e-4 and below.
 ///
 /// # Panics
@@ -156,7 +158,8 @@ pub fn regularised_duality_gap_of_rates(
     // Win rates near 1/2 over a small tau: without the 1/2 the exponents, and so their rounding,
     // stay small.
     let best = tau * log_sum_exp(response_logits(rates, reference, tau).map(|z| z - 0.5 / tau));
-    2.0 * (best + tau * kl(strategy, reference))
+    // Not negative; what is below is rounding.
+    (2.0 * (best + tau * kl(strategy, reference))).max(0.0)
 }
 
 /// The regret of having played pi_1 .. pi_T in self-play, against the best fixed action:
@@ -167,7 +170,7 @@ pub fn regularised_duality_gap_of_rates(
 ///
 /// since P(pi > pi) = 1/2 and win rates are linear in the opponent: **a sequence without regret has
 /// an average without exploitability**, which is why self-play finds equilibria. In units of wins;
-/// it can be negative only by rounding.
+/// it is not negative.
 ///
 /// # Panics
 /// If `strategies` is empty or a length is not the game's.

@@ -196,7 +196,8 @@ fn parse(spec: &str, args: &CompareArgs) -> Result<Contender, CliError> {
                 })?;
             }
             "history_weights" => {
-                let weights = value.split('+').map(str::parse::<f64>).collect();
+                let weights: std::result::Result<Vec<f64>, _> =
+                    value.split('+').map(str::parse).collect();
                 method.history_weights = weights.map_err(|_| {
                     fail(format!(
                         "history_weights is {value:?}: give numbers with + between them"
@@ -301,7 +302,10 @@ fn draw(
         .collect();
     let title = match args.games.as_slice() {
         [game] => format!("Duality gap on {}", game.display()),
-        games => format!("Geometric mean of the duality gap over {} games", games.len()),
+        games => format!(
+            "Geometric mean of the duality gap over {} games",
+            games.len()
+        ),
     };
     let chart = Chart {
         title: &title,
@@ -350,7 +354,9 @@ fn summary(results: &[&Outcome]) -> String {
         "game", "algorithm", "iterate"
     );
     for r in results {
-        let kl = r.kl_to_nash.map_or("-".to_owned(), |kl| format!("{kl:.4e}"));
+        let kl = r
+            .kl_to_nash
+            .map_or("-".to_owned(), |kl| format!("{kl:.4e}"));
         let _ = writeln!(
             out,
             "{:games$}  {:specs$}  {:16}  {:>10}  {:>12}  {:>11.4e}  {:>14.4e}  {kl:>11}",

@@ -38,7 +38,12 @@ pub(crate) struct ConvertArgs {
     #[arg(long, default_value_t = 0, requires = "records")]
     min_votes: u64,
     /// --records: votes added to both sides of every pair (the Beta prior); an unseen pair is 1/2.
-    #[arg(long, default_value_t = 0.0, requires = "records", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        default_value_t = 0.0,
+        requires = "records",
+        allow_negative_numbers = true
+    )]
     prior: f64,
 }
 

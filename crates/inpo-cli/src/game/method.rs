@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use inpo_core::game::{MatrixGame, PreferenceGame};
 use inpo_core::solver::{
-    Comal, Egpo, FictitiousPlay, Inpo, IterativeDpo, IterativeIpo, Iterate, Method, Mnpo, Mpo,
+    Comal, Egpo, FictitiousPlay, Inpo, Iterate, IterativeDpo, IterativeIpo, Method, Mnpo, Mpo,
     NashEma, NashMd, Onpo, Problem, Reference, RegretMatching, Replicator, Solver, Sppo, StepSize,
 };
 

@@ -22,11 +22,7 @@ pub(super) fn label(game: &MatrixGame, action: usize) -> String {
 
 pub(super) fn heading(file: &Path, problem: &Problem<MatrixGame>) -> String {
     let n = problem.game().num_actions();
-    format!(
-        "{}: {n} actions, tau {}\n\n",
-        file.display(),
-        problem.tau()
-    )
+    format!("{}: {n} actions, tau {}\n\n", file.display(), problem.tau())
 }
 
 /// A column of names and columns of numbers: strategies, scores.

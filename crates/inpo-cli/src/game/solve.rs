@@ -5,7 +5,8 @@ use std::time::Duration;
 use clap::Args;
 use inpo_core::game::{MatrixGame, Strategy};
 use inpo_core::solver::{
-    Asking, Executor, Method, MethodState, Problem, Reason, Record, Run, Settings, Solver, State,
+    Asking, Executor, Iterate, Method, MethodState, Problem, Reason, Record, Run, Settings, Solver,
+    State,
 };
 use serde::Serialize;
 
@@ -106,7 +107,9 @@ pub(super) struct Solution {
 pub(super) fn run(args: &SolveArgs) -> Result<(), CliError> {
     let settings = args.running.settings(100)?;
     let game = read(&args.file.game)?;
-    let (method, tau) = args.method.build(args.algorithm, &game, settings.iterations)?;
+    let (method, tau) = args
+        .method
+        .build(args.algorithm, &game, settings.iterations)?;
     if args.method.schedule == Schedule::Theory && args.method.eta.is_some() {
         eprintln!("note: --eta is not used with --schedule theory");
     }
@@ -135,8 +138,11 @@ pub(super) fn play(
     let mut warnings = Vec::new();
     match problem.nash() {
         Ok(nash) => {
-            let reason = method.instability(problem, &nash);
-            warnings.extend(reason.map(|reason| reason.to_string()));
+            // Averages may converge all the same.
+            if settings.watch == Iterate::Last {
+                let reason = method.instability(problem, &nash);
+                warnings.extend(reason.map(|reason| reason.to_string()));
+            }
             settings.equilibrium = Some(nash);
         }
         Err(error) => warnings.push(format!("kl_to_nash is missing from the history: {error}")),

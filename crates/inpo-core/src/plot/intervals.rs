@@ -6,7 +6,8 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::{COLOURS, write_whole};
+use super::lines::tick;
+use super::{COLOURS, Scale, write_whole};
 
 /// A point with its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -133,6 +134,7 @@ impl IntervalChart<'_> {
             .disable_y_mesh()
             .disable_y_axis()
             .x_labels(5)
+            .x_label_formatter(&|v| tick(*v, Scale::Linear))
             .label_style(("sans-serif", 12))
             .light_line_style(WHITE)
             .bold_line_style(BLACK.mix(0.12))

@@ -43,6 +43,12 @@ pub struct Series<'a> {
 
 const SIZE: (u32, u32) = (860, 520);
 
+/// More series than this have their legend beside the chart, where it hides nothing.
+const LEGEND_INSIDE: usize = 4;
+
+/// What a character of a name is taken to be wide, in pixels.
+const CHARACTER: u32 = 8;
+
 impl Chart<'_> {
     /// Draws the series and writes the SVG whole: a neighbour first, then a rename.
     ///
@@ -79,8 +85,20 @@ impl Chart<'_> {
         let (y0, y1) = range(points().map(|p| p.1), self.y_scale).ok_or("nothing to draw")?;
         let mut out = String::new();
         {
-            let area = SVGBackend::with_string(&mut out, SIZE).into_drawing_area();
+            let beside = match shown.len() > LEGEND_INSIDE {
+                true => {
+                    let longest = shown.iter().map(|s| s.name.chars().count()).max();
+                    60 + CHARACTER * longest.unwrap_or(0) as u32
+                }
+                false => 0,
+            };
+            let size = (SIZE.0 + beside, SIZE.1);
+            let area = SVGBackend::with_string(&mut out, size).into_drawing_area();
             area.fill(&WHITE)?;
+            let (area, legend) = area.split_horizontally(SIZE.0);
+            if beside > 0 {
+                draw_legend(&legend, &shown)?;
+            }
             match (self.x_scale, self.y_scale) {
                 (Scale::Linear, Scale::Linear) => self.draw(&area, x0..x1, y0..y1, &shown)?,
                 (Scale::Linear, Scale::Log) => {
@@ -93,7 +111,7 @@ impl Chart<'_> {
                     self.draw(&area, (x0..x1).log_scale(), (y0..y1).log_scale(), &shown)?;
                 }
             }
-            area.present()?;
+            legend.present()?;
         }
         Ok(out)
     }
@@ -140,6 +158,9 @@ impl Chart<'_> {
                 .label(series.name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], style));
         }
+        if series.len() > LEGEND_INSIDE {
+            return Ok(());
+        }
         chart
             .configure_series_labels()
             .position(SeriesLabelPosition::UpperRight)
@@ -152,6 +173,20 @@ impl Chart<'_> {
             .map_err(failed)?;
         Ok(())
     }
+}
+
+/// The names beside a chart, one under the other.
+fn draw_legend(
+    area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
+    series: &[Series<'_>],
+) -> Result<(), Box<dyn Error>> {
+    for (row, (series, colour)) in series.iter().zip(COLOURS.iter().cycle()).enumerate() {
+        let y = 60 + 24 * row as i32;
+        area.draw(&PathElement::new([(4, y), (26, y)], colour.stroke_width(2)))?;
+        let style = ("sans-serif", 15);
+        area.draw(&Text::new(series.name, (34, y - 8), style))?;
+    }
+    Ok(())
 }
 
 /// The smallest and the largest value, with some air on a linear axis and to whole powers of ten
@@ -174,7 +209,7 @@ fn range(values: impl Iterator<Item = f64>, scale: Scale) -> Option<(f64, f64)> 
     })
 }
 
-fn tick(value: f64, scale: Scale) -> String {
+pub(super) fn tick(value: f64, scale: Scale) -> String {
     let size = value.abs();
     if value != 0.0 && (!(1e-3..1e5).contains(&size) || (scale == Scale::Log && size < 1e-2)) {
         format!("{value:.0e}")

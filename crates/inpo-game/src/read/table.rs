@@ -3,19 +3,16 @@
 use std::io;
 use std::path::Path;
 
-use csv::{ErrorKind, Position, StringRecord};
+use csv::StringRecord;
 
 use super::ReadError;
+use crate::csv_rows::Rows;
 use crate::matrix::TriangleBuilder;
 use crate::{COMPLEMENT_TOLERANCE, MatrixGame};
 
 /// Reads a whole text as a game file.
 pub(super) fn read(text: impl io::Read, path: &Path) -> Result<MatrixGame, ReadError> {
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .trim(csv::Trim::All)
-        .from_reader(text);
+    let mut rows = Rows::new(text);
     let mut table = Table {
         path,
         header: None,
@@ -23,12 +20,21 @@ pub(super) fn read(text: impl io::Read, path: &Path) -> Result<MatrixGame, ReadE
         lines: Vec::new(),
         problem: None,
     };
-    let (mut record, mut row) = (StringRecord::new(), Vec::new());
-    while reader
-        .read_record(&mut record)
-        .map_err(|error| csv_error(error, path))?
-    {
-        table.push(&record, &mut row);
+    let mut row = Vec::new();
+    let failed = |source| ReadError::File {
+        path: path.to_owned(),
+        source,
+    };
+    while let Some(line) = rows.next().map_err(failed)? {
+        let mut record = StringRecord::from_byte_record(rows.record.clone()).map_err(|error| {
+            ReadError::Csv {
+                path: path.to_owned(),
+                line,
+                reason: format!("cell {} is not UTF-8", error.utf8_error().field() + 1),
+            }
+        })?;
+        record.trim();
+        table.push(&record, line, &mut row);
     }
     table.finish()
 }
@@ -78,8 +84,7 @@ impl Header {
 }
 
 impl Table<'_> {
-    fn push(&mut self, record: &StringRecord, row: &mut Vec<f64>) {
-        let line = record.position().map_or(0, Position::line);
+    fn push(&mut self, record: &StringRecord, line: u64, row: &mut Vec<f64>) {
         if self.header.is_none() && self.lines.is_empty() && !record.iter().all(is_number) {
             self.header = Some(Header {
                 line,
@@ -186,21 +191,6 @@ impl Table<'_> {
     }
 }
 
-fn csv_error(error: csv::Error, path: &Path) -> ReadError {
-    let path = path.to_owned();
-    let line = error.position().map_or(0, Position::line);
-    let reason = error.to_string();
-    match error.into_kind() {
-        ErrorKind::Io(source) => ReadError::File { path, source },
-        ErrorKind::Utf8 { err, .. } => ReadError::Csv {
-            path,
-            line,
-            reason: format!("cell {} is not UTF-8", err.field() + 1),
-        },
-        _ => ReadError::Csv { path, line, reason },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::says;
@@ -208,6 +198,15 @@ mod tests {
 
     fn csv(text: &str) -> Result<MatrixGame, ReadError> {
         MatrixGame::from_csv(text, Path::new("g.csv"))
+    }
+
+    #[test]
+    fn lines_are_counted_over_blank_lines_and_carriage_returns() {
+        let want = "g.csv, line 5: preferences[1][1] is \"x\"";
+        says(csv("a,b\r\n\r\n0.5,0.7\r\n\r\n0.3,x\r\n"), want);
+        says(csv("a,b\n\n0.5,0.7\n\n0.3,x"), want);
+        let read = csv("a,b\r\n0.5,0.7\r\n0.3,0.5\r\n").unwrap();
+        assert_eq!(read.index_of("b"), Some(1));
     }
 
     #[test]
