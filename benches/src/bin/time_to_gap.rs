@@ -63,19 +63,14 @@ fn methods() -> Vec<(&'static str, Method, f64, Iterate)> {
             TAU,
             Iterate::Average,
         ),
-        ("ONPO, eta 2", Onpo::new(step(2.0)).into(), 0.0, last),
+        ("ONPO, eta 0.5", Onpo::new(step(0.5)).into(), 0.0, last),
         (
             "COMAL, eta 0.5, 50",
             Comal::new(step(0.5), TAU, 50).into(),
             0.0,
             last,
         ),
-        (
-            "MPO, eta 0.4, 50",
-            Mpo::new(step(0.4), TAU, 50).into(),
-            0.0,
-            last,
-        ),
+        ("MPO, theory, 50", Mpo::theory(TAU, 50).into(), 0.0, last),
         (
             "regret matching",
             RegretMatching::new().into(),

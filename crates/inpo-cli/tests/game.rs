@@ -142,6 +142,8 @@ fn solve_has_the_contract_and_the_known_trajectory() {
         "iterations",
         "last",
         "oracle_calls",
+        "reason",
+        "weighted_average",
     ];
     assert_eq!(keys(&run), want);
     assert_eq!(run["algorithm"], "inpo");
@@ -159,7 +161,13 @@ fn solve_has_the_contract_and_the_known_trajectory() {
     assert_eq!(history.len(), 11);
     assert_eq!(
         keys(&history[10]),
-        ["duality_gap", "exploitability", "iteration", "kl_to_nash"]
+        [
+            "duality_gap",
+            "exploitability",
+            "iteration",
+            "kl_to_nash",
+            "oracle_calls"
+        ]
     );
     let (kl, gap) = (&history[10]["kl_to_nash"], &history[10]["duality_gap"]);
     close(&[kl.as_f64().unwrap()], &[3.3693072579e-3], 1e-12);
@@ -201,6 +209,182 @@ fn the_average_converges_without_tau() {
     );
 }
 
+/// `inpo.md` 11.4, through the flags. eta is the inverse of the papers' gamma.
+#[test]
+fn the_relatives_follow_their_known_trajectories() {
+    let bench = Bench::new();
+    bench.file("g.json", CYCLIC);
+    for (args, calls, gap, tolerance) in [
+        ("onpo --eta 2 --iterations 1000", 1000, 3.5693892e-4, 1e-11),
+        ("omwu --eta 2 --iterations 1000", 1000, 3.5693892e-4, 1e-11),
+        ("onpo --schedule theory --iterations 10", 10, 0.0520956862, 1e-10),
+        ("egpo --tau 0.1 --eta 2 --iterations 10", 20, 2.3989494319e-3, 1e-12),
+        ("comal --tau 0.1 --eta 0.5 --iterations 100", 100, 9.7136048e-4, 1e-11),
+        ("sppo --eta 1 --iterations 99", 99, 0.42999805747, 1e-10),
+        ("iterative-ipo --eta 1 --iterations 99", 99, 0.42999805747, 1e-10),
+        ("inpo --tau 0.1 --eta 1 --iterations 30", 30, 6.5980366e-5, 1e-12),
+    ] {
+        let run = bench.json(&format!("solve g.json --algorithm {args} --json"));
+        assert_eq!(run["oracle_calls"].as_u64(), Some(calls), "{args}");
+        close(&[run["last"]["duality_gap"].as_f64().unwrap()], &[gap], tolerance);
+    }
+}
+
+#[test]
+fn every_method_runs_and_reports() {
+    let bench = Bench::new();
+    bench.file("g.json", CYCLIC);
+    for args in [
+        "nash_md --tau 0.1 --schedule theory",
+        "nash_ema --tau 0.1 --eta 1",
+        "iterative_dpo --eta 4",
+        "mpo --tau 0.1 --schedule theory",
+        "mnpo --eta 2",
+        "regret_matching",
+        "regret_matching_plus --watch weighted_average",
+        "fictitious_play --watch average",
+        "replicator --step 0.1",
+        "sppo --schedule sqrt --watch average",
+        "sppo --schedule theory --watch average",
+        "inpo --tau 0.1 --schedule sqrt",
+    ] {
+        let run = bench.json(&format!("solve g.json --algorithm {args} --iterations 400 --json"));
+        let name = args.split(' ').next().unwrap();
+        assert_eq!(run["algorithm"], name);
+        assert_eq!(run["reason"], "iterations");
+        // Whatever converges is nearer than the uniform start, which is at 1/15; the others are
+        // still policies.
+        let history = run["history"].as_array().unwrap();
+        assert_eq!(history.len(), 401, "{args}");
+        let sum: f64 = numbers(&run["average"]["strategy"]).iter().sum();
+        close(&[sum], &[1.0], 1e-12);
+    }
+}
+
+#[test]
+fn comparisons_are_counted_seeded_and_repeatable() {
+    let bench = Bench::new();
+    bench.file("g.json", CYCLIC);
+    let args = "solve g.json --tau 0.5 --schedule theory --comparisons 20 --json --iterations 50";
+    let one = bench.json(&format!("{args} --seed 1"));
+    assert_eq!(one["oracle_calls"].as_u64(), Some(1000));
+    assert_eq!(one, bench.json(&format!("{args} --seed 1")));
+    assert_ne!(one["last"], bench.json(&format!("{args} --seed 2"))["last"]);
+}
+
+#[test]
+fn a_time_limit_ends_a_run_with_its_reason() {
+    let bench = Bench::new();
+    bench.file("g.json", CYCLIC);
+    let run = bench.json("solve g.json --tau 0.1 --eta 1 --time-limit 0 --json");
+    assert_eq!((&run["reason"], run["iterations"].as_u64()), (&"time".into(), Some(0)));
+}
+
+#[test]
+fn compare_writes_one_picture_and_one_table() {
+    let bench = Bench::new();
+    bench.file("g.json", CYCLIC);
+    bench.file("h.csv", "0.5,0.3,0.9\n0.7,0.5,0.2\n0.1,0.8,0.5\n");
+    let results = bench.json(
+        "compare g.json h.csv --algorithm onpo:eta=2 --algorithm inpo:tau=0.1,eta=1 \
+         --algorithm sppo:eta=2,watch=average --iterations 300 --svg c.svg --csv c.csv --json",
+    );
+    let results = results.as_array().unwrap();
+    assert_eq!(results.len(), 6);
+    assert_eq!(results[0]["algorithm"], "onpo:eta=2");
+    assert_eq!(results[5]["iterate"], "average");
+    assert_eq!(results[5]["game"], "h.csv");
+    let svg = fs::read_to_string(bench.folder.path().join("c.svg")).unwrap();
+    for word in ["onpo:eta=2", "inpo:tau=0.1,eta=1", "oracle calls", "2 games"] {
+        assert!(svg.contains(word), "{word}");
+    }
+    let table = fs::read_to_string(bench.folder.path().join("c.csv")).unwrap();
+    let mut lines = table.lines();
+    assert_eq!(
+        lines.next().unwrap(),
+        "game,algorithm,iterate,iteration,oracle_calls,duality_gap,exploitability,kl_to_nash"
+    );
+    // The first row is the start: uniform on the cyclic game, 1/15.
+    let first: Vec<&str> = lines.next().unwrap().split(',').collect();
+    assert_eq!(first[..5], ["g.json", "onpo:eta=2", "last", "0", "0"]);
+    close(&[first[5].parse().unwrap()], &[1.0 / 15.0], 1e-15);
+    // The last row of ONPO on it is the summary's.
+    let last = table.lines().rfind(|l| l.starts_with("g.json,onpo")).unwrap();
+    let gap: f64 = last.split(',').nth(5).unwrap().parse().unwrap();
+    assert_eq!(Some(gap), results[0]["duality_gap"].as_f64());
+}
+
+#[test]
+fn compare_runs_a_standard_set_and_refuses_bad_specs() {
+    let bench = Bench::new();
+    bench.file("g.json", CYCLIC);
+    let results = bench.json("compare g.json --iterations 50 --json");
+    assert!(results.as_array().unwrap().len() >= 6);
+    for (spec, want) in [
+        ("spo", "there is no method \"spo\""),
+        ("inpo:tua=1", "there is no setting \"tua\""),
+        ("inpo:eta", "is not of the form KEY=VALUE"),
+        ("inpo:eta=big", "eta is \"big\", which is not a number"),
+        ("inpo:schedule=fast", "\"fast\" is not one of constant, sqrt, theory"),
+        ("comal:period=x", "which is not a whole number"),
+        ("mnpo:eta=1,history_weights=a+b", "give numbers with +"),
+        ("inpo:tau=0.2,eta=0.1", "tau must not exceed eta"),
+    ] {
+        bench.refuses(&format!("compare g.json --algorithm {spec}"), &[spec, want]);
+    }
+    bench.refuses("compare", &["GAMES"]);
+    bench.refuses("compare missing.json", &["missing.json"]);
+}
+
+#[test]
+fn convert_goes_round_to_the_bit() {
+    let bench = Bench::new();
+    let game = CYCLIC.replacen('{', r#"{"reference": [0.25, 0.45, 0.30], "#, 1);
+    bench.file("g.json", &game);
+    for args in ["convert g.json --output h.csv", "convert h.csv --output i.json"] {
+        let output = bench.game(args);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    }
+    let text = fs::read_to_string(bench.folder.path().join("h.csv")).unwrap();
+    assert_eq!(text, "a,b,c\n0.5,0.1,0.8\n0.9,0.5,0.1\n0.2,0.9,0.5\n");
+    let there = bench.json("convert i.json");
+    assert_eq!(there["names"], serde_json::json!(["a", "b", "c"]));
+    assert_eq!(numbers(&there["preferences"][2]), [0.2, 0.9, 0.5]);
+    let csv = bench.game("convert i.json --format csv");
+    assert_eq!(String::from_utf8(csv.stdout).unwrap(), text);
+    bench.refuses("convert g.json --output h.txt", &["--output h.txt", "--format"]);
+    bench.refuses("convert g.json --min-votes 3", &["--records"]);
+}
+
+#[test]
+fn votes_become_a_game() {
+    let bench = Bench::new();
+    bench.file(
+        "votes.csv",
+        "x,y,who\nann,bob,ann\nbob,ann,left\nann,bob,tie\nbob,cy,cy\n",
+    );
+    let args = "convert votes.csv --records --first x --second y --winner who";
+    let output = bench.game(args);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("4 votes of 4 rows, 3 names, 1 pairs without a vote"));
+    let game: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(game["names"], serde_json::json!(["ann", "bob", "cy"]));
+    // ann against bob: a win, a loss and a tie; bob against cy: a loss; ann never met cy.
+    close(&numbers(&game["preferences"][0]), &[0.5, 0.5, 0.5], 0.0);
+    close(&numbers(&game["preferences"][1]), &[0.5, 0.5, 0.0], 0.0);
+    // With a vote added to both sides: (0 + 1) / (1 + 2).
+    let output = bench.game(&format!("{args} --prior 1"));
+    let game: Value = serde_json::from_slice(&output.stdout).unwrap();
+    close(&[game["preferences"][1][2].as_f64().unwrap()], &[1.0 / 3.0], 1e-15);
+
+    bench.file("bad.csv", "x,y,who\nann,bob,ann\nann,bob,cy\n");
+    let args = args.replace("votes.csv", "bad.csv");
+    bench.refuses(&args, &["bad.csv, line 3", "who", "\"cy\""]);
+    bench.refuses(&args.replace("--winner who", ""), &["bad.csv, line 1", "\"winner\""]);
+    bench.refuses(&format!("{args} --names ann,dee"), &["dee"]);
+    bench.refuses(&format!("{args} --prior -1"), &["prior", "-1"]);
+}
+
 #[test]
 fn analyse_names_the_cycle() {
     let bench = Bench::new();
@@ -217,6 +401,28 @@ fn analyse_names_the_cycle() {
         &want,
         1e-12,
     );
+    let all = serde_json::json!([0, 1, 2]);
+    for set in ["smith_set", "schwartz_set", "nash_support"] {
+        assert_eq!(found[set], all, "{set}");
+    }
+    assert_eq!(found["nash_is_unique"], true);
+    close(&numbers(&found["borda"]), &[0.45, 0.5, 0.55], 1e-15);
+    close(&numbers(&found["copeland"]), &[0.5, 0.5, 0.5], 0.0);
+    // s = (-1, 0, 1)/30: 12/900 of 0.82.
+    let share = found["transitive_share"].as_f64().unwrap();
+    close(&[share], &[12.0 / 900.0 / 0.82], 1e-14);
+}
+
+#[test]
+fn analyse_says_what_is_undefined_for_a_sure_winner() {
+    let bench = Bench::new();
+    bench.file("g.csv", "top,low\n0.5,1\n0,0.5\n");
+    let found = bench.json("analyse g.csv --json");
+    assert_eq!(found["condorcet_winner"], 0);
+    assert_eq!(found["smith_set"], serde_json::json!([0]));
+    assert_eq!(found["transitive_share_log_odds"], Value::Null);
+    let table = String::from_utf8(bench.game("analyse g.csv").stdout).unwrap();
+    assert!(table.contains("undefined: a preference is 0 or 1"), "{table}");
 }
 
 #[test]
@@ -284,7 +490,49 @@ fn bad_settings_exit_2() {
         "solve g.json --eta 1 --stride 0",
         &["the history stride is 0"],
     );
-    bench.refuses("solve g.json --eta 1 --algorithm sppo", &["sppo"]);
+    bench.refuses("solve g.json --eta 1 --algorithm spo", &["spo"]);
+    bench.refuses(
+        "solve g.json --algorithm sppo --tau 0.1 --eta 1",
+        &["--tau", "sppo plays the plain game, which has no KL"],
+    );
+    bench.refuses(
+        "solve g.json --algorithm nash_md --eta 1",
+        &["--tau", "nash_md plays the KL-regularised game"],
+    );
+    bench.refuses(
+        "solve g.json --algorithm comal --eta 1",
+        &["--tau", "tau is 0: it must be a positive"],
+    );
+    bench.refuses(
+        "solve g.json --algorithm comal --eta 1 --tau 0.1 --period 0",
+        &["--period", "period is 0"],
+    );
+    bench.refuses(
+        "solve g.json --algorithm egpo --tau 0.1 --schedule theory",
+        &["--schedule", "egpo has no theory schedule"],
+    );
+    bench.refuses(
+        "solve g.json --algorithm nash_ema --eta 1 --decay 1",
+        &["--decay", "decay is 1"],
+    );
+    bench.refuses(
+        "solve g.json --algorithm mnpo --eta 1 --history-weights 0.5,0.6",
+        &["--history-weights", "add to 1.1"],
+    );
+    bench.refuses(
+        "solve g.json --algorithm replicator --step -1",
+        &["--step", "step is -1"],
+    );
+    bench.refuses(
+        "solve g.json --eta 1 --comparisons 0",
+        &["--comparisons", "comparisons is 0"],
+    );
+    bench.refuses(
+        "solve g.json --eta 1 --algorithm iterative_dpo --comparisons 5",
+        &["--comparisons", "with exact feedback only"],
+    );
+    bench.refuses("solve g.json --eta 1 --time-limit -1", &["--time-limit is -1"]);
+    bench.refuses("solve g.json --eta 1 --iterations many", &["many"]);
     bench.refuses("nash g.json --tau -1", &["tau is -1"]);
     bench.refuses("nash g.json --tau inf", &["tau is inf"]);
     bench.refuses("analyse g.json --tau 0", &["tau is 0"]);
