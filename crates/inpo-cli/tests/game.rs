@@ -217,16 +217,45 @@ fn the_relatives_follow_their_known_trajectories() {
     for (args, calls, gap, tolerance) in [
         ("onpo --eta 2 --iterations 1000", 1000, 3.5693892e-4, 1e-11),
         ("omwu --eta 2 --iterations 1000", 1000, 3.5693892e-4, 1e-11),
-        ("onpo --schedule theory --iterations 10", 10, 0.0520956862, 1e-10),
-        ("egpo --tau 0.1 --eta 2 --iterations 10", 20, 2.3989494319e-3, 1e-12),
-        ("comal --tau 0.1 --eta 0.5 --iterations 100", 100, 9.7136048e-4, 1e-11),
+        (
+            "onpo --schedule theory --iterations 10",
+            10,
+            0.0520956862,
+            1e-10,
+        ),
+        (
+            "egpo --tau 0.1 --eta 2 --iterations 10",
+            20,
+            2.3989494319e-3,
+            1e-12,
+        ),
+        (
+            "comal --tau 0.1 --eta 0.5 --iterations 100",
+            100,
+            9.7136048e-4,
+            1e-11,
+        ),
         ("sppo --eta 1 --iterations 99", 99, 0.42999805747, 1e-10),
-        ("iterative-ipo --eta 1 --iterations 99", 99, 0.42999805747, 1e-10),
-        ("inpo --tau 0.1 --eta 1 --iterations 30", 30, 6.5980366e-5, 1e-12),
+        (
+            "iterative-ipo --eta 1 --iterations 99",
+            99,
+            0.42999805747,
+            1e-10,
+        ),
+        (
+            "inpo --tau 0.1 --eta 1 --iterations 30",
+            30,
+            6.5980366e-5,
+            1e-12,
+        ),
     ] {
         let run = bench.json(&format!("solve g.json --algorithm {args} --json"));
         assert_eq!(run["oracle_calls"].as_u64(), Some(calls), "{args}");
-        close(&[run["last"]["duality_gap"].as_f64().unwrap()], &[gap], tolerance);
+        close(
+            &[run["last"]["duality_gap"].as_f64().unwrap()],
+            &[gap],
+            tolerance,
+        );
     }
 }
 
@@ -248,7 +277,9 @@ fn every_method_runs_and_reports() {
         "sppo --schedule theory --watch average",
         "inpo --tau 0.1 --schedule sqrt",
     ] {
-        let run = bench.json(&format!("solve g.json --algorithm {args} --iterations 400 --json"));
+        let run = bench.json(&format!(
+            "solve g.json --algorithm {args} --iterations 400 --json"
+        ));
         let name = args.split(' ').next().unwrap();
         assert_eq!(run["algorithm"], name);
         assert_eq!(run["reason"], "iterations");
@@ -277,7 +308,10 @@ fn a_time_limit_ends_a_run_with_its_reason() {
     let bench = Bench::new();
     bench.file("g.json", CYCLIC);
     let run = bench.json("solve g.json --tau 0.1 --eta 1 --time-limit 0 --json");
-    assert_eq!((&run["reason"], run["iterations"].as_u64()), (&"time".into(), Some(0)));
+    assert_eq!(
+        (&run["reason"], run["iterations"].as_u64()),
+        (&"time".into(), Some(0))
+    );
 }
 
 #[test]
@@ -295,7 +329,12 @@ fn compare_writes_one_picture_and_one_table() {
     assert_eq!(results[5]["iterate"], "average");
     assert_eq!(results[5]["game"], "h.csv");
     let svg = fs::read_to_string(bench.folder.path().join("c.svg")).unwrap();
-    for word in ["onpo:eta=2", "inpo:tau=0.1,eta=1", "oracle calls", "2 games"] {
+    for word in [
+        "onpo:eta=2",
+        "inpo:tau=0.1,eta=1",
+        "oracle calls",
+        "2 games",
+    ] {
         assert!(svg.contains(word), "{word}");
     }
     let table = fs::read_to_string(bench.folder.path().join("c.csv")).unwrap();
@@ -309,7 +348,10 @@ fn compare_writes_one_picture_and_one_table() {
     assert_eq!(first[..5], ["g.json", "onpo:eta=2", "last", "0", "0"]);
     close(&[first[5].parse().unwrap()], &[1.0 / 15.0], 1e-15);
     // The last row of ONPO on it is the summary's.
-    let last = table.lines().rfind(|l| l.starts_with("g.json,onpo")).unwrap();
+    let last = table
+        .lines()
+        .rfind(|l| l.starts_with("g.json,onpo"))
+        .unwrap();
     let gap: f64 = last.split(',').nth(5).unwrap().parse().unwrap();
     assert_eq!(Some(gap), results[0]["duality_gap"].as_f64());
 }
@@ -325,7 +367,10 @@ fn compare_runs_a_standard_set_and_refuses_bad_specs() {
         ("inpo:tua=1", "there is no setting \"tua\""),
         ("inpo:eta", "is not of the form KEY=VALUE"),
         ("inpo:eta=big", "eta is \"big\", which is not a number"),
-        ("inpo:schedule=fast", "\"fast\" is not one of constant, sqrt, theory"),
+        (
+            "inpo:schedule=fast",
+            "\"fast\" is not one of constant, sqrt, theory",
+        ),
         ("comal:period=x", "which is not a whole number"),
         ("mnpo:eta=1,history_weights=a+b", "give numbers with +"),
         ("inpo:tau=0.2,eta=0.1", "tau must not exceed eta"),
@@ -341,7 +386,10 @@ fn convert_goes_round_to_the_bit() {
     let bench = Bench::new();
     let game = CYCLIC.replacen('{', r#"{"reference": [0.25, 0.45, 0.30], "#, 1);
     bench.file("g.json", &game);
-    for args in ["convert g.json --output h.csv", "convert h.csv --output i.json"] {
+    for args in [
+        "convert g.json --output h.csv",
+        "convert h.csv --output i.json",
+    ] {
         let output = bench.game(args);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     }
@@ -352,7 +400,10 @@ fn convert_goes_round_to_the_bit() {
     assert_eq!(numbers(&there["preferences"][2]), [0.2, 0.9, 0.5]);
     let csv = bench.game("convert i.json --format csv");
     assert_eq!(String::from_utf8(csv.stdout).unwrap(), text);
-    bench.refuses("convert g.json --output h.txt", &["--output h.txt", "--format"]);
+    bench.refuses(
+        "convert g.json --output h.txt",
+        &["--output h.txt", "--format"],
+    );
     bench.refuses("convert g.json --min-votes 3", &["--records"]);
 }
 
@@ -375,14 +426,24 @@ fn votes_become_a_game() {
     // With a vote added to both sides: (0 + 1) / (1 + 2).
     let output = bench.game(&format!("{args} --prior 1"));
     let game: Value = serde_json::from_slice(&output.stdout).unwrap();
-    close(&[game["preferences"][1][2].as_f64().unwrap()], &[1.0 / 3.0], 1e-15);
+    close(
+        &[game["preferences"][1][2].as_f64().unwrap()],
+        &[1.0 / 3.0],
+        1e-15,
+    );
 
     bench.file("bad.csv", "x,y,who\nann,bob,ann\nann,bob,cy\n");
+    bench.refuses(
+        &format!("{args} --names ann,dee"),
+        &["votes.csv", "\"dee\""],
+    );
+    bench.refuses(&format!("{args} --prior -1"), &["prior", "-1"]);
     let args = args.replace("votes.csv", "bad.csv");
     bench.refuses(&args, &["bad.csv, line 3", "who", "\"cy\""]);
-    bench.refuses(&args.replace("--winner who", ""), &["bad.csv, line 1", "\"winner\""]);
-    bench.refuses(&format!("{args} --names ann,dee"), &["dee"]);
-    bench.refuses(&format!("{args} --prior -1"), &["prior", "-1"]);
+    bench.refuses(
+        &args.replace("--winner who", ""),
+        &["bad.csv, line 1", "\"winner\""],
+    );
 }
 
 #[test]
@@ -422,7 +483,10 @@ fn analyse_says_what_is_undefined_for_a_sure_winner() {
     assert_eq!(found["smith_set"], serde_json::json!([0]));
     assert_eq!(found["transitive_share_log_odds"], Value::Null);
     let table = String::from_utf8(bench.game("analyse g.csv").stdout).unwrap();
-    assert!(table.contains("undefined: a preference is 0 or 1"), "{table}");
+    assert!(
+        table.contains("undefined: a preference is 0 or 1"),
+        "{table}"
+    );
 }
 
 #[test]
@@ -531,7 +595,10 @@ fn bad_settings_exit_2() {
         "solve g.json --eta 1 --algorithm iterative_dpo --comparisons 5",
         &["--comparisons", "with exact feedback only"],
     );
-    bench.refuses("solve g.json --eta 1 --time-limit -1", &["--time-limit is -1"]);
+    bench.refuses(
+        "solve g.json --eta 1 --time-limit -1",
+        &["--time-limit is -1"],
+    );
     bench.refuses("solve g.json --eta 1 --iterations many", &["many"]);
     bench.refuses("nash g.json --tau -1", &["tau is -1"]);
     bench.refuses("nash g.json --tau inf", &["tau is inf"]);

@@ -96,13 +96,12 @@ fn from_records(args: &ConvertArgs) -> Result<MatrixGame, CliError> {
     };
     let records =
         read_records(&args.input, &options).map_err(|error| CliError::Input(error.to_string()))?;
-    let pairs = records.game.pairs();
-    let unseen = pairs.filter(|(_, _, counts)| counts.total() == 0).count();
+    let names = records.game.names().len();
+    let unseen = names * names.saturating_sub(1) / 2 - records.game.pairs().len();
     eprintln!(
-        "{} votes of {} rows, {} names, {unseen} pairs without a vote",
+        "{} votes of {} rows, {names} names, {unseen} pairs without a vote",
         records.game.total_votes(),
         records.rows,
-        records.game.names().len(),
     );
     Ok(records.game.to_matrix())
 }
