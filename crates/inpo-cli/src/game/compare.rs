@@ -1,7 +1,7 @@
 //! `inpo game compare`: several methods on one or many games, as a picture and a table.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use inpo_core::game::MatrixGame;
@@ -116,7 +116,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<(), CliError> {
 fn play_one(
     contender: &Contender,
     args: &CompareArgs,
-    path: &PathBuf,
+    path: &Path,
     game: &MatrixGame,
 ) -> Result<Outcome, CliError> {
     let mut settings = args.running.settings(1000)?;
@@ -138,7 +138,7 @@ fn play_one(
     }
     let last = run.history.last().expect("the last iteration is recorded");
     Ok(Outcome {
-        game: path.clone(),
+        game: path.to_owned(),
         algorithm: spec.clone(),
         iterate: name(*watch),
         iterations: last.iteration,
@@ -287,7 +287,7 @@ fn table_of_curves(results: &[Vec<Outcome>]) -> Result<String, CliError> {
 }
 
 fn draw(
-    path: &PathBuf,
+    path: &Path,
     args: &CompareArgs,
     contenders: &[Contender],
     results: &[Vec<Outcome>],

@@ -1,0 +1,6 @@
+//! `inpo game` from outside: its JSON contracts and its refusals.
+
+mod bench;
+mod convert;
+mod exact;
+mod methods;
