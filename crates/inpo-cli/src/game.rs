@@ -129,7 +129,8 @@ fn solver_error(error: SolverError) -> CliError {
         SolverError::NoFit { .. } => "--algorithm",
         SolverError::Length { .. }
         | SolverError::StartSupport { .. }
-        | SolverError::OtherMethod { .. } => {
+        | SolverError::OtherMethod { .. }
+        | SolverError::OtherReference { .. } => {
             return CliError::Other(error.to_string());
         }
     };

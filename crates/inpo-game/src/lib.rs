@@ -195,8 +195,8 @@ pub use games::score::{ScoreError, ScoreGame};
 pub use games::weights::WeightError;
 pub use matrix::{COMPLEMENT_TOLERANCE, MatrixGame};
 pub use measure::{
-    best_response, duality_gap, entropy, exploitability, exploitability_of_rates, kl, regret,
-    regularised_best_response, regularised_duality_gap, regularised_duality_gap_of_rates,
+    SMALLEST_TAU, best_response, duality_gap, entropy, exploitability, exploitability_of_rates, kl,
+    regret, regularised_best_response, regularised_duality_gap, regularised_duality_gap_of_rates,
     regularised_regret, win_rate,
 };
 pub use oracle::{Comparison, Counted, MatrixOracle, OracleError, PreferenceOracle};

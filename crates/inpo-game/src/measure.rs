@@ -13,6 +13,9 @@
 use crate::linalg::{dot, log_sum_exp};
 use crate::{PreferenceGame, Strategy};
 
+/// The smallest tau of a regularised game: below it (P - 1/2) / tau overflows.
+pub const SMALLEST_TAU: f64 = 1e-300;
+
 fn check_len(game: &(impl PreferenceGame + ?Sized), strategy: &Strategy) {
     assert_eq!(
         strategy.num_actions(),
@@ -21,10 +24,15 @@ fn check_len(game: &(impl PreferenceGame + ?Sized), strategy: &Strategy) {
     );
 }
 
+/// 0 for what is negative by rounding; NaN stays NaN.
+fn not_negative(value: f64) -> f64 {
+    if value < 0.0 { 0.0 } else { value }
+}
+
 fn check_tau(tau: f64) {
     assert!(
-        tau > 0.0 && tau.is_finite(),
-        "tau is {tau}: it must be positive"
+        tau >= SMALLEST_TAU && tau.is_finite(),
+        "tau is {tau:e}: it must be finite and at least {SMALLEST_TAU:e}"
     );
 }
 
@@ -49,7 +57,8 @@ pub fn best_response<G: PreferenceGame + ?Sized>(game: &G, strategy: &Strategy) 
     best.expect("a game has at least one action")
 }
 
-/// The log-weights log ref(y) + P(y > pi) / tau of the regularised best response.
+/// The log-weights log ref(y) + (P(y > pi) - 1/2) / tau of the regularised best response. The 1/2
+/// is common to all; without it the exponents, and so their rounding, stay small.
 fn response_logits(
     rates: &[f64],
     reference: &Strategy,
@@ -64,7 +73,7 @@ fn response_logits(
     rates
         .iter()
         .zip(reference.iter())
-        .map(move |(rate, r)| rate / tau + r.ln())
+        .map(move |(rate, r)| (rate - 0.5) / tau + r.ln())
 }
 
 /// The best response in the regularised game, in closed form:
@@ -76,7 +85,7 @@ fn response_logits(
 /// Its fixed point is the regularised Nash policy. Where `reference` is 0, so is the response.
 ///
 /// # Panics
-/// If `tau` is not positive and finite.
+/// If `tau` is not finite or below [`SMALLEST_TAU`].
 #[must_use]
 pub fn regularised_best_response<G: PreferenceGame + ?Sized>(
     game: &G,
@@ -104,7 +113,7 @@ pub fn exploitability<G: PreferenceGame + ?Sized>(game: &G, strategy: &Strategy)
 pub fn exploitability_of_rates(rates: &[f64]) -> f64 {
     let best = rates.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     // The mean win rate is 1/2, so what is below is rounding.
-    (best - 0.5).max(0.0)
+    not_negative(best - 0.5)
 }
 
 /// The paper's DualGap of the plain game, in [0, 1]:
@@ -130,7 +139,7 @@ pub fn duality_gap<G: PreferenceGame + ?Sized>(game: &G, strategy: &Strategy) ->
 /// never does. The sum is taken in log space and holds for tau as small as 1e-4 and below.
 ///
 /// # Panics
-/// If `tau` is not positive and finite. For tau = 0 use [`duality_gap`].
+/// If `tau` is not finite or below [`SMALLEST_TAU`]. For tau = 0 use [`duality_gap`].
 #[must_use]
 pub fn regularised_duality_gap<G: PreferenceGame + ?Sized>(
     game: &G,
@@ -147,7 +156,7 @@ pub fn regularised_duality_gap<G: PreferenceGame + ?Sized>(
 /// already.
 ///
 /// # Panics
-/// If `tau` is not positive and finite, or the lengths differ.
+/// If `tau` is not finite or below [`SMALLEST_TAU`], or the lengths differ.
 #[must_use]
 pub fn regularised_duality_gap_of_rates(
     rates: &[f64],
@@ -155,11 +164,9 @@ pub fn regularised_duality_gap_of_rates(
     reference: &Strategy,
     tau: f64,
 ) -> f64 {
-    // Win rates near 1/2 over a small tau: without the 1/2 the exponents, and so their rounding,
-    // stay small.
-    let best = tau * log_sum_exp(response_logits(rates, reference, tau).map(|z| z - 0.5 / tau));
+    let best = tau * log_sum_exp(response_logits(rates, reference, tau));
     // Not negative; what is below is rounding.
-    (2.0 * (best + tau * kl(strategy, reference))).max(0.0)
+    not_negative(2.0 * (best + tau * kl(strategy, reference)))
 }
 
 /// The regret of having played pi_1 .. pi_T in self-play, against the best fixed action:
@@ -187,11 +194,14 @@ pub fn regret<G: PreferenceGame + ?Sized>(game: &G, strategies: &[Strategy]) -> 
 ///       = tau sum_t KL(pi_t || ref) - T/2 + T tau log sum_y ref(y) exp(P(y > mean) / tau)
 /// ```
 ///
+/// Infinite if one of them plays what `reference` never does.
+///
 /// Twice its mean, 2 Reg_T / T, bounds the [`regularised_duality_gap`] of the average policy
 /// (Theorem 3), because the KL of the mean is at most the mean KL.
 ///
 /// # Panics
-/// If `tau` is not positive and finite, `strategies` is empty, or a length is not the game's.
+/// If `tau` is not finite or below [`SMALLEST_TAU`], `strategies` is empty, or a length is not the
+/// game's.
 #[must_use]
 pub fn regularised_regret<G: PreferenceGame + ?Sized>(
     game: &G,
@@ -200,10 +210,12 @@ pub fn regularised_regret<G: PreferenceGame + ?Sized>(
     tau: f64,
 ) -> f64 {
     let mean = mean(strategies);
+    check_len(game, &mean);
+    check_len(game, reference);
     let count = strategies.len() as f64;
-    let gap = regularised_duality_gap(game, &mean, reference, tau);
     let kls: f64 = strategies.iter().map(|pi| kl(pi, reference)).sum();
-    count * (0.5 * gap - tau * kl(&mean, reference)) + tau * kls
+    let best = log_sum_exp(response_logits(&game.win_rates(&mean), reference, tau));
+    not_negative(tau * (kls + count * best))
 }
 
 fn mean(strategies: &[Strategy]) -> Strategy {
@@ -223,8 +235,13 @@ fn mean(strategies: &[Strategy]) -> Strategy {
 #[must_use]
 pub fn kl(p: &Strategy, q: &Strategy) -> f64 {
     assert_eq!(p.num_actions(), q.num_actions(), "strategies of one game");
-    let term = |(&a, &b): (&f64, &f64)| if a > 0.0 { a * (a / b).ln() } else { 0.0 };
-    p.iter().zip(q.iter()).map(term).sum::<f64>().max(0.0)
+    let term = |(&a, &b): (&f64, &f64)| match a / b {
+        _ if a == 0.0 => 0.0,
+        // A quotient beyond f64 whose logarithm is not.
+        f64::INFINITY if b > 0.0 => a * (a.ln() - b.ln()),
+        ratio => a * ratio.ln(),
+    };
+    not_negative(p.iter().zip(q.iter()).map(term).sum::<f64>())
 }
 
 /// The entropy -sum_y pi(y) log pi(y), in nats: 0 for a pure strategy, log n for the uniform one.
@@ -360,6 +377,32 @@ mod tests {
         assert_eq!(kl(&fair, &sure), f64::INFINITY);
         close(entropy(&fair), 2f64.ln());
         assert_eq!(entropy(&sure), 0.0);
+    }
+
+    #[test]
+    fn what_is_beyond_f64_is_neither_zero_nor_nan() {
+        // log(0.5 / 1e-310) = 310 log 10 - log 2 = 713.1, half of it here.
+        let (fair, rare) = (
+            Strategy::uniform(2),
+            Strategy::new(vec![1.0, 1e-310]).unwrap(),
+        );
+        let want = 0.5 * (310.0 * 10f64.ln() - 2f64.ln()) - 0.5 * 2f64.ln();
+        assert!(
+            (kl(&fair, &rare) - want).abs() < 1e-9,
+            "{}",
+            kl(&fair, &rare)
+        );
+        let sure = Strategy::pure(3, 0);
+        let regret = regularised_regret(&cyclic_three(), &[Strategy::uniform(3)], &sure, TAU);
+        assert_eq!(regret, f64::INFINITY);
+        let gap = regularised_duality_gap(&cyclic_three(), &pi_t(), &reference(), SMALLEST_TAU);
+        assert!((gap - 0.24).abs() < 1e-12, "{gap}");
+    }
+
+    #[test]
+    #[should_panic(expected = "tau is 1e-310: it must be finite and at least 1e-300")]
+    fn a_tau_that_overflows_is_refused() {
+        let _ = regularised_duality_gap(&cyclic_three(), &pi_t(), &reference(), 1e-310);
     }
 
     #[test]

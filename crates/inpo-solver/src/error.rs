@@ -5,8 +5,8 @@ use inpo_game::bradley_terry::FitError;
 /// Why a run could not start or go on.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SolverError {
-    /// tau is negative, infinite or NaN.
-    #[error("tau is {tau}: the weight of the KL must be a finite number, 0 or more")]
+    /// tau is negative, infinite, NaN or too near 0.
+    #[error("tau is {tau}: the weight of the KL must be a finite number, 0 or at least 1e-300")]
     Tau {
         /// What was given.
         tau: f64,
@@ -111,8 +111,18 @@ pub enum SolverError {
         /// The method whose state it is.
         found: &'static str,
     },
-    /// The tolerance is negative or NaN.
-    #[error("the tolerance is {tolerance}: a duality gap to stop at must be 0 or more")]
+    /// A state that was made with another reference.
+    #[error(
+        "the state does not fit the problem's reference (action {action}): it was made with another one"
+    )]
+    OtherReference {
+        /// The first action whose probability is not the reference times its ratio.
+        action: usize,
+    },
+    /// The tolerance is negative, infinite or NaN.
+    #[error(
+        "the tolerance is {tolerance}: a duality gap to stop at must be a finite number, 0 or more"
+    )]
     Tolerance {
         /// What was given.
         tolerance: f64,
@@ -122,7 +132,7 @@ pub enum SolverError {
     Stride,
     /// A step left the numbers.
     #[error(
-        "the step of iteration {iteration} is not finite (logit {action} is {value}): eta is too small for this game"
+        "the step of iteration {iteration} is not finite (the log-ratio of action {action} is {value}): eta is too small for this game"
     )]
     NotFinite {
         /// The iteration that failed, from 1.

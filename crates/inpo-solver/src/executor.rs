@@ -21,7 +21,7 @@ pub struct Record {
     /// max_y P(y > pi) - 1/2 in the plain game: half of its DualGap.
     pub exploitability: f64,
     /// KL(pi* || pi), in nats, if an equilibrium was given. Infinite where pi has lost an action
-    /// of pi*.
+    /// of pi*; JSON has no infinity, so there null means either.
     pub kl_to_nash: Option<f64>,
 }
 
@@ -339,7 +339,7 @@ impl<'a, G: PreferenceGame, S: Solver> Executor<'a, G, S> {
 impl Settings {
     fn check<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
         if let Some(tolerance) = self.tolerance
-            && (tolerance.is_nan() || tolerance < 0.0)
+            && !(tolerance >= 0.0 && tolerance.is_finite())
         {
             return Err(SolverError::Tolerance { tolerance });
         }

@@ -112,6 +112,8 @@ pub struct SampledFeedback<'a, G> {
     game: &'a G,
     comparisons: u64,
     seed: u64,
+    /// Calls that were no whole query of this kind.
+    before: u64,
     queries: u64,
     cumulative: Vec<f64>,
 }
@@ -127,6 +129,7 @@ impl<'a, G: PreferenceGame> SampledFeedback<'a, G> {
             game,
             comparisons,
             seed,
+            before: calls % comparisons,
             queries: calls / comparisons,
             cumulative: Vec::new(),
         }
@@ -159,7 +162,8 @@ impl<G: PreferenceGame> Feedback for SampledFeedback<'_, G> {
     }
 
     fn calls(&self) -> u64 {
-        self.queries * self.comparisons
+        self.before
+            .saturating_add(self.queries.saturating_mul(self.comparisons))
     }
 }
 
@@ -270,6 +274,8 @@ mod tests {
         let mut other = SampledFeedback::new(&game, 4, 4, 4);
         other.win_rates_into(&pi, &mut again);
         assert_ne!(again, second, "another seed, other draws");
+        // Calls of another kind of feedback are not lost.
+        assert_eq!(SampledFeedback::new(&game, 100, 3, 50).calls(), 50);
     }
 
     #[test]

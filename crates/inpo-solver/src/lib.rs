@@ -44,14 +44,14 @@
 //! |---|---|---|---|
 //! | [`Inpo`] | ref^(tau/eta) pi^(1-tau/eta) exp(gamma P pi) | KL | last, with [`StepSize::Theory`] or a large constant eta |
 //! | [`NashMd`] | mix exp(gamma P mix), mix = ref^(tau/eta) pi^(1-tau/eta) | KL | last, with [`StepSize::Theory`] |
-//! | [`NashEma`] | as INPO, against a moving average | KL | last |
-//! | [`Egpo`] | INPO's half step, then again from pi against it | KL, plain | last, linearly |
+//! | [`NashEma`] | as INPO, against a moving average | KL | last, where [`caution`](Solver::caution) has none |
+//! | [`Egpo`] | INPO's half step, then again from pi against it | KL, plain | last; linearly with a KL |
 //! | [`Sppo`] (Hedge) | pi exp(gamma P pi) | plain | average |
 //! | [`IterativeIpo`] | base exp(gamma P pi), base = pi or ref | plain | average (base pi) |
 //! | [`IterativeDpo`] | base exp(f/beta), f the Bradley-Terry scores | plain | under Bradley-Terry only |
 //! | [`Onpo`] (optimistic Hedge) | aux exp(2 gamma P pi), aux exp(gamma P pi) kept | plain | last and average |
-//! | [`Comal`] | INPO towards a reference that moves | plain | last |
-//! | [`Mpo`] | magnetic mirror descent, the magnet moves | plain | last |
+//! | [`Comal`] | INPO towards a reference that moves | plain | last, with long enough phases |
+//! | [`Mpo`] | magnetic mirror descent, the magnet moves | plain | last, with long enough phases |
 //! | [`Mnpo`] | geometric mean of past policies, their mean win rate | plain | average |
 //! | [`RegretMatching`], also plus | positive regrets | plain | average |
 //! | [`FictitiousPlay`] | best response to the average | plain, KL | average |
@@ -80,7 +80,7 @@
 //! **eta is the INVERSE step size for every method here**, whatever its paper calls it: small eta,
 //! big step. tau is the weight of the KL, with 0 <= tau <= eta. INPO's last iterate converges with
 //! the schedule of Theorem 4, or with a constant eta above the stability threshold; below it, and at
-//! tau = 0, it circles. [`Solver::instability`] says so in a sentence once the equilibrium is known:
+//! tau = 0, it circles. [`Solver::caution`] says so in a sentence once the equilibrium is known:
 //!
 //! ```
 //! use inpo_game::{Strategy, games};
@@ -89,8 +89,8 @@
 //! let problem = Problem::new(games::cyclic_three(), Strategy::uniform(3), 0.1)?;
 //! let nash = problem.nash()?;
 //! let too_small = Inpo::new(StepSize::Constant(0.2));
-//! let reason = too_small.instability(&problem, &nash).unwrap();
-//! assert!(reason.to_string().contains("below the stability threshold 0.269359"));
+//! let reason = too_small.caution(&problem, &nash).unwrap();
+//! assert!(reason.to_string().contains("not above the stability threshold 0.269359"));
 //! let gap = |inpo| -> Result<f64, inpo_solver::SolverError> {
 //!     let run = Executor::new(&problem, inpo).iterations(1000).stride(1000).run()?;
 //!     Ok(run.history[1].duality_gap)
@@ -121,6 +121,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod caution;
 mod error;
 mod executor;
 mod feedback;
@@ -134,6 +135,7 @@ mod solver;
 mod step_size;
 mod tally;
 
+pub use caution::Caution;
 pub use error::SolverError;
 pub use executor::{Executor, Iterate, Observer, Reason, Record, Run, Settings};
 pub use feedback::{Asking, ExactFeedback, Feedback, SampledFeedback};
@@ -146,7 +148,7 @@ pub use methods::{
 };
 pub use mirror::{CompanionState, OmdState};
 pub use policy::LogPolicy;
-pub use problem::Problem;
-pub use solver::{Checkpoint, Instability, Solver, State};
+pub use problem::{Problem, diameter};
+pub use solver::{Checkpoint, Solver, State};
 pub use step_size::StepSize;
 pub use tally::Tally;

@@ -4,9 +4,9 @@ use inpo_game::{PreferenceGame, Strategy};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Comal, Egpo, Feedback, FictitiousPlay, Inpo, Instability, IterativeDpo, IterativeIpo, Mnpo,
-    Mpo, NashEma, NashMd, Onpo, Problem, RegretMatching, Replicator, Solver, SolverError, Sppo,
-    State, Tally,
+    Caution, Comal, Egpo, Feedback, FictitiousPlay, Inpo, IterativeDpo, IterativeIpo, Mnpo, Mpo,
+    NashEma, NashMd, Onpo, Problem, RegretMatching, Replicator, Solver, SolverError, Sppo, State,
+    Tally,
 };
 
 /// Writes [`Method`], [`MethodState`] and the dispatch from one list.
@@ -131,13 +131,13 @@ macro_rules! methods {
                 }
             }
 
-            fn instability<G: PreferenceGame>(
+            fn caution<G: PreferenceGame>(
                 &self,
                 problem: &Problem<G>,
                 nash: &Strategy,
-            ) -> Option<Instability> {
+            ) -> Option<Caution> {
                 match self {
-                    $(Self::$variant(solver) => solver.instability(problem, nash)),*
+                    $(Self::$variant(solver) => solver.caution(problem, nash)),*
                 }
             }
         }
@@ -269,6 +269,30 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn a_state_made_with_another_reference_is_refused() {
+        let one = problem(0.1);
+        let other = Problem::new(cyclic_three(), Strategy::uniform(3), 0.1).unwrap();
+        let method = Method::from(Inpo::new(StepSize::Constant(1.0)));
+        let state = Executor::new(&one, method.clone()).run().unwrap().state;
+        let error = method.resume(&other, &state).unwrap_err();
+        assert!(
+            error.to_string().contains("it was made with another one"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn estimates_that_send_every_action_to_nothing_are_an_error() {
+        // One action and one lost comparison: an advantage of -1/2 over an eta of 1e-320.
+        let single = inpo_game::MatrixGame::new(vec![vec![0.5]]).unwrap();
+        let problem = Problem::new(single, Strategy::uniform(1), 0.0).unwrap();
+        let solver = Sppo::new(StepSize::Constant(1e-320));
+        let run = Executor::new(&problem, solver).sampled(1, 0).iterations(5);
+        let error = run.run().unwrap_err();
+        assert!(matches!(error, SolverError::NotFinite { .. }), "{error}");
     }
 
     #[test]

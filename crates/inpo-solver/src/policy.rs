@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::problem::check_length;
 use crate::{Problem, SolverError};
 
+/// How far a saved policy may be from the reference times its saved ratio.
+const CONSISTENT: f64 = 1e-9;
+
 /// A policy kept as log(pi / ref), with its probabilities beside it.
 ///
 /// Mirror descent with the KL adds to logits. Kept so, an action whose probability underflows is
@@ -89,15 +92,22 @@ impl LogPolicy {
     pub(crate) fn check<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
         check_length("state", &self.strategy, problem.game())?;
         let (got, expected) = (self.log_ratio.len(), problem.game().num_actions());
-        if got == expected {
-            Ok(())
-        } else {
+        if got != expected {
             let what = "state's log-ratio";
-            Err(SolverError::Length {
+            return Err(SolverError::Length {
                 what,
                 got,
                 expected,
-            })
+            });
+        }
+        // Ratios are to the reference they were made with.
+        let miss = |action: &usize| {
+            let log = problem.log_reference()[*action] + self.log_ratio[*action];
+            (self.strategy[*action] - log.exp()).abs() > CONSISTENT
+        };
+        match (0..got).find(miss) {
+            Some(action) => Err(SolverError::OtherReference { action }),
+            None => Ok(()),
         }
     }
 
@@ -137,16 +147,20 @@ impl LogPolicy {
             .enumerate()
         {
             next[action] = ratio(action, old);
-            logits[action] = log_reference + next[action];
+            logits[action] = if *log_reference == f64::NEG_INFINITY {
+                f64::NEG_INFINITY
+            } else {
+                log_reference + next[action]
+            };
         }
-        match logits
-            .iter()
-            .position(|z| z.is_nan() || *z == f64::INFINITY)
-        {
+        // Minus infinity too would be lost: it cannot be saved, and nothing comes back from it.
+        let lost =
+            |action: &usize| !next[*action].is_finite() && problem.reference()[*action] > 0.0;
+        match (0..n).find(lost) {
             Some(action) => Err(SolverError::NotFinite {
                 iteration: update,
                 action,
-                value: logits[action],
+                value: next[action],
             }),
             None => Ok(()),
         }
@@ -154,7 +168,7 @@ impl LogPolicy {
 
     /// Moves to what was proposed last.
     pub(crate) fn accept<G>(&mut self, problem: &Problem<G>) {
-        // The logits are finite or minus infinity, and the reference has support.
+        // The logits are finite where the reference is positive, and minus infinity elsewhere.
         let log_sum = self
             .strategy
             .set_logits(self.logits.as_slice())

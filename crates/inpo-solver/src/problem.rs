@@ -1,8 +1,8 @@
 //! What is solved: a game, a reference and the weight of the KL to it.
 
 use inpo_game::{
-    EquilibriumError, PreferenceGame, Strategy, exploitability, exploitability_of_rates, nash,
-    regularised_duality_gap_of_rates, regularised_nash,
+    EquilibriumError, PreferenceGame, SMALLEST_TAU, Strategy, exploitability,
+    exploitability_of_rates, nash, regularised_duality_gap_of_rates, regularised_nash,
 };
 
 use crate::SolverError;
@@ -24,12 +24,12 @@ pub struct Problem<G> {
 }
 
 impl<G: PreferenceGame> Problem<G> {
-    /// Checks that `tau` is finite and not negative and that `reference` is of this game.
+    /// Checks that `tau` is 0 or finite and at least [`SMALLEST_TAU`] and that `reference` is of this game.
     ///
     /// # Errors
     /// [`SolverError::Tau`] or [`SolverError::Length`].
     pub fn new(game: G, reference: Strategy, tau: f64) -> Result<Self, SolverError> {
-        if !(tau >= 0.0 && tau.is_finite()) {
+        if !(tau == 0.0 || tau >= SMALLEST_TAU && tau.is_finite()) {
             return Err(SolverError::Tau { tau });
         }
         check_length("reference", &reference, &game)?;
@@ -57,19 +57,6 @@ impl<G: PreferenceGame> Problem<G> {
         } else {
             2.0 * exploitability_of_rates(rates)
         }
-    }
-
-    /// The D of the paper's theorems for play that starts at `start`:
-    ///
-    /// ```text
-    /// D = max_pi KL(pi || start) = log(1 / min_y start(y))
-    /// ```
-    ///
-    /// over the policies on the support of `start`, in nats. log n for the uniform start.
-    #[must_use]
-    pub fn diameter(start: &Strategy) -> f64 {
-        let positive = start.iter().copied().filter(|&p| p > 0.0);
-        -positive.fold(1.0, f64::min).ln()
     }
 
     /// [`exploitability`] in the plain game, whatever tau is.
@@ -115,6 +102,19 @@ impl<G> Problem<G> {
     }
 }
 
+/// The D of the paper's theorems for play that starts at `start`:
+///
+/// ```text
+/// D = max_pi KL(pi || start) = log(1 / min_y start(y))
+/// ```
+///
+/// over the policies on the support of `start`, in nats. log n for the uniform start.
+#[must_use]
+pub fn diameter(start: &Strategy) -> f64 {
+    let positive = start.iter().copied().filter(|&p| p > 0.0);
+    -positive.fold(1.0, f64::min).ln()
+}
+
 pub(crate) fn check_length(
     what: &'static str,
     strategy: &Strategy,
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_bad_tau_or_reference_has_its_sentence() {
-        for tau in [-0.1, f64::NAN, f64::INFINITY] {
+        for tau in [-0.1, 1e-310, f64::NAN, f64::INFINITY] {
             let error = Problem::new(cyclic_three(), Strategy::uniform(3), tau).unwrap_err();
             assert!(
                 error
@@ -157,8 +157,7 @@ mod tests {
     #[test]
     fn the_diameter_is_the_kl_from_the_rarest_action() {
         let start = Strategy::new(vec![0.5, 0.25, 0.25, 0.0]).unwrap();
-        let got = Problem::<inpo_game::MatrixGame>::diameter(&start);
-        assert!((got - 4f64.ln()).abs() < 1e-15);
+        assert!((diameter(&start) - 4f64.ln()).abs() < 1e-15);
     }
 
     #[test]

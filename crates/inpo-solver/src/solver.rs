@@ -1,12 +1,10 @@
 //! The parts of an iterative method: its settings and step ([`Solver`]) and what moves ([`State`]).
 
-use std::fmt;
-
 use inpo_game::{PreferenceGame, Strategy};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{Feedback, Problem, SolverError, Tally};
+use crate::{Caution, Feedback, Problem, SolverError, Tally};
 
 /// The moving part of a method. It is serde, so (solver, state) is a [`Checkpoint`].
 pub trait State: Clone + Serialize + DeserializeOwned {
@@ -97,7 +95,7 @@ pub trait Solver {
     /// One update, in place.
     ///
     /// # Errors
-    /// A [`SolverError`]; the policies of the state are then those before the step.
+    /// A [`SolverError`]; the last iterate is then that before the step.
     fn step<G: PreferenceGame>(
         &self,
         problem: &Problem<G>,
@@ -110,14 +108,10 @@ pub trait Solver {
         false
     }
 
-    /// Why the last iterate will not settle at `nash`, the exact solution of `problem`, if the
-    /// settings are known to be outside the method's region of local stability. `None` says only
-    /// that no reason is known.
-    fn instability<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        nash: &Strategy,
-    ) -> Option<Instability> {
+    /// Why the last iterate will not end at `nash`, the exact solution of `problem`, as far as the
+    /// method's linearisation at its fixed point tells. `None` says only that no reason is known:
+    /// local stability is not convergence.
+    fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
         let _ = (problem, nash);
         None
     }
@@ -147,38 +141,4 @@ pub struct Checkpoint<S: Solver> {
     pub solver: S,
     /// Where it is.
     pub state: S::State,
-}
-
-/// Settings with which the last iterate does not settle at the equilibrium.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Instability {
-    /// A constant inverse step size at or below the threshold of this game.
-    Eta {
-        /// The inverse step size.
-        eta: f64,
-        /// It would have to be above this.
-        threshold: f64,
-    },
-    /// Nothing draws the last iterate of this method to a mixed equilibrium, whatever the step.
-    Circles {
-        /// The method.
-        algorithm: &'static str,
-    },
-}
-
-impl fmt::Display for Instability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Eta { eta, threshold } => write!(
-                f,
-                "eta = {eta} is below the stability threshold {threshold:.6} of this game: the last \
-                 iterate will circle instead of converging"
-            ),
-            Self::Circles { algorithm } => write!(
-                f,
-                "no constant eta makes the last iterate of {algorithm} settle at a mixed Nash policy \
-                 without a KL: it will circle and only the average converges"
-            ),
-        }
-    }
 }

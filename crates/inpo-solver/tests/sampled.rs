@@ -85,7 +85,12 @@ fn the_average_of_multiplicative_weights_falls_as_1_over_the_square_root() {
         .into_iter()
         .map(|updates| {
             let error = |s: &inpo_solver::OmdState| duality_gap(problem.game(), s.average());
-            let mean = mean_error(&problem, Sppo::theory(3, updates), (updates, 6), error);
+            let mean = mean_error(
+                &problem,
+                Sppo::theory(problem.reference(), updates),
+                (updates, 6),
+                error,
+            );
             (updates as f64, mean)
         })
         .collect();

@@ -1,7 +1,7 @@
 //! The paper's Theorems 3 and 4 on a hundred random games, with their constants.
 
 use inpo_game::{MatrixGame, Strategy, games, kl, regularised_duality_gap, regularised_regret};
-use inpo_solver::{Inpo, Iterates, OmdState, Problem, State, StepSize};
+use inpo_solver::{Inpo, Iterates, NashMd, OmdState, Problem, State, StepSize, diameter};
 
 /// Measures are exact to about this; a bound is not broken by rounding.
 const ROUNDING: f64 = 1e-12;
@@ -71,12 +71,32 @@ fn theorem_4_holds_at_every_iteration() {
     }
 }
 
+/// KL(pi*, pi_T) <= 8 / (tau^2 (T + 1)), as it is quoted for Nash-MD.
+#[test]
+fn nash_mds_bound_holds_at_every_iteration() {
+    for seed in 0..100 {
+        let problem = problem(seed);
+        let tau = problem.tau();
+        let nash = problem.nash().unwrap();
+        let solver = NashMd::new(StepSize::Theory);
+        let states = Iterates::new(&problem, &solver, problem.reference()).unwrap();
+        for (n, state) in states.take(301).enumerate() {
+            let distance = kl(&nash, state.unwrap().strategy());
+            let bound = 8.0 / (tau * tau * (n as f64 + 2.0));
+            assert!(
+                distance <= bound,
+                "seed {seed}, iteration {n}: {distance} > {bound}"
+            );
+        }
+    }
+}
+
 #[test]
 fn theorem_3_holds_for_the_average() {
     for seed in 0..100 {
         let problem = problem(seed);
         let (tau, reference) = (problem.tau(), problem.reference());
-        let diameter = Problem::<MatrixGame>::diameter(reference);
+        let diameter = diameter(reference);
         for updates in [10u64, 100] {
             let solver = Inpo::theorem_3(&problem, reference, updates);
             let eta = solver.step_size.eta(1, tau);

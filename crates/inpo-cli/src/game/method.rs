@@ -5,6 +5,7 @@ use inpo_core::game::{MatrixGame, PreferenceGame};
 use inpo_core::solver::{
     Comal, Egpo, FictitiousPlay, Inpo, Iterate, IterativeDpo, IterativeIpo, Method, Mnpo, Mpo,
     NashEma, NashMd, Onpo, Problem, Reference, RegretMatching, Replicator, Solver, Sppo, StepSize,
+    diameter,
 };
 
 use super::solver_error;
@@ -164,8 +165,8 @@ impl MethodArgs {
             Algorithm::RegretMatchingPlus => RegretMatching::plus().into(),
             Algorithm::FictitiousPlay => FictitiousPlay::new().into(),
             Algorithm::Replicator => Replicator::new(self.step).into(),
-            Algorithm::Sppo if theory => Sppo::theory(game.num_actions(), iterations).into(),
-            Algorithm::Onpo if theory => Onpo::theory::<MatrixGame>(&game.reference()).into(),
+            Algorithm::Sppo if theory => Sppo::theory(&game.reference(), iterations).into(),
+            Algorithm::Onpo if theory => Onpo::theory().into(),
             Algorithm::Mpo if theory => Mpo::theory(tau, self.period).into(),
             _ => {
                 let step = self.step_size(game, iterations)?;
@@ -194,7 +195,7 @@ impl MethodArgs {
                 "--eta is missing: the constant schedule needs an inverse step size".into(),
             )),
             (Schedule::Sqrt, scale) => {
-                let diameter = Problem::<MatrixGame>::diameter(&game.reference());
+                let diameter = diameter(&game.reference());
                 Ok(StepSize::Sqrt {
                     scale: scale.unwrap_or_else(|| diameter.max(f64::EPSILON).sqrt().recip()),
                     horizon: Some(iterations.max(1)),

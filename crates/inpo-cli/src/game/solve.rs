@@ -140,7 +140,7 @@ pub(super) fn play(
         Ok(nash) => {
             // Averages may converge all the same.
             if settings.watch == Iterate::Last {
-                let reason = method.instability(problem, &nash);
+                let reason = method.caution(problem, &nash);
                 warnings.extend(reason.map(|reason| reason.to_string()));
             }
             settings.equilibrium = Some(nash);

@@ -1,11 +1,12 @@
 //! COMAL: INPO towards a reference that moves.
 
-use inpo_game::{PreferenceGame, Strategy, stability_threshold};
+use inpo_game::{PreferenceGame, Strategy};
+use num_complex::Complex64;
 use serde::{Deserialize, Serialize};
 
-use super::inpo::circles;
+use crate::caution::{circles, grows, rotation};
 use crate::mirror::ask;
-use crate::{CompanionState, Feedback, Instability, Problem, Solver, SolverError, State, StepSize};
+use crate::{Caution, CompanionState, Feedback, Problem, Solver, SolverError, State, StepSize};
 
 /// COMAL (arXiv 2410.23223): INPO's step towards a reference that is replaced by the policy after
 /// every `period` updates,
@@ -23,9 +24,11 @@ use crate::{CompanionState, Feedback, Instability, Problem, Solver, SolverError,
 /// **Requires** a plain problem (tau = 0 there), tau > 0 and tau <= eta here, a period of 1 or more;
 /// a start with the zeros of the reference. [`StepSize::Theory`] starts again in every phase.
 ///
-/// **Guarantees** (paper): KL(pi* || ref) never rises from phase to phase if each is solved
-/// exactly, and the last iterate converges to a Nash policy. A constant eta must be above the phase's
-/// stability threshold tau/2 + s^2/(2 tau), which near the solution is that at the Nash policy.
+/// **Guarantees**: KL(pi* || ref) never rises from phase to phase if each is solved
+/// exactly, and the last iterate converges to a Nash policy (as COMAL states it; not checked by us). A
+/// constant eta must be above the phase's stability threshold tau/2 + s^2/(2 tau), which near the
+/// solution is that at the Nash policy, **and the period long enough**: with a period of 1 it is
+/// multiplicative weights, which circles whatever eta is. [`caution`](Solver::caution) knows both.
 ///
 /// **Costs** one oracle call an iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,6 +103,26 @@ pub(super) fn step_to_companion<G: PreferenceGame>(
     Ok(())
 }
 
+/// How a phase of `period` updates acts on a deviation d of policy and reference from the plain
+/// Nash policy: with k = 1 - tau/eta and a = k + i s/eta an update takes the policy's deviation to
+/// a d + (1 - k) d_ref, so the phase multiplies by a^m + (1 - k) (1 - a^m) / (1 - a).
+pub(super) fn moving_caution<G: PreferenceGame>(
+    algorithm: &'static str,
+    problem: &Problem<G>,
+    nash: &Strategy,
+    (eta, tau, period): (f64, f64, u64),
+) -> Option<Caution> {
+    let keep = 1.0 - tau / eta;
+    let update = Complex64::new(keep, rotation(problem, nash) / eta);
+    let phase = update.powf(period as f64);
+    if !phase.is_finite() {
+        return grows(algorithm, f64::INFINITY);
+    }
+    let one = Complex64::new(1.0, 0.0);
+    let factor = phase + (1.0 - keep) * (one - phase) / (one - update);
+    grows(algorithm, factor.norm())
+}
+
 impl Solver for Comal {
     type State = CompanionState;
 
@@ -134,15 +157,14 @@ impl Solver for Comal {
         step_to_companion(problem, feedback, state, (eta, self.tau, self.period))
     }
 
-    fn instability<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        nash: &Strategy,
-    ) -> Option<Instability> {
-        let eta = self.step_size.constant()?;
+    fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
         circles(self.name(), problem, nash)?;
-        let threshold = stability_threshold(problem.game(), nash, self.tau);
-        (eta <= threshold).then_some(Instability::Eta { eta, threshold })
+        moving_caution(
+            self.name(),
+            problem,
+            nash,
+            (self.step_size.constant()?, self.tau, self.period),
+        )
     }
 }
 
@@ -217,7 +239,33 @@ mod tests {
             "period is 0: it must be 1 or more",
         );
         let nash = nash(&cyclic_three()).unwrap();
-        let reason = Comal::new(StepSize::Constant(0.1), 0.1, 20).instability(&plain(), &nash);
-        assert!(reason.unwrap().to_string().contains("stability threshold"));
+        let reason = Comal::new(StepSize::Constant(0.1), 0.1, 20).caution(&plain(), &nash);
+        assert!(
+            reason
+                .unwrap()
+                .to_string()
+                .contains("comal multiplies a deviation")
+        );
+    }
+
+    #[test]
+    fn too_short_a_phase_circles_and_the_caution_knows() {
+        // At eta = 2, far above the threshold of 0.27, phases of 1 and 5 updates multiply a deviation by
+        // 1.005 and 1.013, and phases of 20 by 0.76.
+        let problem = plain();
+        let nash = nash(problem.game()).unwrap();
+        for (period, converges) in [(1, false), (5, false), (20, true)] {
+            let solver = Comal::new(StepSize::Constant(2.0), 0.1, period);
+            assert_eq!(
+                solver.caution(&problem, &nash).is_none(),
+                converges,
+                "{period}"
+            );
+            let run = Executor::new(&problem, solver)
+                .iterations(10_000)
+                .stride(10_000);
+            let gap = run.run().unwrap().history[1].duality_gap;
+            assert_eq!(gap < 1e-9, converges, "{period}: {gap}");
+        }
     }
 }

@@ -21,8 +21,7 @@ use crate::{Feedback, Problem, Solver, SolverError, State, Tally};
 /// **Requires** nothing of tau; a start of the game's length.
 ///
 /// **Guarantees**: in the plain game the average converges to a Nash policy (Robinson, 1951), in
-/// the worst case slowly (no better than T^(-1/(n-1)) is proved for every rule of ties; near
-/// 1/sqrt(T) in practice). The last iterate is a pure action and never converges to a mixed
+/// the worst case slowly; near 1/sqrt(T) in practice. The last iterate is a pure action and never converges to a mixed
 /// policy. With tau > 0 both the average and the last iterate converge to the regularised Nash
 /// policy (Hofbauer and Sandholm, 2002, for zero-sum games).
 ///

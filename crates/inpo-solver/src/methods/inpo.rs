@@ -1,12 +1,11 @@
 //! INPO: online mirror descent on the KL-regularised preference game.
 
-use inpo_game::{PreferenceGame, Strategy, rotation_squared, stability_threshold};
+use inpo_game::{PreferenceGame, Strategy, stability_threshold};
 use serde::{Deserialize, Serialize};
 
-use crate::{Feedback, Instability, OmdState, Problem, Solver, SolverError, State, StepSize};
-
-/// Rotations slower than this are rounding around a pure equilibrium.
-const STILL: f64 = 1e-12;
+use crate::caution::circles;
+use crate::problem::diameter;
+use crate::{Caution, Feedback, OmdState, Problem, Solver, SolverError, State, StepSize};
 
 /// INPO's exact step, equation (5) of arXiv 2407.00617:
 ///
@@ -60,7 +59,7 @@ impl Inpo {
     ) -> Self {
         let root = (horizon.max(1) as f64).sqrt();
         // A game of one action has nothing to learn, and any scale will do.
-        let diameter = Problem::<G>::diameter(start).max(f64::EPSILON);
+        let diameter = diameter(start).max(f64::EPSILON);
         let scale = (1.0 / diameter.sqrt()).max(problem.tau() / root);
         Self::new(StepSize::Sqrt {
             scale,
@@ -101,31 +100,16 @@ impl Solver for Inpo {
         })
     }
 
-    /// Whether a constant eta is too small to converge locally to `nash`. `None` for a schedule that
-    /// grows past every threshold. At tau = 0 every constant eta is, unless nothing rotates around
-    /// `nash`.
-    fn instability<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        nash: &Strategy,
-    ) -> Option<Instability> {
-        let eta = self.step_size.constant()?;
+    /// Whether a constant eta is too small to converge locally to `nash`; `None` for a schedule that
+    /// grows past every threshold. At tau = 0 every step is, unless nothing rotates around `nash`.
+    fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
         if problem.tau() == 0.0 {
             return circles(self.name(), problem, nash);
         }
+        let eta = self.step_size.constant()?;
         let threshold = stability_threshold(problem.game(), nash, problem.tau());
-        (eta <= threshold).then_some(Instability::Eta { eta, threshold })
+        (eta <= threshold).then_some(Caution::Eta { eta, threshold })
     }
-}
-
-/// Play without a KL circles around `nash`, unless nothing rotates there.
-pub(crate) fn circles<G: PreferenceGame>(
-    algorithm: &'static str,
-    problem: &Problem<G>,
-    nash: &Strategy,
-) -> Option<Instability> {
-    let rotates = rotation_squared(problem.game(), nash) > STILL;
-    rotates.then_some(Instability::Circles { algorithm })
 }
 
 #[cfg(test)]
@@ -240,20 +224,20 @@ mod tests {
     fn small_constant_steps_are_called_unstable() {
         let problem = Problem::new(cyclic_three(), Strategy::uniform(3), 0.1).unwrap();
         let nash = problem.nash().unwrap();
-        let check = |step| Inpo::new(step).instability(&problem, &nash);
+        let check = |step| Inpo::new(step).caution(&problem, &nash);
         // The threshold is 0.269359.
         assert!(check(StepSize::Constant(0.27)).is_none());
         assert!(check(StepSize::Theory).is_none());
         let text = check(StepSize::Constant(0.26)).unwrap().to_string();
         assert!(
-            text.contains("below the stability threshold 0.269359"),
+            text.contains("not above the stability threshold 0.269359"),
             "{text}"
         );
 
         let plain = Problem::new(cyclic_three(), Strategy::uniform(3), 0.0).unwrap();
         let nash = plain.nash().unwrap();
         let text = Inpo::new(StepSize::Constant(9.0))
-            .instability(&plain, &nash)
+            .caution(&plain, &nash)
             .unwrap();
         assert!(text.to_string().contains("only the average converges"));
     }

@@ -4,9 +4,10 @@ use inpo_game::{PreferenceGame, Strategy, bradley_terry};
 use serde::{Deserialize, Serialize};
 
 use super::Reference;
+use crate::caution::circles;
 use crate::mirror::check_tally;
 use crate::policy::Buffer;
-use crate::{Feedback, LogPolicy, Problem, Solver, SolverError, State, StepSize, Tally};
+use crate::{Caution, Feedback, LogPolicy, Problem, Solver, SolverError, State, StepSize, Tally};
 
 /// Iterative DPO (DPO: arXiv 2305.18290), with pairs sampled from pi_t and labelled by the
 /// preference, solved exactly:
@@ -161,6 +162,13 @@ impl Solver for IterativeDpo {
 
     fn exact_only(&self) -> bool {
         true
+    }
+    fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
+        match self.reference {
+            // Near the Nash policy the scores are 4 (P - 1/2): multiplicative weights.
+            Reference::Previous => circles(self.name(), problem, nash),
+            Reference::Fixed => None,
+        }
     }
 }
 

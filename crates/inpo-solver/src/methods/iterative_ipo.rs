@@ -1,10 +1,10 @@
 //! Iterative IPO: IPO solved again and again on samples of the last policy.
 
-use inpo_game::{PreferenceGame, Strategy};
+use inpo_game::{PreferenceGame, Strategy, regularised_nash};
 use serde::{Deserialize, Serialize};
 
-use super::inpo::circles;
-use crate::{Feedback, Instability, OmdState, Problem, Solver, SolverError, State, StepSize};
+use crate::caution::{circles, grows, rotation};
+use crate::{Caution, Feedback, OmdState, Problem, Solver, SolverError, State, StepSize};
 
 /// Which policy the KL of an iterative offline method is taken to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,14 +92,14 @@ impl Solver for IterativeIpo {
         })
     }
 
-    fn instability<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        nash: &Strategy,
-    ) -> Option<Instability> {
+    fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
         match self.reference {
             Reference::Previous => circles(self.name(), problem, nash),
-            Reference::Fixed => None,
+            Reference::Fixed => {
+                let eta = self.step_size.constant()?;
+                let own = regularised_nash(problem.game(), problem.reference(), eta).ok()?;
+                grows(self.name(), rotation(problem, &own) / eta)
+            }
         }
     }
 }
@@ -151,5 +151,10 @@ mod tests {
         // s = 0.2 is below 0.4, so it contracts, by about a half a step.
         let nash = regularised_nash(game, reference, 0.4).unwrap();
         assert!(kl(&nash, &run(solver, 200)) < 1e-15);
+        assert!(solver.caution(&problem, &nash).is_none());
+        let small = IterativeIpo::new(StepSize::Constant(0.1), Reference::Fixed);
+        assert!(small.caution(&problem, &nash).is_some());
+        let nash = regularised_nash(game, reference, 0.1).unwrap();
+        assert!(kl(&nash, &run(small, 2000)) > 0.01);
     }
 }

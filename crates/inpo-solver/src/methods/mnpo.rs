@@ -1,11 +1,13 @@
 //! MNPO: mirror descent against several past policies at once.
 
 use inpo_game::{PreferenceGame, Strategy};
+use num_complex::Complex64;
 use serde::{Deserialize, Serialize};
 
+use crate::caution::{grows, growth, rotation};
 use crate::mirror::{ask, check_tally};
 use crate::policy::Buffer;
-use crate::{Feedback, LogPolicy, Problem, Solver, SolverError, State, StepSize, Tally};
+use crate::{Caution, Feedback, LogPolicy, Problem, Solver, SolverError, State, StepSize, Tally};
 
 /// Whom MNPO's win rates are taken against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,6 +186,23 @@ impl Solver for Mnpo {
         policy.accept(problem);
         Ok(())
     }
+    fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
+        let turn = rotation(problem, nash) / self.step_size.constant()?;
+        if turn == 0.0 {
+            return None;
+        }
+        let coefficient = |(lag, weight): (usize, &f64)| {
+            let turned = match self.opponents {
+                Opponents::History => weight * turn,
+                Opponents::Current if lag == 0 => turn,
+                Opponents::Current => 0.0,
+            };
+            Complex64::new(*weight, turned)
+        };
+        let coefficients: Vec<Complex64> =
+            self.weights.iter().enumerate().map(coefficient).collect();
+        grows(self.name(), growth(&coefficients))
+    }
 }
 
 #[cfg(test)]
@@ -251,6 +270,25 @@ mod tests {
                 );
             }
             assert_eq!(run.state.oracle_calls(), 3);
+        }
+    }
+
+    #[test]
+    fn the_caution_is_what_the_last_iterate_does() {
+        // Against the history it moves outwards; against the newest alone the old anchors damp it.
+        let problem = plain();
+        let nash = problem.nash().unwrap();
+        for (opponents, converges) in [(Opponents::History, false), (Opponents::Current, true)] {
+            let solver = Mnpo {
+                opponents,
+                ..Mnpo::new(StepSize::Constant(1.0), vec![0.4, 0.2, 0.4])
+            };
+            assert_eq!(solver.caution(&problem, &nash).is_none(), converges);
+            let run = Executor::new(&problem, solver)
+                .iterations(30_000)
+                .stride(30_000);
+            let gap = run.run().unwrap().history[1].duality_gap;
+            assert_eq!(gap < 1e-6, converges, "{opponents:?}: {gap}");
         }
     }
 

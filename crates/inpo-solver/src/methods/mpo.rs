@@ -1,11 +1,11 @@
 //! MPO: magnetic mirror descent.
 
-use inpo_game::{PreferenceGame, Strategy, stability_threshold};
+use inpo_game::{PreferenceGame, Strategy};
 use serde::{Deserialize, Serialize};
 
-use super::comal::{check_moving, step_to_companion};
-use super::inpo::circles;
-use crate::{CompanionState, Feedback, Instability, Problem, Solver, SolverError, State, StepSize};
+use super::comal::{check_moving, moving_caution, step_to_companion};
+use crate::caution::circles;
+use crate::{Caution, CompanionState, Feedback, Problem, Solver, SolverError, State, StepSize};
 
 /// Magnetic preference optimisation (arXiv 2410.16714): magnetic mirror descent (arXiv 2206.05825)
 /// with a magnet that is replaced by the policy after every `period` updates,
@@ -27,7 +27,9 @@ use crate::{CompanionState, Feedback, Instability, Problem, Solver, SolverError,
 /// **Guarantees**: linear convergence within a phase to the regularised Nash policy around the
 /// magnet if 1/eta <= tau / L^2 (arXiv 2206.05825, Theorem 3.4), where L = 1/2 bounds the
 /// preferences less 1/2: [`theory`](Self::theory). Over the phases the last iterate converges to the
-/// Nash policy of the plain game (abstract). Locally eta > s^2/(2 tau) - tau/2 is enough.
+/// Nash policy of the plain game (abstract), **if the period is long enough**: with a period of 1 it
+/// is multiplicative weights, which circles. Locally a phase converges if eta > s^2/(2 tau) - tau/2;
+/// [`caution`](Solver::caution) tells whether the phases do.
 ///
 /// **Costs** one oracle call an iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,15 +97,10 @@ impl Solver for Mpo {
         step_to_companion(problem, feedback, state, (eta, self.tau, self.period))
     }
 
-    fn instability<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        nash: &Strategy,
-    ) -> Option<Instability> {
-        let eta = self.step_size.constant()?;
+    fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
         circles(self.name(), problem, nash)?;
-        let threshold = stability_threshold(problem.game(), nash, self.tau) - self.tau;
-        (eta <= threshold).then_some(Instability::Eta { eta, threshold })
+        let eta = self.step_size.constant()? + self.tau;
+        moving_caution(self.name(), problem, nash, (eta, self.tau, self.period))
     }
 }
 
@@ -183,8 +180,11 @@ mod tests {
             "mpo has no theory schedule",
         );
         let nash = problem.nash().unwrap();
-        // s^2 = 0.0436 at the Nash policy: the threshold is 0.0436 / 0.2 - 0.05.
-        let reason = Mpo::new(StepSize::Constant(0.1), 0.1, 20).instability(&problem, &nash);
-        assert!(reason.unwrap().to_string().contains("threshold 0.168"));
+        let caution =
+            |eta, period| Mpo::new(StepSize::Constant(eta), 0.1, period).caution(&problem, &nash);
+        // s^2 = 0.0436 at the Nash policy: a phase needs eta above 0.0436 / 0.2 - 0.05 = 0.168.
+        assert!(caution(0.1, 20).is_some());
+        assert!(caution(2.5, 1).is_some(), "multiplicative weights");
+        assert!(caution(2.5, 50).is_none());
     }
 }

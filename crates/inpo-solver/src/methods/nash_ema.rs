@@ -1,10 +1,12 @@
 //! Nash-EMA: mirror descent against an exponential moving average of the policies.
 
 use inpo_game::{PreferenceGame, Strategy};
+use num_complex::Complex64;
 use serde::{Deserialize, Serialize};
 
+use crate::caution::{grows, largest_root, rotation};
 use crate::mirror::ask;
-use crate::{CompanionState, Feedback, Problem, Solver, SolverError, State, StepSize};
+use crate::{Caution, CompanionState, Feedback, Problem, Solver, SolverError, State, StepSize};
 
 /// Nash-EMA, the tabular form of Nash-EMA-PG (arXiv 2312.00886, section 7; that paper averages the
 /// parameters of a language model, and the parameters of a softmax table are its logits):
@@ -14,14 +16,17 @@ use crate::{CompanionState, Feedback, Problem, Solver, SolverError, State, StepS
 /// log ema_{t+1}  =  decay log ema_t + (1 - decay) log pi_{t+1}  + constant,      ema_1 = pi_1
 /// ```
 ///
-/// where eta is the INVERSE step size. decay = 0 is INPO; the slower the average, the nearer to
-/// fictitious play, which damps the circling. The state's companion is ema_t.
+/// where eta is the INVERSE step size. decay = 0 is INPO. A slow average (decay near 1) is like
+/// fictitious play and damps the circling of a small eta; a fast one lags behind and makes it
+/// worse. The state's companion is ema_t.
 ///
 /// **Requires** 0 <= decay < 1, eta > 0 and 0 <= tau <= eta; a start with the zeros of the
 /// reference.
 ///
 /// **Guarantees**: its fixed point is the regularised Nash policy (ema = pi there). No rate is
-/// published for it.
+/// published for it. Locally, with k = 1 - tau/eta and the rotation speed s, it converges if both
+/// roots of z^2 - (k + decay + i (1 - decay) s/eta) z + k decay are below 1 in modulus (derived in
+/// this project); [`caution`](Solver::caution) checks that.
 ///
 /// **Costs** one oracle call an iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,6 +95,19 @@ impl Solver for NashEma {
             decay * average + (1.0 - decay) * ratio[y]
         })
     }
+    fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
+        let (tau, eta) = (problem.tau(), self.step_size.constant()?);
+        let (keep, decay) = (1.0 - tau / eta, self.decay);
+        let turn = rotation(problem, nash) / eta;
+        if turn == 0.0 {
+            return None;
+        }
+        let factor = largest_root(
+            Complex64::new(keep + decay, (1.0 - decay) * turn),
+            Complex64::new(keep * decay, 0.0),
+        );
+        grows(self.name(), factor)
+    }
 }
 
 #[cfg(test)]
@@ -140,15 +158,28 @@ mod tests {
     }
 
     #[test]
-    fn it_converges_to_the_regularised_nash() {
-        // eta = 0.2 makes INPO circle (the threshold is 0.269); the average damps that.
+    fn a_slow_average_damps_and_a_fast_one_does_not() {
+        // INPO's threshold is 0.269: at eta = 0.2 it circles, and an average of decay 0.9 stops that;
+        // at eta = 0.3 it converges, and one of decay 0.5 prevents that. The caution knows all four.
         let problem = problem();
         let nash = problem.nash().unwrap();
-        let solver = NashEma::new(StepSize::Constant(0.4), 0.3);
-        let run = Executor::new(&problem, solver)
-            .iterations(3000)
-            .stride(3000);
-        assert!(kl(&nash, run.run().unwrap().state.strategy()) < 1e-14);
+        for (eta, decay, converges) in [
+            (0.2, 0.0, false),
+            (0.2, 0.9, true),
+            (0.3, 0.0, true),
+            (0.3, 0.5, false),
+        ] {
+            let solver = NashEma::new(StepSize::Constant(eta), decay);
+            let run = Executor::new(&problem, solver).iterations(8000);
+            let state = run.stride(8000).run().unwrap().state;
+            let distance = kl(&nash, state.strategy());
+            assert_eq!(
+                distance < 1e-12,
+                converges,
+                "eta {eta}, decay {decay}: {distance}"
+            );
+            assert_eq!(solver.caution(&problem, &nash).is_none(), converges);
+        }
     }
 
     #[test]

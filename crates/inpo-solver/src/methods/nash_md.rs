@@ -1,10 +1,11 @@
 //! Nash-MD: mirror descent against a mixture with the reference.
 
-use inpo_game::{PreferenceGame, Strategy};
+use inpo_game::{PreferenceGame, Strategy, regularised_nash};
 use serde::{Deserialize, Serialize};
 
+use crate::caution::{grows, rotation};
 use crate::mirror::ask;
-use crate::{CompanionState, Feedback, Problem, Solver, SolverError, State, StepSize};
+use crate::{Caution, CompanionState, Feedback, Problem, Solver, SolverError, State, StepSize};
 
 /// Nash-MD (arXiv 2312.00886; update as quoted by arXiv 2502.16852):
 ///
@@ -86,6 +87,23 @@ impl Solver for NashMd {
         state.accept(problem, feedback);
         Ok(())
     }
+    fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
+        let (tau, eta) = (problem.tau(), self.step_size.constant()?);
+        let keep = 1.0 - tau / eta;
+        // Its own fixed point, at which mix and policy are both multiplied by keep (1 +- i s / eta).
+        let _ = nash;
+        let tau = tau / keep;
+        if !tau.is_finite() {
+            let algorithm = self.name();
+            return Some(Caution::Biased { algorithm, tau });
+        }
+        let mix = regularised_nash(problem.game(), problem.reference(), tau).ok()?;
+        let turn = rotation(problem, &mix) / eta;
+        grows(self.name(), keep * turn.hypot(1.0)).or(Some(Caution::Biased {
+            algorithm: self.name(),
+            tau,
+        }))
+    }
 }
 
 #[cfg(test)]
@@ -129,7 +147,18 @@ mod tests {
         for (mix, want) in state.companion().iter().zip(beside.iter()) {
             assert!((mix - want).abs() < 1e-13, "{mix} is not {want}");
         }
-        assert!(kl(&problem.nash().unwrap(), state.strategy()) > 1e-7);
+        let nash = problem.nash().unwrap();
+        assert!(kl(&nash, state.strategy()) > 1e-7);
+        let text = solver.caution(&problem, &nash).unwrap().to_string();
+        assert!(
+            text.contains("its mixture is that of tau = 0.111111"),
+            "{text}"
+        );
+        assert!(
+            NashMd::new(StepSize::Theory)
+                .caution(&problem, &nash)
+                .is_none()
+        );
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! ONPO: optimistic mirror descent.
 
 use inpo_game::{PreferenceGame, Strategy};
+use num_complex::Complex64;
 use serde::{Deserialize, Serialize};
 
+use crate::caution::{grows, largest_root, rotation};
 use crate::mirror::ask;
-use crate::{CompanionState, Feedback, Problem, Solver, SolverError, State, StepSize};
+use crate::{Caution, CompanionState, Feedback, Problem, Solver, SolverError, State, StepSize};
 
 /// ONPO (arXiv 2502.16852), whose tabular form is optimistic multiplicative weights (OMWU):
 ///
@@ -18,9 +20,10 @@ use crate::{CompanionState, Feedback, Problem, Solver, SolverError, State, StepS
 ///
 /// **Requires** tau = 0 (the plain game) and eta > 0; a start with the zeros of the reference.
 ///
-/// **Guarantees** (paper): with [`theory`](Self::theory)'s gamma = min(1/2, sqrt(D)) the average's
+/// **Guarantees** (paper): with [`theory`](Self::theory)'s gamma = 1/2 the average's
 /// gap is at most 4 sqrt(D) / T as printed; the last iterate converges linearly if the Nash policy
-/// is unique and gamma <= 1/8. On the cyclic game of three it does so at gamma = 1/2 as well.
+/// is unique and gamma <= 1/8. Locally it does for gamma s < 1/sqrt(3), s the rotation speed (derived
+/// in this project).
 ///
 /// **Costs** one oracle call an iteration, the same answer serving both steps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,11 +40,11 @@ impl Onpo {
         Self { step_size }
     }
 
-    /// The paper's step for play from `start`: gamma = min(1/2, sqrt(D)), D = log(1 / min start).
+    /// The paper's step gamma = min(1/2, sqrt(D)) with D = log(1 / min start). Two or more actions
+    /// have D >= log 2, so it is 1/2, and eta = 2.
     #[must_use]
-    pub fn theory<G: PreferenceGame>(start: &Strategy) -> Self {
-        let root = Problem::<G>::diameter(start).sqrt();
-        Self::new(StepSize::Constant(root.recip().clamp(2.0, f64::MAX)))
+    pub fn theory() -> Self {
+        Self::new(StepSize::Constant(2.0))
     }
 }
 
@@ -85,12 +88,20 @@ impl Solver for Onpo {
         state.accept(problem, feedback);
         Ok(())
     }
+    fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
+        let turn = rotation(problem, nash) / self.step_size.constant()?;
+        if turn == 0.0 {
+            return None;
+        }
+        let factor = largest_root(Complex64::new(1.0, 2.0 * turn), Complex64::new(0.0, turn));
+        grows(self.name(), factor)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ExactFeedback;
+    use crate::{ExactFeedback, Executor};
     use inpo_game::games::cyclic_three;
 
     #[test]
@@ -115,13 +126,21 @@ mod tests {
     }
 
     #[test]
-    fn the_papers_step() {
-        // D = log 3 > 1/4, so gamma = 1/2.
-        let solver = Onpo::theory::<inpo_game::MatrixGame>(&Strategy::uniform(3));
-        assert_eq!(solver.step_size, StepSize::Constant(2.0));
-        // D = log(1 / 0.99..) is small: gamma = sqrt(D).
-        let start = Strategy::new(vec![1.0]).unwrap();
-        let solver = Onpo::theory::<inpo_game::MatrixGame>(&start);
-        assert!(matches!(solver.step_size, StepSize::Constant(eta) if eta.is_finite()));
+    fn too_large_a_step_has_a_caution_and_diverges() {
+        // s^2 = 0.0436 at the Nash policy; the modulus reaches 1 at s/eta = 1/sqrt(3), eta = 0.362.
+        let problem = Problem::new(cyclic_three(), Strategy::uniform(3), 0.0).unwrap();
+        let nash = problem.nash().unwrap();
+        let start = Strategy::new(vec![0.36, 0.28, 0.36]).unwrap();
+        for (eta, converges) in [(0.40, true), (0.33, false)] {
+            let solver = Onpo::new(StepSize::Constant(eta));
+            assert_eq!(
+                solver.caution(&problem, &nash).is_none(),
+                converges,
+                "{eta}"
+            );
+            let run = Executor::new(&problem, solver).start(start.clone());
+            let gap = run.iterations(5000).run().unwrap().history[5000].duality_gap;
+            assert_eq!(gap < 1e-9, converges, "{eta}: {gap}");
+        }
     }
 }

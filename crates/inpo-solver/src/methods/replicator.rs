@@ -1,11 +1,12 @@
 //! The replicator dynamics, integrated.
 
 use inpo_game::{PreferenceGame, Strategy};
+use num_complex::Complex64;
 use serde::{Deserialize, Serialize};
 
-use super::inpo::circles;
+use crate::caution::{circles, grows, rotation};
 use crate::mirror::ask;
-use crate::{CompanionState, Feedback, Instability, Problem, Solver, SolverError, State};
+use crate::{Caution, CompanionState, Feedback, Problem, Solver, SolverError, State};
 
 /// The replicator dynamics (Taylor and Jonker, 1978), with the KL of the regularised game: what all
 /// small-step mirror descents have in common,
@@ -17,14 +18,15 @@ use crate::{CompanionState, Feedback, Instability, Problem, Solver, SolverError,
 /// one iteration being a step h of the classical Runge-Kutta method of order 4, in logits. Its
 /// error is O(h^4) over a given time. The state's companion is the last intermediate point.
 ///
-/// **Requires** 0 < h, and h tau < 2.78 for the integration to be stable; a start with the zeros
-/// of the reference.
+/// **Requires** 0 < h, so short that the integration is stable for every rotation speed
+/// s <= 1/(2 sqrt 2) that a preference game can have (8 at tau = 0, about 2.8 / tau at a large
+/// tau); a start with the zeros of the reference.
 ///
 /// **Guarantees**: at tau = 0 with an interior Nash policy pi*, KL(pi* || pi) is a constant of the
 /// motion (Hofbauer and Sigmund, 1998): the last iterate circles and only the average converges,
 /// at the rate 1/t. At tau > 0, d/dt KL(pi* || pi) = -tau (KL(pi* || pi) + KL(pi || pi*)), so the
-/// last iterate converges linearly whatever tau (derived in this project; follows from the skew
-/// symmetry of P - 1/2).
+/// flow converges linearly whatever tau (derived in this project; follows from the skew symmetry of
+/// P - 1/2).
 ///
 /// **Costs** four oracle calls an iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,9 +44,19 @@ impl Replicator {
     }
 }
 
-/// How far RK4 goes on the negative real axis: |1 + z + z^2/2 + z^3/6 + z^4/24| <= 1 for
-/// z >= -2.785.
-const STABLE: f64 = 2.78;
+/// No preference game rotates faster than this: s^2 is the largest eigenvalue of K^T K for a skew
+/// K = B (P - 1/2) B^T with 2 s^2 <= |K|_F^2 <= 1/4.
+const FASTEST: f64 = 0.353_553_390_593_273_8;
+
+/// What a step h of the Runge-Kutta method multiplies a deviation by, in modulus:
+/// |1 + z + z^2/2 + z^3/6 + z^4/24| at z = h (-tau + i s).
+fn amplification(step: f64, tau: f64, rotation: f64) -> f64 {
+    let z = Complex64::new(-tau * step, rotation * step);
+    let one = Complex64::new(1.0, 0.0);
+    // Horner's scheme.
+    let inner = one + z / 4.0;
+    (one + z * (one + z / 2.0 * (one + z / 3.0 * inner))).norm()
+}
 
 impl Solver for Replicator {
     type State = CompanionState;
@@ -55,13 +67,16 @@ impl Solver for Replicator {
 
     fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
         let step = self.step;
-        if step > 0.0 && step.is_finite() && step * problem.tau() < STABLE {
+        let damped = |s: f64| amplification(step, problem.tau(), s) <= 1.0;
+        let speeds = || (0..=8).map(|part| FASTEST * f64::from(part) / 8.0);
+        if step > 0.0 && step.is_finite() && speeds().all(damped) {
             Ok(())
         } else {
             Err(SolverError::Setting {
                 setting: "step",
                 value: step,
-                allowed: "a positive finite time, below 2.78 / tau",
+                allowed: "a positive finite time, short enough for Runge-Kutta to be stable in \
+                          every preference game (8 at tau = 0, about 2.8 / tau at a large tau)",
             })
         }
     }
@@ -111,15 +126,15 @@ impl Solver for Replicator {
         Ok(())
     }
 
-    fn instability<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        nash: &Strategy,
-    ) -> Option<Instability> {
-        match problem.tau() {
-            0.0 => circles(self.name(), problem, nash),
-            _ => None,
+    fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
+        let tau = problem.tau();
+        if tau == 0.0 {
+            return circles(self.name(), problem, nash);
         }
+        grows(
+            self.name(),
+            amplification(self.step, tau, rotation(problem, nash)),
+        )
     }
 }
 
@@ -191,7 +206,14 @@ mod tests {
 
     #[test]
     fn steps_that_cannot_be_integrated_are_refused() {
-        for (step, tau) in [(0.0, 0.0), (-1.0, 0.0), (f64::NAN, 0.0), (30.0, 0.1)] {
+        for (step, tau) in [
+            (0.0, 0.0),
+            (-1.0, 0.0),
+            (f64::NAN, 0.0),
+            (8.1, 0.0),
+            (20.0, 0.1),
+            (3.0, 1.0),
+        ] {
             let error = Replicator::new(step)
                 .init(&problem(tau), &Strategy::uniform(3))
                 .unwrap_err();

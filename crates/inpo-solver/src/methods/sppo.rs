@@ -3,8 +3,9 @@
 use inpo_game::{PreferenceGame, Strategy};
 use serde::{Deserialize, Serialize};
 
-use super::inpo::circles;
-use crate::{Feedback, Instability, OmdState, Problem, Solver, SolverError, State, StepSize};
+use crate::caution::circles;
+use crate::problem::diameter;
+use crate::{Caution, Feedback, OmdState, Problem, Solver, SolverError, State, StepSize};
 
 /// SPPO (arXiv 2405.00675), which is multiplicative weights, or Hedge (Freund and Schapire, 1999),
 /// in self-play:
@@ -19,8 +20,9 @@ use crate::{Feedback, Instability, OmdState, Problem, Solver, SolverError, State
 /// **Requires** tau = 0 (the plain game) and eta > 0; a start with the zeros of the reference.
 ///
 /// **Guarantees**: with [`theory`](Self::theory)'s eta the average of T iterates has regret at most
-/// sqrt(T log n / 2) (Hedge with gains in [0, 1]), so exploitability at most sqrt(log n / (2 T)) and
-/// a duality gap of twice that. **The last iterate does not converge** to a mixed Nash policy: it
+/// sqrt(T D / 2) (Hedge with gains in [0, 1] and prior weights pi_1, D = log(1 / min pi_1), which is
+/// log n for the uniform start), so exploitability at most sqrt(D / (2 T)) and a duality gap of
+/// twice that. **The last iterate does not converge** to a mixed Nash policy: it
 /// spirals outwards.
 ///
 /// **Costs** one oracle call an iteration.
@@ -38,14 +40,14 @@ impl Sppo {
         Self { step_size }
     }
 
-    /// Hedge's step for T updates of a game of n actions from the uniform start:
-    /// gamma = sqrt(8 log n / T), that is eta = sqrt(T / (8 log n)).
+    /// Hedge's step for T updates from `start`: gamma = sqrt(8 D / T) with D = log(1 / min start),
+    /// that is eta = sqrt(T / (8 D)). D = log n for the uniform start.
     #[must_use]
-    pub fn theory(num_actions: usize, horizon: u64) -> Self {
+    pub fn theory(start: &Strategy, horizon: u64) -> Self {
         // One action has nothing to learn, and any scale will do.
-        let log_n = (num_actions.max(2) as f64).ln();
+        let diameter = diameter(start).max(f64::EPSILON);
         Self::new(StepSize::Sqrt {
-            scale: (8.0 * log_n).sqrt().recip(),
+            scale: (8.0 * diameter).sqrt().recip(),
             horizon: Some(horizon.max(1)),
         })
     }
@@ -82,11 +84,7 @@ impl Solver for Sppo {
         })
     }
 
-    fn instability<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        nash: &Strategy,
-    ) -> Option<Instability> {
+    fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
         circles(self.name(), problem, nash)
     }
 }
@@ -166,7 +164,8 @@ mod tests {
             let problem =
                 Problem::new(uniform(n, seed).unwrap(), Strategy::uniform(n), 0.0).unwrap();
             let horizon = 200;
-            let run = Executor::new(&problem, Sppo::theory(n, horizon)).iterations(horizon);
+            let run = Executor::new(&problem, Sppo::theory(problem.reference(), horizon));
+            let run = run.iterations(horizon);
             let average = run.run().unwrap().state.average().clone();
             let bound = 2.0 * ((n as f64).ln() / (2.0 * horizon as f64)).sqrt();
             let gap = duality_gap(problem.game(), &average);
@@ -193,7 +192,12 @@ mod tests {
         );
         says(Sppo::new(StepSize::Constant(0.0)), &plain(), "eta is 0");
         let nash = nash(&cyclic_three()).unwrap();
-        let reason = Sppo::new(StepSize::Constant(9.0)).instability(&plain(), &nash);
-        assert!(reason.unwrap().to_string().contains("of sppo settle"));
+        let reason = Sppo::new(StepSize::Constant(9.0)).caution(&plain(), &nash);
+        assert!(
+            reason
+                .unwrap()
+                .to_string()
+                .contains("the last iterate of sppo circles")
+        );
     }
 }
