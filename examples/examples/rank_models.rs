@@ -24,6 +24,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Parser;
 use inpo_core::game::{
@@ -70,13 +71,26 @@ struct Args {
     svg: PathBuf,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    if !(args.confidence > 0.0 && args.confidence < 1.0) {
+        let confidence = args.confidence;
+        return Err(format!("--confidence is {confidence}: it must lie between 0 and 1").into());
+    }
     let Records {
         game,
         rows,
         left_out,
-    } = read(&args)?;
+    } = read(args)?;
     let matrix = game.to_matrix();
     println!(
         "{} votes among {} models ({rows} rows, {left_out} left out)\n",
@@ -96,9 +110,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
 
     let order = analysis::ranking(elo.estimate());
-    print_table(&args, &game, &order, [&mixture, &elo, &borda])?;
+    print_table(args, &game, &order, [&mixture, &elo, &borda])?;
     print_shape(&matrix)?;
-    draw(&args, &game, &order, [&mixture, &elo, &borda])?;
+    draw(args, &game, &order, [&mixture, &elo, &borda])?;
     println!("\nwrote {}", args.svg.display());
     Ok(())
 }
@@ -153,19 +167,28 @@ fn print_table(
 }
 
 fn print_shape(matrix: &MatrixGame) -> Result<(), Box<dyn Error>> {
-    let name = |y: usize| matrix.names().map_or(y.to_string(), |names| names[y].clone());
+    let name = |y: usize| {
+        matrix
+            .names()
+            .map_or(y.to_string(), |names| names[y].clone())
+    };
     let triads = analysis::cyclic_triads(matrix);
     println!("\ncyclic triads     {} of {}", triads.cyclic, triads.total);
     let share = analysis::transitive_share(matrix);
-    println!("transitive share  {share:.3}: what a ranking could explain, noise of the votes included");
+    println!(
+        "transitive share  {share:.3}: what a ranking could explain, noise of the votes included"
+    );
     match analysis::condorcet_winner(matrix) {
         Some(winner) => println!("Condorcet winner  {}", name(winner)),
-        None => println!("Condorcet winner  none: everyone is beaten by someone"),
+        None => println!("Condorcet winner  none: nobody beats everyone else"),
     }
     let smith: Vec<String> = analysis::smith_set(matrix).into_iter().map(name).collect();
     println!("Smith set         {}", smith.join(", "));
     let unique = nash_report(matrix)?.unique;
-    println!("Nash mixture      {}", if unique { "unique" } else { "one of several" });
+    println!(
+        "Nash mixture      {}",
+        if unique { "unique" } else { "one of several" }
+    );
     Ok(())
 }
 

@@ -16,8 +16,8 @@
 use std::error::Error;
 
 use inpo_core::game::{PreferenceGame, Strategy, games};
-use inpo_core::solver::{Inpo, Iterates, Problem, State, StepSize};
 use inpo_core::plot::{Chart, Scale, Series};
+use inpo_core::solver::{Inpo, Iterates, Problem, State, StepSize};
 
 const TAU: f64 = 0.1;
 const ETA: f64 = 1.0;

@@ -9,15 +9,15 @@ use inpo_core::plot::{Chart, Scale, Series};
 use inpo_core::solver::Record;
 use serde::Serialize;
 
-use super::method::{Algorithm, MethodArgs, Schedule, Watch};
+use super::method::{Algorithm, MethodArgs, Watch};
 use super::output::{print, print_text};
-use super::solve::{RunningArgs, play};
+use super::solve::{ExactNash, RunningArgs, exact_nash, play};
 use super::{OutputArgs, problem, read};
 use crate::error::CliError;
 
-/// Points of a curve in the picture and rows of a run in the table, at most: spread evenly over
-/// the logarithm of the iteration.
-const POINTS: f64 = 200.0;
+/// Points of a curve in the picture and rows of a run in the table for each factor e of the
+/// iteration, at most: the same grid for every run, so that runs of different lengths share it.
+const POINTS: f64 = 20.0;
 
 /// Gaps below this are rounding; the logarithmic axis ends there.
 const FLOOR: f64 = 1e-16;
@@ -97,10 +97,13 @@ pub(super) fn run(args: &CompareArgs) -> Result<(), CliError> {
         .map(|path| Ok((path, read(path)?)))
         .collect::<Result<_, CliError>>()?;
 
-    let mut results: Vec<Vec<Outcome>> = Vec::new();
-    for contender in &contenders {
-        let one = |(path, game): &(&PathBuf, MatrixGame)| play_one(contender, args, path, game);
-        results.push(games.iter().map(one).collect::<Result<_, _>>()?);
+    let mut results: Vec<Vec<Outcome>> = contenders.iter().map(|_| Vec::new()).collect();
+    for (path, game) in &games {
+        // Of a game and a tau there is one Nash policy, however many methods look for it.
+        let mut known: Vec<(f64, ExactNash)> = Vec::new();
+        for (contender, results) in contenders.iter().zip(&mut results) {
+            results.push(play_one(contender, args, path, game, &mut known)?);
+        }
     }
 
     if let Some(path) = &args.csv {
@@ -118,6 +121,7 @@ fn play_one(
     args: &CompareArgs,
     path: &Path,
     game: &MatrixGame,
+    known: &mut Vec<(f64, ExactNash)>,
 ) -> Result<Outcome, CliError> {
     let mut settings = args.running.settings(1000)?;
     let Contender {
@@ -132,7 +136,12 @@ fn play_one(
         .map_err(about)?;
     settings.watch = (*watch).into();
     let problem = problem(game.clone(), tau)?;
-    let (run, warnings) = play(&problem, method, settings).map_err(about)?;
+    let place = known.iter().position(|(of, _)| *of == tau);
+    let place = place.unwrap_or_else(|| {
+        known.push((tau, exact_nash(&problem, args.running.exact)));
+        known.len() - 1
+    });
+    let (run, warnings) = play(&problem, method, settings, &known[place].1).map_err(about)?;
     for warning in warnings {
         eprintln!("warning: {spec} on {}: {warning}", path.display());
     }
@@ -169,10 +178,11 @@ fn parse(spec: &str, args: &CompareArgs) -> Result<Contender, CliError> {
             known.join(", ")
         ))
     })?;
+    // First what the spec says alone, so that it can be told from the flags that are for all.
     let mut contender = Contender {
         spec: spec.to_owned(),
         algorithm,
-        method: args.method.clone(),
+        method: MethodArgs::default(),
         watch: args.running.watch,
     };
     for setting in settings.split(',').filter(|s| !s.is_empty()) {
@@ -187,25 +197,26 @@ fn parse(spec: &str, args: &CompareArgs) -> Result<Contender, CliError> {
         match key {
             "tau" => method.tau = Some(number()?),
             "eta" => method.eta = Some(number()?),
-            "decay" => method.decay = number()?,
-            "step" => method.step = number()?,
+            "decay" => method.decay = Some(number()?),
+            "step" => method.step = Some(number()?),
             "period" => {
                 let period = value.parse::<u64>();
-                method.period = period.map_err(|_| {
+                method.period = Some(period.map_err(|_| {
                     fail(format!("period is {value:?}, which is not a whole number"))
-                })?;
+                })?);
             }
             "history_weights" => {
                 let weights: std::result::Result<Vec<f64>, _> =
                     value.split('+').map(str::parse).collect();
-                method.history_weights = weights.map_err(|_| {
+                let weights = weights.map_err(|_| {
                     fail(format!(
                         "history_weights is {value:?}: give numbers with + between them"
                     ))
                 })?;
+                method.history_weights = Some(weights);
             }
-            "schedule" => method.schedule = choice(value).map_err(fail)?,
-            "base" => method.base = choice(value).map_err(fail)?,
+            "schedule" => method.schedule = Some(choice(value).map_err(fail)?),
+            "base" => method.base = Some(choice(value).map_err(fail)?),
             "watch" => contender.watch = choice(value).map_err(fail)?,
             _ => {
                 return Err(fail(format!(
@@ -215,9 +226,23 @@ fn parse(spec: &str, args: &CompareArgs) -> Result<Contender, CliError> {
             }
         }
     }
-    if contender.method.schedule == Schedule::Theory {
-        contender.method.eta = None;
+    let own = contender.method;
+    if let Some(name) = own.unused(algorithm).first() {
+        return Err(fail(format!(
+            "{name} is not used by this method as it is set"
+        )));
     }
+    let flags = args.method.clone();
+    contender.method = MethodArgs {
+        tau: own.tau.or(flags.tau),
+        eta: own.eta.or(flags.eta),
+        schedule: own.schedule.or(flags.schedule),
+        period: own.period.or(flags.period),
+        decay: own.decay.or(flags.decay),
+        history_weights: own.history_weights.or(flags.history_weights),
+        base: own.base.or(flags.base),
+        step: own.step.or(flags.step),
+    };
     Ok(contender)
 }
 
@@ -232,11 +257,10 @@ fn choice<T: ValueEnum>(value: &str) -> Result<T, String> {
     })
 }
 
-/// The first record, the last, and those between that start a new two-hundredth of the logarithm.
+/// The first record of every cell of the grid, and the last of all.
 fn thinned(history: &[Record]) -> Vec<Record> {
     let last = history.last().map_or(0, |r| r.iteration);
-    let step = (1.0 + last as f64).ln() / POINTS;
-    let cell = |iteration: u64| ((1.0 + iteration as f64).ln() / step) as u64;
+    let cell = |iteration: u64| ((1.0 + iteration as f64).ln() * POINTS) as u64;
     let mut seen = None;
     history
         .iter()

@@ -1,7 +1,7 @@
 //! From flags to a method: `--algorithm NAME` and the settings that go with it.
 
 use clap::{Args, ValueEnum};
-use inpo_core::game::{MatrixGame, PreferenceGame};
+use inpo_core::game::MatrixGame;
 use inpo_core::solver::{
     Comal, Egpo, FictitiousPlay, Inpo, Iterate, IterativeDpo, IterativeIpo, Method, Mnpo, Mpo,
     NashEma, NashMd, Onpo, Problem, Reference, RegretMatching, Replicator, Solver, Sppo, StepSize,
@@ -105,7 +105,7 @@ impl From<Base> for Reference {
 }
 
 /// The settings of all methods; each reads its own.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(super) struct MethodArgs {
     /// Weight of the KL to the reference, 0 <= tau <= eta.
     #[arg(long, allow_negative_numbers = true)]
@@ -114,27 +114,58 @@ pub(super) struct MethodArgs {
     /// regret matching, fictitious play and replicator.
     #[arg(long, allow_negative_numbers = true)]
     pub(super) eta: Option<f64>,
-    /// How eta goes with the iteration.
-    #[arg(long, value_enum, default_value_t = Schedule::Constant)]
-    pub(super) schedule: Schedule,
-    /// comal, mpo: updates between two moves of the reference.
-    #[arg(long, default_value_t = 20, value_name = "UPDATES")]
-    pub(super) period: u64,
-    /// nash_ema: the weight of the old average, in [0, 1).
-    #[arg(long, default_value_t = 0.5, allow_negative_numbers = true)]
-    pub(super) decay: f64,
-    /// mnpo: the weights of the past policies, the newest first.
-    #[arg(long, value_delimiter = ',', default_values_t = [0.5, 0.3, 0.2], allow_negative_numbers = true)]
-    pub(super) history_weights: Vec<f64>,
-    /// iterative_ipo, iterative_dpo: what their own KL is taken to.
-    #[arg(long, value_enum, default_value_t = Base::Previous)]
-    pub(super) base: Base,
-    /// replicator: the time of one iteration.
-    #[arg(long, default_value_t = 0.5, allow_negative_numbers = true)]
-    pub(super) step: f64,
+    /// How eta goes with the iteration [default: constant].
+    #[arg(long, value_enum)]
+    pub(super) schedule: Option<Schedule>,
+    /// comal, mpo: updates between two moves of the reference [default: 20].
+    #[arg(long, value_name = "UPDATES")]
+    pub(super) period: Option<u64>,
+    /// nash_ema: the weight of the old average, in [0, 1) [default: 0.5].
+    #[arg(long, allow_negative_numbers = true)]
+    pub(super) decay: Option<f64>,
+    /// mnpo: the weights of the past policies, the newest first [default: 0.5,0.3,0.2].
+    #[arg(long, value_delimiter = ',', allow_negative_numbers = true)]
+    pub(super) history_weights: Option<Vec<f64>>,
+    /// iterative_ipo, iterative_dpo: what their own KL is taken to [default: previous].
+    #[arg(long, value_enum)]
+    pub(super) base: Option<Base>,
+    /// replicator: the time of one iteration [default: 0.5].
+    #[arg(long, allow_negative_numbers = true)]
+    pub(super) step: Option<f64>,
 }
 
 impl MethodArgs {
+    /// The settings that were given and that the method does not read.
+    pub(super) fn unused(&self, algorithm: Algorithm) -> Vec<&'static str> {
+        use Algorithm as A;
+        let steps = !matches!(
+            algorithm,
+            A::RegretMatching | A::RegretMatchingPlus | A::FictitiousPlay | A::Replicator
+        );
+        let theory = self.schedule == Some(Schedule::Theory);
+        [
+            ("eta", self.eta.is_some() && (!steps || theory)),
+            ("schedule", self.schedule.is_some() && !steps),
+            (
+                "period",
+                self.period.is_some() && !matches!(algorithm, A::Comal | A::Mpo),
+            ),
+            ("decay", self.decay.is_some() && algorithm != A::NashEma),
+            (
+                "history_weights",
+                self.history_weights.is_some() && algorithm != A::Mnpo,
+            ),
+            (
+                "base",
+                self.base.is_some() && !matches!(algorithm, A::IterativeIpo | A::IterativeDpo),
+            ),
+            ("step", self.step.is_some() && algorithm != A::Replicator),
+        ]
+        .into_iter()
+        .filter_map(|(name, unused)| unused.then_some(name))
+        .collect()
+    }
+
     /// The method, checked, and the tau of the game that it solves: comal and mpo solve the plain
     /// game and take --tau for themselves.
     pub(super) fn build(
@@ -159,37 +190,37 @@ impl MethodArgs {
         iterations: u64,
     ) -> Result<Method, CliError> {
         let tau = self.tau.unwrap_or(0.0);
-        let theory = self.schedule == Schedule::Theory;
+        let theory = self.schedule == Some(Schedule::Theory);
+        let period = self.period.unwrap_or(20);
+        let base = self.base.unwrap_or(Base::Previous).into();
+        let step = || self.step_size(game, iterations);
         Ok(match algorithm {
+            Algorithm::Inpo => Inpo::new(step()?).into(),
+            Algorithm::NashMd => NashMd::new(step()?).into(),
+            Algorithm::NashEma => NashEma::new(step()?, self.decay.unwrap_or(0.5)).into(),
+            Algorithm::Sppo if theory => Sppo::theory(&game.reference(), iterations).into(),
+            Algorithm::Sppo => Sppo::new(step()?).into(),
+            Algorithm::IterativeIpo => IterativeIpo::new(step()?, base).into(),
+            Algorithm::IterativeDpo => IterativeDpo::new(step()?, base).into(),
+            Algorithm::Onpo if theory => Onpo::theory().into(),
+            Algorithm::Onpo => Onpo::new(step()?).into(),
+            Algorithm::Egpo => Egpo::new(step()?).into(),
+            Algorithm::Mpo if theory => Mpo::theory(tau, period).into(),
+            Algorithm::Mpo => Mpo::new(step()?, tau, period).into(),
+            Algorithm::Comal => Comal::new(step()?, tau, period).into(),
+            Algorithm::Mnpo => {
+                let weights = self.history_weights.clone();
+                Mnpo::new(step()?, weights.unwrap_or_else(|| vec![0.5, 0.3, 0.2])).into()
+            }
             Algorithm::RegretMatching => RegretMatching::new().into(),
             Algorithm::RegretMatchingPlus => RegretMatching::plus().into(),
             Algorithm::FictitiousPlay => FictitiousPlay::new().into(),
-            Algorithm::Replicator => Replicator::new(self.step).into(),
-            Algorithm::Sppo if theory => Sppo::theory(&game.reference(), iterations).into(),
-            Algorithm::Onpo if theory => Onpo::theory().into(),
-            Algorithm::Mpo if theory => Mpo::theory(tau, self.period).into(),
-            _ => {
-                let step = self.step_size(game, iterations)?;
-                match algorithm {
-                    Algorithm::NashMd => NashMd::new(step).into(),
-                    Algorithm::NashEma => NashEma::new(step, self.decay).into(),
-                    Algorithm::Sppo => Sppo::new(step).into(),
-                    Algorithm::IterativeIpo => IterativeIpo::new(step, self.base.into()).into(),
-                    Algorithm::IterativeDpo => IterativeDpo::new(step, self.base.into()).into(),
-                    Algorithm::Onpo => Onpo::new(step).into(),
-                    Algorithm::Egpo => Egpo::new(step).into(),
-                    Algorithm::Mpo => Mpo::new(step, tau, self.period).into(),
-                    Algorithm::Comal => Comal::new(step, tau, self.period).into(),
-                    Algorithm::Mnpo => Mnpo::new(step, self.history_weights.clone()).into(),
-                    // The rest has been dealt with above.
-                    _ => Inpo::new(step).into(),
-                }
-            }
+            Algorithm::Replicator => Replicator::new(self.step.unwrap_or(0.5)).into(),
         })
     }
 
     fn step_size(&self, game: &MatrixGame, iterations: u64) -> Result<StepSize, CliError> {
-        match (self.schedule, self.eta) {
+        match (self.schedule.unwrap_or(Schedule::Constant), self.eta) {
             (Schedule::Constant, Some(eta)) => Ok(StepSize::Constant(eta)),
             (Schedule::Constant, None) => Err(CliError::Input(
                 "--eta is missing: the constant schedule needs an inverse step size".into(),

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use clap::Args;
-use inpo_core::game::{MatrixGame, Strategy};
+use clap::{Args, ValueEnum};
+use inpo_core::game::{MatrixGame, PreferenceGame, Strategy};
 use inpo_core::solver::{
     Asking, Executor, Iterate, Method, MethodState, Problem, Reason, Record, Run, Settings, Solver,
     State,
 };
 use serde::Serialize;
 
-use super::method::{Algorithm, MethodArgs, Schedule, Watch};
-use super::output::{print, solution_table};
+use super::method::{Algorithm, MethodArgs, Watch};
+use super::output::{label, print, solution_table};
 use super::{FileArgs, problem, read, solver_error};
 use crate::error::CliError;
 
@@ -37,7 +37,7 @@ pub(super) struct RunningArgs {
     /// Stop once the watched policy's duality gap is at most this.
     #[arg(long, value_name = "GAP", allow_negative_numbers = true)]
     tolerance: Option<f64>,
-    /// Stop after the update that ends later than this.
+    /// Stop after the update that ends later than this. Reading and --exact are not counted.
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     time_limit: Option<f64>,
     /// Record every so many iterations in the history; the first and the last always.
@@ -53,7 +53,27 @@ pub(super) struct RunningArgs {
     /// Seed of the comparisons.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Whether to solve for the exact Nash policy, for kl_to_nash and warnings: its time grows with
+    /// the cube of the actions, and auto does it up to 2000.
+    #[arg(long, value_enum, default_value_t = Exact::Auto)]
+    pub(super) exact: Exact,
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Exact {
+    /// Up to 2000 actions.
+    Auto,
+    /// In any case.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// The largest game whose exact Nash policy is found unasked: some ten seconds.
+const EXACT_UP_TO: usize = 2000;
+
+/// More comparisons than this in one query would run for minutes without a look at the clock.
+const MOST_COMPARISONS: u64 = 1_000_000_000;
 
 impl RunningArgs {
     /// The settings, with so many iterations unless told otherwise.
@@ -61,10 +81,15 @@ impl RunningArgs {
         let limit = |seconds: f64| {
             Duration::try_from_secs_f64(seconds).map_err(|_| {
                 CliError::Input(format!(
-                    "--time-limit is {seconds}: it must be a number of seconds, 0 or more"
+                    "--time-limit is {seconds}: it must be a number of seconds between 0 and 1.8e19"
                 ))
             })
         };
+        if let Some(comparisons) = self.comparisons.filter(|&m| m > MOST_COMPARISONS) {
+            return Err(CliError::Input(format!(
+                "--comparisons is {comparisons}: it must be at most {MOST_COMPARISONS} a query"
+            )));
+        }
         Ok(Settings {
             iterations: self.iterations.unwrap_or(iterations),
             tolerance: self.tolerance,
@@ -110,11 +135,16 @@ pub(super) fn run(args: &SolveArgs) -> Result<(), CliError> {
     let (method, tau) = args
         .method
         .build(args.algorithm, &game, settings.iterations)?;
-    if args.method.schedule == Schedule::Theory && args.method.eta.is_some() {
-        eprintln!("note: --eta is not used with --schedule theory");
+    for name in args.method.unused(args.algorithm) {
+        let flag = name.replace('_', "-");
+        eprintln!(
+            "note: --{flag} is not used by {} as it is set",
+            method.name()
+        );
     }
     let problem = problem(game, tau)?;
-    let (run, warnings) = play(&problem, method, settings)?;
+    let nash = exact_nash(&problem, args.running.exact);
+    let (run, warnings) = play(&problem, method, settings, &nash)?;
     for warning in warnings {
         eprintln!("warning: {warning}");
     }
@@ -128,27 +158,65 @@ pub(super) fn run(args: &SolveArgs) -> Result<(), CliError> {
     })
 }
 
-/// Runs a method, with the distance to the equilibrium if that can be found, and says in sentences
-/// what should be known about it.
+/// The exact Nash policy, or a sentence why it is not there; `None` if it was not asked for.
+pub(super) type ExactNash = Option<Result<Strategy, String>>;
+
+pub(super) fn exact_nash(problem: &Problem<MatrixGame>, exact: Exact) -> ExactNash {
+    let n = problem.game().num_actions();
+    match exact {
+        Exact::Never => None,
+        Exact::Auto if n > EXACT_UP_TO => Some(Err(format!(
+            "the game has {n} actions, and the exact Nash policy of more than {EXACT_UP_TO} is found \
+             only with --exact always"
+        ))),
+        _ => Some(problem.nash().map_err(|error| error.to_string())),
+    }
+}
+
+/// Runs a method, with the distance to the equilibrium if that is known, and says in sentences what
+/// should be known about it.
 pub(super) fn play(
     problem: &Problem<MatrixGame>,
     method: Method,
     mut settings: Settings,
+    nash: &ExactNash,
 ) -> Result<(Run<MethodState>, Vec<String>), CliError> {
     let mut warnings = Vec::new();
-    match problem.nash() {
-        Ok(nash) => {
+    match nash {
+        Some(Ok(nash)) => {
+            let never = never_played(problem, &method, nash);
             // Averages may converge all the same.
-            if settings.watch == Iterate::Last {
-                let reason = method.caution(problem, &nash);
-                warnings.extend(reason.map(|reason| reason.to_string()));
+            let last = settings.watch == Iterate::Last;
+            if let Some(action) = never {
+                warnings.push(format!(
+                    "{} is in the Nash policy, but the reference never plays it and {} cannot \
+                     leave the reference's support",
+                    label(problem.game(), action),
+                    method.name()
+                ));
+            } else if let Some(caution) = method.caution(problem, nash).filter(|_| last) {
+                warnings.push(caution.to_string());
             }
-            settings.equilibrium = Some(nash);
+            settings.equilibrium = Some(nash.clone());
         }
-        Err(error) => warnings.push(format!("kl_to_nash is missing from the history: {error}")),
+        Some(Err(reason)) => {
+            warnings.push(format!("kl_to_nash is missing from the history: {reason}"));
+        }
+        None => {}
     }
     let executor = Executor::with_settings(problem, method, settings);
     Ok((executor.run().map_err(solver_error)?, warnings))
+}
+
+/// An action of the Nash policy that a multiplicative method cannot reach.
+fn never_played(problem: &Problem<MatrixGame>, method: &Method, nash: &Strategy) -> Option<usize> {
+    let additive = matches!(
+        method,
+        Method::RegretMatching(_) | Method::FictitiousPlay(_)
+    );
+    let reference = problem.reference();
+    let lost = |&y: &usize| nash[y] > 0.0 && reference[y] == 0.0;
+    (0..nash.num_actions()).find(lost).filter(|_| !additive)
 }
 
 fn solution(problem: &Problem<MatrixGame>, run: Run<MethodState>) -> Solution {

@@ -28,8 +28,11 @@ const COLOURS: [RGBColor; 9] = [
 
 /// Writes the picture whole: a neighbour first, then a rename.
 fn write_whole(path: &Path, svg: &str) -> Result<(), Box<dyn Error>> {
-    let partial = path.with_extension("svg.partial");
-    fs::write(&partial, svg)?;
-    fs::rename(&partial, path)?;
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(format!(".{}.partial", std::process::id()));
+    let written = fs::write(&partial, svg).and_then(|()| fs::rename(&partial, path));
+    written.inspect_err(|_| {
+        let _ = fs::remove_file(&partial);
+    })?;
     Ok(())
 }
