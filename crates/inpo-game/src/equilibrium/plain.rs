@@ -58,7 +58,7 @@ const DOUBTFUL: f64 = 1e-6;
 /// and that crate's tolerance leaves more than 1e-9.
 ///
 /// The work is some 15 factorisations of an n x n matrix; the third way costs some milliseconds for
-/// a few actions and up to seconds for 40.
+/// a few actions and up to a second for 40.
 ///
 /// ```
 /// use inpo_game::{games, nash};
