@@ -1,6 +1,7 @@
 //! Exact solutions: the Nash policy of the plain game and of the regularised one, and when
 //! mirror descent with a constant step finds the latter.
 
+mod exact;
 mod interior;
 mod plain;
 mod polish;

@@ -127,8 +127,8 @@
 //!
 //! # 5. Exact equilibria
 //!
-//! [`nash`] solves the linear program of the plain game, and [`nash_report`] says also whether its
-//! answer is the only one. [`regularised_nash`] solves
+//! [`nash`] solves the linear program of the plain game, to rounding and for margins of any size, and
+//! [`nash_report`] says also whether its answer is the only one, to 1e-9. [`regularised_nash`] solves
 //! pi(y) proportional to ref(y) exp(P(y > pi) / tau) by Newton's method; that policy is unique
 //! and is what INPO converges to. [`stability_threshold`] says from which inverse step size on.
 //!

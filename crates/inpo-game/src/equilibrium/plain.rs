@@ -2,22 +2,31 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::exact::exact_nash;
 use super::interior::follow_central_path;
 use super::polish::{COARSE, FINE, SupportSystem};
 use super::{EquilibriumError, skew, support};
+use crate::analysis::condorcet_winner;
+use crate::linalg::dot;
 use crate::{PreferenceGame, Strategy, exploitability, win_rate};
 
-/// The exploitability that [`nash`] guarantees.
+/// The exploitability above which [`nash`] refuses; it is reached only beyond 40 actions.
 const ALLOWED: f64 = 1e-9;
 
-/// Actions that win within this of 1/2 are best responses, and an equilibrium is unique if no
-/// change of the preferences by this (times the largest |P - 1/2|) gives its support another.
+/// In units of the largest |P - 1/2|: actions that win within this of 1/2 are best responses, and an
+/// equilibrium is unique if no change of the preferences by this gives its support another.
 const TOLERANCE: f64 = 1e-9;
 
-/// A residual that is nothing but rounding.
+/// A residual that is nothing but rounding, in units of the largest |P - 1/2|.
 const ROUNDING: f64 = 1e-13;
 
-/// A Nash policy of the plain game, with an exploitability of at most 1e-9.
+/// The residual above which the interior point is doubted and exact arithmetic asked.
+const ACCEPTED: f64 = 1e-12;
+
+/// Masses above this are where exact arithmetic begins.
+const DOUBTFUL: f64 = 1e-6;
+
+/// A Nash policy of the plain game, to rounding.
 ///
 /// The game is symmetric with value 1/2, so pi is a Nash policy exactly if P pi <= 1/2 in every
 /// entry: the linear program
@@ -26,13 +35,30 @@ const ROUNDING: f64 = 1e-13;
 /// minimise v   subject to   P pi <= 1/2 + v,   sum pi = 1,   pi >= 0
 /// ```
 ///
-/// with the value v = 0. It is solved by an interior-point method, whose end says which actions
-/// the support consists of; the equations (P pi)_y = 1/2 of the support are then solved directly,
-/// which takes the error to rounding. If there are several Nash policies, this is one that plays
-/// every action that any of them plays, near the centre of their set: twins get the same mass, and
-/// an order of the actions does not matter.
+/// with the value v = 0. Three ways lead to it, each asked where the one before has no answer:
 ///
-/// The work is some 15 factorisations of an n x n matrix.
+/// 1. A [Condorcet winner](crate::analysis::condorcet_winner), by however little, is played alone.
+/// 2. An interior-point method, whose end says which actions the support consists of; the equations
+///    (P pi)_y = 1/2 of the support are then solved directly, which takes the error to rounding. If
+///    there are several Nash policies, this is one that plays every action that any of them plays,
+///    near the centre of their set: twins get the same mass, and an order of the actions does not
+///    matter.
+/// 3. Where the margins P - 1/2 are so different in size (by 1e6 and more) that f64 does not tell
+///    the support, that is if the [`nash_residual`] of 2 is above 1e-12 in units of the largest
+///    margin: the simplex method in exact arithmetic, rounded at the end, on up to 40 actions that
+///    are picked as they are needed. Of several Nash policies this gives a vertex of their set.
+///
+/// So up to 40 actions there is always an answer, and its exploitability is rounding, below 1e-12.
+/// Beyond 40 it is below 1e-9 or there is an error, which takes margins of very different size
+/// among many actions that are all in question.
+///
+/// Why not a crate for linear programs: the program is its own dual, so one iterate serves as both
+/// and the method is some ten times faster than the simplex crate this project tests against; it
+/// ends inside the set of Nash policies, not in a vertex, and so decides whether there are several;
+/// and that crate's tolerance leaves more than 1e-9.
+///
+/// The work is some 15 factorisations of an n x n matrix; the third way costs some milliseconds for
+/// a few actions and up to a second for 40.
 ///
 /// ```
 /// use inpo_game::{games, nash};
@@ -44,7 +70,8 @@ const ROUNDING: f64 = 1e-13;
 /// ```
 ///
 /// # Errors
-/// [`EquilibriumError::NotConverged`] if the answer is more exploitable than 1e-9.
+/// [`EquilibriumError::NotConverged`] if the answer is more exploitable than 1e-9, which needs more
+/// than 40 actions.
 pub fn nash<G: PreferenceGame + ?Sized>(game: &G) -> Result<Strategy, EquilibriumError> {
     Ok(Solved::new(game)?.strategy)
 }
@@ -56,11 +83,12 @@ pub struct NashReport {
     pub strategy: Strategy,
     /// P(pi > pi) as computed: 1/2 but for rounding.
     pub value: f64,
-    /// The actions it plays, in rising order: all that any Nash policy plays.
+    /// The actions it plays, in rising order: all that any Nash policy plays, except where [`nash`]
+    /// needed exact arithmetic and there are several.
     pub support: Vec<usize>,
-    /// The actions that win 1/2 against it, within 1e-9, in rising order.
+    /// The actions that win 1/2 against it, within 1e-9 times the largest |P - 1/2|, in rising order.
     pub best_responses: Vec<usize>,
-    /// Whether it is the only Nash policy.
+    /// Whether it is the only Nash policy, also after small changes: see [`nash_report`].
     pub unique: bool,
     /// max_y P(y > pi) - 1/2: see [`exploitability`].
     pub exploitability: f64,
@@ -70,18 +98,29 @@ pub struct NashReport {
 
 /// Solves the plain game like [`nash`] and says whether the answer is the only one.
 ///
-/// Let S be the support and T the best responses. Some Nash policy has S = T (Goldman and Tucker,
-/// 1956) and it is the one computed here; then every Nash policy x is played on S and makes all of
-/// S win 1/2, that is (P - 1/2)_SS x = 0 with sum x = 1. So pi is unique exactly if S = T and
+/// Let S be the support and T the best responses. If S = T, every Nash policy x is played on S and
+/// makes all of S win 1/2 (each action outside loses to pi, so x does not play it), that is
+/// (P - 1/2)_SS x = 0 with sum x = 1. Conversely some Nash policy has S = T (Goldman and Tucker,
+/// 1956). So pi is unique exactly if S = T and
 ///
 /// ```text
 /// rank [ (P - 1/2)_SS ]  =  |S|
 ///      [ 1^T          ]
 /// ```
 ///
-/// Both are decided to 1e-9: `unique` is true if no change of the preferences by 1e-9 (relative to
-/// the largest |P - 1/2|) gives the support a second solution. A unique Nash policy is played on an odd
-/// number of actions: a skew-symmetric matrix of even size has a kernel of even dimension.
+/// What is decided is a little stronger, with d = 1e-9 times the largest |P - 1/2|: `unique` is true
+/// if S is the set of actions that win at least 1/2 - d, and the smallest singular value of
+///
+/// ```text
+/// [ (P - 1/2)_SS / largest   1 ]
+/// [        -1^T              0 ]
+/// ```
+///
+/// is above 1e-9, so that no change of the preferences by less than d gives S a second solution.
+/// So a game in which something hangs on a margin of that size counts as one with a tie there, and
+/// is not unique, even if its only Nash policy is a winner of all by 1e-12. A
+/// unique Nash policy is played on an odd number of actions: a skew-symmetric matrix of even size
+/// has a kernel of even dimension.
 ///
 /// ```
 /// use inpo_game::{MatrixGame, games, nash_report};
@@ -100,9 +139,10 @@ pub struct NashReport {
 pub fn nash_report<G: PreferenceGame + ?Sized>(game: &G) -> Result<NashReport, EquilibriumError> {
     let Solved { strategy, regular } = Solved::new(game)?;
     let support = support(&strategy, 0.0);
-    let rates = game.win_rates(&strategy);
-    let best_responses: Vec<usize> = (0..rates.len())
-        .filter(|&y| rates[y] >= 0.5 - TOLERANCE)
+    let everyone: Vec<usize> = (0..game.num_actions()).collect();
+    let slacks = scaled_slacks(&skew(game, &everyone), &strategy);
+    let best_responses: Vec<usize> = (0..slacks.len())
+        .filter(|&y| slacks[y] <= TOLERANCE)
         .collect();
     let unique = support == best_responses && regular;
     Ok(NashReport {
@@ -139,65 +179,105 @@ struct Solved {
 impl Solved {
     fn new<G: PreferenceGame + ?Sized>(game: &G) -> Result<Self, EquilibriumError> {
         let n = game.num_actions();
+        if let Some(winner) = condorcet_winner(game) {
+            return Ok(Self {
+                strategy: Strategy::pure(n, winner),
+                regular: true,
+            });
+        }
         let everyone: Vec<usize> = (0..n).collect();
-        let path = follow_central_path(&skew(game, &everyone), n);
-        let mut support: Vec<usize> = (0..n).filter(|&y| path.policy[y] > path.slack[y]).collect();
-        let masses = |policy: &[f64], support: &[usize]| -> Vec<f64> {
-            support.iter().map(|&y| policy[y]).collect()
-        };
-        let equations = |support: &[usize], ridge: f64| {
-            SupportSystem::new(&skew(game, support), support.len(), ridge)
-        };
-        let (system, solution) = loop {
-            let system = equations(&support, FINE);
-            let start = masses(&path.policy, &support);
-            let solution = system.solve(&start).unwrap_or(start);
-            // An action whose mass and slack are both below the accuracy of the path may be on
-            // the wrong side: the equations then give it a negative mass.
-            let played = support.iter().zip(&solution).filter(|(_, x)| **x >= 0.0);
-            let played: Vec<usize> = played.map(|(&y, _)| y).collect();
-            if played.len() == support.len() || played.is_empty() {
-                break (system, solution);
+        let skew = skew(game, &everyone);
+        let mut best = Self::by_interior_point(&skew, n);
+        let miss = |solved: &Self| scaled_residual(&skew, &solved.strategy);
+        if miss(&best) > ACCEPTED {
+            // The margins are of so many sizes that f64 does not tell which actions are played.
+            let start = support(&best.strategy, DOUBTFUL);
+            let exact = exact_nash(&skew, n, &start).and_then(|m| spread(n, &everyone, &m));
+            if let Some(strategy) = exact {
+                let played = support(&strategy, 0.0);
+                let system = equations(&skew, n, &played, FINE);
+                let regular = system.smallest_singular_value() > TOLERANCE;
+                let exact = Self { strategy, regular };
+                if miss(&exact) < miss(&best) {
+                    best = exact;
+                }
             }
-            support = played;
-        };
-        let regular = system.smallest_singular_value() > TOLERANCE;
-        // Of several solutions the one next to the centre, which does not hang on rounding.
-        let central = if regular {
-            None
-        } else {
-            equations(&support, COARSE).solve(&masses(&path.centre, &support))
-        };
-        let candidates = [
-            central,
-            Some(solution),
-            Some(masses(&path.policy, &support)),
-        ];
-        let strategies: Vec<Strategy> = candidates
-            .iter()
-            .flatten()
-            .filter_map(|masses| spread(n, &support, masses))
-            .collect();
-        let residual = |p: &&Strategy| nash_residual(game, p);
-        let strategy = strategies
-            .iter()
-            .find(|p| residual(p) <= ROUNDING)
-            .or_else(|| {
-                strategies
-                    .iter()
-                    .min_by(|p, q| residual(p).total_cmp(&residual(q)))
-            })
-            .cloned()
-            .unwrap_or_else(|| Strategy::uniform(n));
-        let residual = exploitability(game, &strategy);
+        }
+        let residual = exploitability(game, &best.strategy);
         if residual > ALLOWED {
             return Err(EquilibriumError::NotConverged {
                 residual,
                 allowed: ALLOWED,
             });
         }
-        Ok(Self { strategy, regular })
+        Ok(best)
     }
+
+    /// The end of the central path, polished; the best of what is met on the way.
+    fn by_interior_point(skew: &[f64], n: usize) -> Self {
+        let path = follow_central_path(skew, n);
+        let masses = |policy: &[f64], support: &[usize]| -> Vec<f64> {
+            support.iter().map(|&y| policy[y]).collect()
+        };
+        let mut support: Vec<usize> = (0..n).filter(|&y| path.policy[y] > path.slack[y]).collect();
+        // The first of them that is exact is taken, otherwise the best.
+        let mut candidates = Vec::new();
+        loop {
+            let system = equations(skew, n, &support, FINE);
+            let regular = system.smallest_singular_value() > TOLERANCE;
+            let start = masses(&path.policy, &support);
+            let solution = system.solve(&start).unwrap_or_else(|| start.clone());
+            // An action whose mass and slack are both below the accuracy of the path may be on
+            // the wrong side: the equations then give it a negative mass.
+            let played = support.iter().zip(&solution).filter(|(_, x)| **x >= 0.0);
+            let played: Vec<usize> = played.map(|(&y, _)| y).collect();
+            let last = played.len() == support.len() || played.is_empty();
+            // Of several solutions the one next to the centre, which does not hang on rounding.
+            let central = (last && !regular).then(|| {
+                let start = masses(&path.centre, &support);
+                equations(skew, n, &support, COARSE).solve(&start)
+            });
+            let found = [central.flatten(), Some(solution), Some(start)];
+            let spread = |masses: &Vec<f64>| spread(n, &support, masses);
+            let found = found.iter().flatten().filter_map(spread);
+            candidates.extend(found.map(|strategy| Self { strategy, regular }));
+            if last {
+                break;
+            }
+            support = played;
+        }
+        let miss = |solved: &Self| scaled_residual(skew, &solved.strategy);
+        let misses: Vec<f64> = candidates.iter().map(miss).collect();
+        let exact = (0..misses.len()).find(|&k| misses[k] <= ROUNDING);
+        let least = (0..misses.len()).min_by(|&k, &l| misses[k].total_cmp(&misses[l]));
+        let chosen = exact.or(least).map(|k| candidates.swap_remove(k));
+        chosen.unwrap_or_else(|| Self {
+            strategy: Strategy::uniform(n),
+            regular: false,
+        })
+    }
+}
+
+/// The equations of a support of the game with payoffs `skew`, n x n.
+fn equations(skew: &[f64], n: usize, support: &[usize], ridge: f64) -> SupportSystem {
+    let row = |&i: &usize| support.iter().map(move |&j| skew[i * n + j]);
+    let part: Vec<f64> = support.iter().flat_map(row).collect();
+    SupportSystem::new(&part, support.len(), ridge)
+}
+
+/// The slacks -A x of the actions, in units of the largest |A_ij|.
+fn scaled_slacks(skew: &[f64], strategy: &Strategy) -> Vec<f64> {
+    let largest = skew.iter().fold(0.0_f64, |most, a| most.max(a.abs()));
+    let scale = if largest > 0.0 { largest } else { 1.0 };
+    let rows = skew.chunks_exact(strategy.num_actions());
+    rows.map(|row| -dot(row, strategy) / scale).collect()
+}
+
+/// [`nash_residual`] with the slacks in units of the largest |A_ij|.
+fn scaled_residual(skew: &[f64], strategy: &Strategy) -> f64 {
+    let slacks = scaled_slacks(skew, strategy);
+    let miss = |(p, s): (&f64, &f64)| p.min(*s).abs();
+    strategy.iter().zip(&slacks).map(miss).fold(0.0, f64::max)
 }
 
 /// The strategy with the given masses, divided by their sum, on `support` and 0 elsewhere.
