@@ -126,4 +126,12 @@ impl GameError {
             _ => None,
         }
     }
+
+    /// The name that the error is about, if it is about one.
+    pub(crate) fn name(&self) -> Option<usize> {
+        match *self {
+            Self::DuplicateName { second, .. } => Some(second),
+            _ => None,
+        }
+    }
 }

@@ -84,7 +84,7 @@ pub enum ReadError {
     Game {
         /// The file.
         path: PathBuf,
-        /// The line of the entry where the format has lines, as `, line 3`; else nothing.
+        /// The line of the entry, as `, line 3`; nothing if no line is to blame.
         place: String,
         /// What is wrong.
         source: GameError,
@@ -96,7 +96,8 @@ impl MatrixGame {
     /// that begins with `{` is JSON. The text is UTF-8.
     ///
     /// JSON: `{"names": [..], "preferences": [[p_ij]], "reference": [..]}`, where p_ij is
-    /// P(i beats j) and `names` and `reference` may be absent. Any other key is an error.
+    /// P(i beats j) and `names` and `reference` may be absent or null. Any other key is an error, and
+    /// so is a text that is not an object.
     ///
     /// CSV: the matrix, one row a line, comma-separated, in one of three forms. Spaces around a
     /// cell are not part of it, and empty lines are passed over.
@@ -135,7 +136,7 @@ impl MatrixGame {
         };
         let text = start.chain(file);
         if is_json {
-            json::read(&mut serde_json::Deserializer::from_reader(text), path)
+            json::read(text, path)
         } else {
             table::read(text, path)
         }
@@ -146,7 +147,7 @@ impl MatrixGame {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn from_json(text: &str, path: &Path) -> Result<Self, ReadError> {
-        json::read(&mut serde_json::Deserializer::from_str(text), path)
+        json::read(text.as_bytes(), path)
     }
 
     /// Reads the CSV formats of [`read`](Self::read) from a text; `path` is for messages only.

@@ -165,10 +165,15 @@ impl Table<'_> {
             source,
         };
         let game = MatrixGame::from_rows(self.rows).map_err(game_error)?;
-        match self.header {
-            Some(header) => game.with_names(header.names().to_vec()).map_err(game_error),
-            None => Ok(game),
-        }
+        let Some(header) = self.header else {
+            return Ok(game);
+        };
+        let names = header.names().to_vec();
+        game.with_names(names).map_err(|source| ReadError::Game {
+            path: self.path.to_owned(),
+            place: format!(", line {}", header.line),
+            source,
+        })
     }
 
     /// The cell that was wrong where the count of rows says that it was no name.
@@ -237,7 +242,10 @@ mod tests {
             csv("0.5,nan\n0.3,0.5\n"),
             "g.csv, line 1: preferences[0][1] is NaN",
         );
-        says(csv("a,a\n0.5,0.7\n0.3,0.5\n"), "names[1] repeats names[0]");
+        says(
+            csv("\n\na,a\n0.5,0.7\n0.3,0.5\n"),
+            "g.csv, line 3: names[1] repeats names[0]",
+        );
         says(
             csv("a,b\n0.5,0.7\n\n0.4,0.5\n"),
             "g.csv, line 2: preferences[0][1] = 0.7",
@@ -309,11 +317,11 @@ mod tests {
         );
         says(
             csv(",a,b,c\na,0.5,0.7\nb,0.3,0.5\n"),
-            "g.csv: names has 3 entries, but there are 2 actions",
+            "g.csv, line 1: names has 3 entries, but there are 2 actions",
         );
         says(
             csv(",a,a\na,0.5,0.7\na,0.3,0.5\n"),
-            "names[1] repeats names[0]",
+            "g.csv, line 1: names[1] repeats names[0]",
         );
     }
 
