@@ -6,7 +6,7 @@ use std::path::Path;
 use csv::StringRecord;
 
 use super::ReadError;
-use crate::csv_rows::Rows;
+use crate::csv_rows::{Rows, RowsError};
 use crate::matrix::TriangleBuilder;
 use crate::{COMPLEMENT_TOLERANCE, MatrixGame};
 
@@ -21,9 +21,16 @@ pub(super) fn read(text: impl io::Read, path: &Path) -> Result<MatrixGame, ReadE
         problem: None,
     };
     let mut row = Vec::new();
-    let failed = |source| ReadError::File {
-        path: path.to_owned(),
-        source,
+    let failed = |error| {
+        let path = path.to_owned();
+        match error {
+            RowsError::Io(source) => ReadError::File { path, source },
+            RowsError::Quotes { line, reason } => ReadError::Csv {
+                path,
+                line,
+                reason: reason.to_owned(),
+            },
+        }
     };
     while let Some(line) = rows.next().map_err(failed)? {
         let mut record = StringRecord::from_byte_record(rows.record.clone()).map_err(|error| {
@@ -266,6 +273,21 @@ mod tests {
             csv("0.5,0.7,0.1\n0.3,0.5\n0.9,x,0.5\n"),
             "g.csv, line 2: preferences[1] has 2 entries, but there are 3 rows",
         );
+    }
+
+    #[test]
+    fn broken_quotes_are_no_game() {
+        says(
+            csv("0.5,0.6\n0.4,\"0.5"),
+            "g.csv, line 2: the quote that opens a cell is never closed",
+        );
+        says(
+            csv("0.5,0.6\n\"0.4\"0,0.5\n"),
+            "g.csv, line 2: text follows the quote that closes a cell",
+        );
+        let quoted = csv("\"a, \"\"b\"\"\",\"c\nd\"\n\"0.5\",\"0.6\"\n\"0.4\" ,0.5\n").unwrap();
+        assert_eq!(quoted.names().unwrap(), ["a, \"b\"", "c\nd"]);
+        assert_eq!(quoted.row(0), [0.5, 0.6]);
     }
 
     #[test]

@@ -213,6 +213,21 @@ fn bad_csv_names_file_line_and_column() {
 }
 
 #[test]
+fn broken_quotes_are_no_vote() {
+    says(
+        csv("model_x,model_y,winner\na,b,a\na,b,\"a\n"),
+        "votes.csv, line 3: the quote that opens a cell is never closed",
+    );
+    says(
+        csv("model_x,model_y,winner\n\"a\"x,b,b\n"),
+        "votes.csv, line 2: text follows the quote that closes a cell",
+    );
+    let quoted = csv("model_x,model_y,winner\n\"a\n\"\"1\"\", 2\",\"b\",\"b\"\n").unwrap();
+    assert_eq!(quoted.game.names(), ["a\n\"1\", 2", "b"]);
+    assert_eq!(quoted.game.counts(0, 1), votes(0, 1, 0));
+}
+
+#[test]
 fn bad_json_names_file_line_and_key() {
     says(json(""), "votes.jsonl: the file is empty");
     says(json("\n \n"), "votes.jsonl: the file is empty");
