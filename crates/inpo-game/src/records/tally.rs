@@ -33,6 +33,8 @@ pub(super) struct Tally<'a> {
     index: HashMap<String, usize>,
     pairs: HashMap<(usize, usize), PairCounts>,
     rows: u64,
+    ties: u64,
+    blank: u64,
 }
 
 impl<'a> Tally<'a> {
@@ -44,6 +46,8 @@ impl<'a> Tally<'a> {
             index: HashMap::new(),
             pairs: HashMap::new(),
             rows: 0,
+            ties: 0,
+            blank: 0,
         }
     }
 
@@ -112,6 +116,8 @@ impl<'a> Tally<'a> {
                 first: first.to_owned(),
                 second: second.to_owned(),
             })?;
+        self.ties += counts.ties;
+        self.blank += u64::from(winner.is_empty());
         let (first, second) = (self.action(first), self.action(second));
         let (pair, counts) = if first < second {
             ((first, second), counts)
@@ -170,6 +176,8 @@ impl<'a> Tally<'a> {
             names,
             pairs,
             rows,
+            ties,
+            blank,
             ..
         } = self;
         if rows == 0 {
@@ -197,6 +205,8 @@ impl<'a> Tally<'a> {
             game,
             rows,
             left_out,
+            ties,
+            blank,
         })
     }
 }
