@@ -4,6 +4,8 @@ use std::io::{self, Read};
 
 use csv::ByteRecord;
 
+use crate::read::text::BYTE_ORDER_MARK;
+
 /// Why there is no next row.
 pub(crate) enum RowsError {
     /// The file cannot be read.
@@ -121,8 +123,7 @@ struct Broken {
 impl<R> Watched<R> {
     fn watch(&mut self, at: u64, byte: u8) {
         // A byte order mark is not part of a field.
-        const MARK: &[u8] = "\u{feff}".as_bytes();
-        if at < MARK.len() as u64 && MARK[at as usize] == byte {
+        if at < BYTE_ORDER_MARK.len() as u64 && BYTE_ORDER_MARK[at as usize] == byte {
             return;
         }
         self.place = match (self.place, byte) {

@@ -17,6 +17,7 @@ use self::csv_file::read_csv;
 use self::json_lines::read_json_lines;
 use self::tally::Tally;
 use crate::EmpiricalGame;
+use crate::read::text::BYTE_ORDER_MARK;
 
 /// The names of the three columns (CSV) or keys (JSON lines) that a record is made of. Others are
 /// passed over.
@@ -167,6 +168,3 @@ pub fn read_records_json(
     read_json_lines(reader, &mut tally)?;
     tally.finish()
 }
-
-/// What some programs put before UTF-8 text.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();

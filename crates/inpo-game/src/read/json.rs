@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::ReadError;
+use super::text::{SHOWN_REASON, cut, named, without_place};
 use crate::matrix::TriangleBuilder;
 use crate::{GameError, MatrixGame, PreferenceGame, Strategy};
 
@@ -218,7 +219,7 @@ pub(super) fn read(text: impl io::Read, path: &Path) -> Result<MatrixGame, ReadE
     let file = GameVisitor(&line).deserialize(tracked).map_err(|error| {
         let field = match track.path().to_string().as_str() {
             "." => String::new(),
-            field => format!("{field}: "),
+            field => format!("{}: ", cut(field, SHOWN_REASON)),
         };
         read_error(error, field, path)
     })?;
@@ -254,7 +255,7 @@ fn build(file: GameFile) -> Result<MatrixGame, (usize, GameError)> {
         (*row.unwrap_or(&line), error)
     })?;
     if let Some((line, Names { names, lines })) = file.names {
-        game = game.with_names(names).map_err(|error| {
+        game = named(game, names).map_err(|error| {
             let name = error.name().and_then(|name| lines.get(name));
             (*name.unwrap_or(&line), error)
         })?;
@@ -273,15 +274,6 @@ fn with_reference(game: MatrixGame, reference: Vec<f64>) -> Result<MatrixGame, G
         });
     }
     game.with_reference(Strategy::new(reference).map_err(GameError::Reference)?)
-}
-
-/// serde_json's message without its own "at line .. column ..", which ours gives first.
-fn without_place(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
 }
 
 #[cfg(test)]
@@ -366,6 +358,23 @@ mod tests {
             json(r#"{"preferences": null}"#),
             "preferences: invalid type: null",
         );
+    }
+
+    #[test]
+    fn empty_names_and_long_texts() {
+        let text = "{\"preferences\": [[0.5, 0.5], [0.5, 0.5]],\n\"names\": [\"a\",\n\" \"]}";
+        says(json(text), "g.json, line 3: names[1] is empty");
+        let long = "x".repeat(10_000);
+        for text in [
+            format!("{{\"preferences\": [[\"{long}\"]]}}"),
+            format!("{{\"preferences\": [[0.5]], \"{long}\": 1}}"),
+        ] {
+            let message = json(&text).unwrap_err().to_string();
+            assert!(
+                message.len() < 500 && message.contains("xxx.."),
+                "{message}"
+            );
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 use csv::StringRecord;
 
 use super::ReadError;
+use super::text::{named, shortened};
 use crate::csv_rows::{Rows, RowsError};
 use crate::matrix::TriangleBuilder;
 use crate::{COMPLEMENT_TOLERANCE, MatrixGame};
@@ -132,8 +133,8 @@ impl Table<'_> {
                         path: self.path.to_owned(),
                         line,
                         row: index,
-                        got: got.to_owned(),
-                        expected: expected.clone(),
+                        got: shortened(got),
+                        expected: shortened(expected),
                     });
                 }
                 _ => {}
@@ -155,7 +156,7 @@ impl Table<'_> {
             line,
             row,
             column,
-            text: text.to_owned(),
+            text: shortened(text),
         }
     }
 
@@ -176,7 +177,7 @@ impl Table<'_> {
             return Ok(game);
         };
         let names = header.names().to_vec();
-        game.with_names(names).map_err(|source| ReadError::Game {
+        named(game, names).map_err(|source| ReadError::Game {
             path: self.path.to_owned(),
             place: format!(", line {}", header.line),
             source,
@@ -272,6 +273,28 @@ mod tests {
         says(
             csv("0.5,0.7,0.1\n0.3,0.5\n0.9,x,0.5\n"),
             "g.csv, line 2: preferences[1] has 2 entries, but there are 3 rows",
+        );
+    }
+
+    #[test]
+    fn empty_names_and_long_cells() {
+        says(
+            csv("a,\"\"\n0.5,0.7\n0.3,0.5\n"),
+            "g.csv, line 1: names[1] is empty: give each action a name",
+        );
+        says(
+            csv("\n,a, \na,0.5,0.7\n,0.3,0.5\n"),
+            "g.csv, line 2: names[1] is empty",
+        );
+        let long = "x".repeat(10_000);
+        let shown = format!("\"{}..\"", "x".repeat(40));
+        says(
+            csv(&format!("0.5,{long}\n0.5,0.5\n")),
+            &format!("preferences[0][1] is {shown}, which"),
+        );
+        says(
+            csv(&format!(",a,{long}\n{long},0.5,0.7\na,0.3,0.5\n")),
+            &format!("named {shown}, but name 0"),
         );
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::{RecordError, RecordOptions, Records, RowError};
+use crate::read::text::shortened;
 use crate::{EmpiricalGame, PairCounts};
 
 /// Spellings of the first side, in lower case.
@@ -105,16 +106,16 @@ impl<'a> Tally<'a> {
             return Err(RowError::SameName {
                 first: columns.first.clone(),
                 second: columns.second.clone(),
-                name: first.to_owned(),
+                name: shortened(first),
             });
         }
         let counts = self
             .outcome(first, second, winner)
             .ok_or_else(|| RowError::Winner {
                 column: columns.winner.clone(),
-                winner: winner.to_owned(),
-                first: first.to_owned(),
-                second: second.to_owned(),
+                winner: shortened(winner),
+                first: shortened(first),
+                second: shortened(second),
             })?;
         self.ties += counts.ties;
         self.blank += u64::from(winner.is_empty());

@@ -233,6 +233,15 @@ fn bad_csv_names_file_line_and_column() {
 }
 
 #[test]
+fn a_long_winner_is_cut() {
+    let long = "x".repeat(10_000);
+    says(
+        csv(&format!("model_x,model_y,winner\na,b,{long}\n")),
+        &format!("winner is \"{}..\", which is neither", "x".repeat(40)),
+    );
+}
+
+#[test]
 fn broken_quotes_are_no_vote() {
     says(
         csv("model_x,model_y,winner\na,b,a\na,b,\"a\n"),
