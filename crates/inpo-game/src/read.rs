@@ -188,7 +188,7 @@ mod tests {
 
     /// The message of a refusal contains `want`.
     #[track_caller]
-    pub(super) fn says(result: Result<MatrixGame, ReadError>, want: &str) {
+    pub(in crate::read) fn says(result: Result<MatrixGame, ReadError>, want: &str) {
         let got = result.unwrap_err().to_string();
         assert!(got.contains(want), "{got:?} does not contain {want:?}");
     }
