@@ -103,6 +103,17 @@ pub enum FitError {
         /// The items that are infinitely better than the others.
         upper: Vec<usize>,
     },
+    /// The scores are too far apart for f64: finite ones may exist.
+    #[error(
+        "the search for the scores ended with {} a gap of {gap:.1} above the others: scores more than 33 apart, which f64 cannot tell from infinite, are not fitted; add a pseudo-count to both sides of each comparison, or leave these items out",
+        listed(.upper)
+    )]
+    TooFarApart {
+        /// The items above the gap.
+        upper: Vec<usize>,
+        /// The gap between the lowest of them and the highest other when the search ended.
+        gap: f64,
+    },
     /// The equations were not solved.
     #[error(
         "the scores leave a residual of {residual:e}, above {allowed:e}: check that weights and wins are of the same comparisons, so that each comparison gives one win in all"
@@ -152,6 +163,9 @@ fn listed(items: &[usize]) -> String {
 /// nearby. The derivative diag(sum_j w_ij s_ij) - w_ij s_ij with s = sigmoid' has the kernel 1, to
 /// which a term of rank one is added. Each step factors an n x n matrix.
 ///
+/// Two neighbouring scores more than 33 apart are not fitted: there the lower item wins less than
+/// exp(-33), about 5e-15, of its comparisons with the higher, and wins are known to about 1e-16.
+///
 /// ```
 /// use inpo_game::bradley_terry::fit;
 ///
@@ -164,9 +178,9 @@ fn listed(items: &[usize]) -> String {
 ///
 /// # Errors
 /// [`FitError::Length`], [`FitError::Value`], [`FitError::TooManyWins`] for numbers that are none of
-/// this; [`FitError::Separate`] if the weights do not connect the items; [`FitError::Unbeaten`] if no
-/// finite scores fit, since some items win everything against the rest (to about 1e-14); and
-/// [`FitError::NotConverged`] if the wins contradict the weights.
+/// this; [`FitError::Separate`] if the weights do not connect the items; [`FitError::TooFarApart`] if
+/// some items win everything against the rest or nearly so, which totals of wins cannot tell apart;
+/// and [`FitError::NotConverged`] if the wins contradict the weights.
 pub fn fit(
     num_items: usize,
     weight: impl Fn(usize, usize) -> f64,
@@ -207,7 +221,9 @@ pub fn fit(
 /// The scores rank the actions as [`borda`](crate::analysis::borda) does.
 ///
 /// # Errors
-/// [`FitError::Unbeaten`] if some actions win with certainty against all others.
+/// [`FitError::Unbeaten`] if some actions win with certainty against all others, and
+/// [`FitError::TooFarApart`] if they do so but for less than about 5e-15, so that their scores are
+/// more than 33 above the rest.
 pub fn scores<G: PreferenceGame + ?Sized>(game: &G) -> Result<Vec<f64>, FitError> {
     let pairs = |i: usize, j: usize| if i == j { 0.0 } else { 1.0 };
     let wins = |i: usize, j: usize| game.preference(i, j).get();
@@ -239,7 +255,8 @@ pub fn scores<G: PreferenceGame + ?Sized>(game: &G) -> Result<Vec<f64>, FitError
 ///
 /// # Errors
 /// [`FitError::Value`] and [`FitError::Counts`] for tables that are none; [`FitError::Separate`] and
-/// [`FitError::Unbeaten`] if no finite scores exist.
+/// [`FitError::Unbeaten`] if no finite scores exist; [`FitError::TooFarApart`] if they do, but
+/// more than 33 apart (odds of 2e14), which f64 cannot tell from infinite.
 pub fn fit_counts(
     num_items: usize,
     counts: impl Fn(usize, usize) -> f64,

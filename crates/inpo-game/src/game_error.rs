@@ -97,6 +97,12 @@ pub enum GameError {
         /// Where it occurs again.
         second: usize,
     },
+    /// A name in a file that is nothing, or spaces alone.
+    #[error("names[{index}] is empty: give each action a name, or none of them")]
+    EmptyName {
+        /// The action.
+        index: usize,
+    },
     /// The reference has too few or too many entries.
     #[error(
         "reference has {got} entries, but there are {expected} actions: give one probability for each row of preferences"
@@ -123,6 +129,16 @@ impl GameError {
             | Self::AboveOne { row, .. }
             | Self::Complement { row, .. }
             | Self::Diagonal { index: row, .. } => Some(row),
+            _ => None,
+        }
+    }
+
+    /// The name that the error is about, if it is about one.
+    pub(crate) fn name(&self) -> Option<usize> {
+        match *self {
+            Self::DuplicateName { second: name, .. } | Self::EmptyName { index: name } => {
+                Some(name)
+            }
             _ => None,
         }
     }

@@ -3,11 +3,13 @@
 
 mod json;
 mod table;
+pub(crate) mod text;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use self::text::BYTE_ORDER_MARK;
 use crate::{GameError, MatrixGame};
 
 /// Bytes that are asked of the system at a time.
@@ -59,7 +61,7 @@ pub enum ReadError {
         row: usize,
         /// Its column.
         column: usize,
-        /// The cell.
+        /// The cell; a long one is cut and ends with "..".
         text: String,
     },
     /// The name before a row of a CSV is not the one that the header gives it.
@@ -74,9 +76,9 @@ pub enum ReadError {
         line: u64,
         /// The row of the matrix.
         row: usize,
-        /// The name before the row.
+        /// The name before the row, cut like the cell.
         got: String,
-        /// The name in the header.
+        /// The name in the header, cut as well.
         expected: String,
     },
     /// The numbers or names are not a game.
@@ -84,7 +86,7 @@ pub enum ReadError {
     Game {
         /// The file.
         path: PathBuf,
-        /// The line of the entry where the format has lines, as `, line 3`; else nothing.
+        /// The line of the entry, as `, line 3`; nothing if no line is to blame.
         place: String,
         /// What is wrong.
         source: GameError,
@@ -96,7 +98,8 @@ impl MatrixGame {
     /// that begins with `{` is JSON. The text is UTF-8.
     ///
     /// JSON: `{"names": [..], "preferences": [[p_ij]], "reference": [..]}`, where p_ij is
-    /// P(i beats j) and `names` and `reference` may be absent. Any other key is an error.
+    /// P(i beats j) and `names` and `reference` may be absent or null. Any other key is an error, and
+    /// so is a text that is not an object.
     ///
     /// CSV: the matrix, one row a line, comma-separated, in one of three forms. Spaces around a
     /// cell are not part of it, and empty lines are passed over.
@@ -112,6 +115,8 @@ impl MatrixGame {
     /// a corner cell, empty or any word, and each row begins with its name, which must be that of
     /// the header. It is told from the second by the line after the header: that one begins with
     /// 1/2, or here with what is not a number or with the header's second cell.
+    ///
+    /// In both formats names are neither empty nor spaces alone, and differ.
     ///
     /// # Errors
     /// A [`ReadError`] whose message names the file and the place.
@@ -135,7 +140,7 @@ impl MatrixGame {
         };
         let text = start.chain(file);
         if is_json {
-            json::read(&mut serde_json::Deserializer::from_reader(text), path)
+            json::read(text, path)
         } else {
             table::read(text, path)
         }
@@ -146,7 +151,7 @@ impl MatrixGame {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn from_json(text: &str, path: &Path) -> Result<Self, ReadError> {
-        json::read(&mut serde_json::Deserializer::from_str(text), path)
+        json::read(text.as_bytes(), path)
     }
 
     /// Reads the CSV formats of [`read`](Self::read) from a text; `path` is for messages only.
@@ -161,13 +166,14 @@ impl MatrixGame {
 /// Takes the bytes up to the first one that is not white space, and that one, off `text`. A byte
 /// order mark is not among them.
 fn start(text: &mut impl BufRead) -> io::Result<Vec<u8>> {
-    const MARK: &[u8] = "\u{feff}".as_bytes();
     let mut start = Vec::new();
     for byte in text.by_ref().bytes() {
         start.push(byte?);
-        if start == MARK {
+        if start == BYTE_ORDER_MARK {
             start.clear();
-        } else if !start.last().is_some_and(u8::is_ascii_whitespace) && !MARK.starts_with(&start) {
+        } else if !start.last().is_some_and(u8::is_ascii_whitespace)
+            && !BYTE_ORDER_MARK.starts_with(&start)
+        {
             break;
         }
     }
@@ -182,7 +188,7 @@ mod tests {
 
     /// The message of a refusal contains `want`.
     #[track_caller]
-    pub(super) fn says(result: Result<MatrixGame, ReadError>, want: &str) {
+    pub(in crate::read) fn says(result: Result<MatrixGame, ReadError>, want: &str) {
         let got = result.unwrap_err().to_string();
         assert!(got.contains(want), "{got:?} does not contain {want:?}");
     }

@@ -17,6 +17,7 @@ use self::csv_file::read_csv;
 use self::json_lines::read_json_lines;
 use self::tally::Tally;
 use crate::EmpiricalGame;
+use crate::read::text::BYTE_ORDER_MARK;
 
 /// The names of the three columns (CSV) or keys (JSON lines) that a record is made of. Others are
 /// passed over.
@@ -73,6 +74,10 @@ pub struct Records {
     pub rows: u64,
     /// Those that are not in the game, because a name was not asked for or has too few.
     pub left_out: u64,
+    /// The ties in the file, however they are spelt and whether or not they are in the game.
+    pub ties: u64,
+    /// Those of the ties whose winner was empty (or null): an answer that is missing looks the same.
+    pub blank: u64,
 }
 
 /// Reads pairwise records from a file, row by row, and counts them.
@@ -84,7 +89,8 @@ pub struct Records {
 /// The winner is one of the two names of its row; or the side, spelt as the column's own name or
 /// as `first`/`second`, `left`/`right`, `a`/`b`, `model_a`/`model_b` or `model_x`/`model_y`; or a
 /// tie, spelt `tie`, `tie (bothbad)`, `bothbad`, `draw`, `both`, `neither` or nothing at all. Case
-/// does not matter, except in names. A name goes before an alias.
+/// does not matter, except in names. A name goes before an alias. [`Records::blank`] counts the
+/// winners that were nothing at all.
 ///
 /// # Errors
 /// A [`RecordError`] that names the file and the place: nothing that cannot be counted is passed
@@ -129,6 +135,7 @@ pub fn read_records(
 /// let records = read_records_csv(text.as_bytes(), "votes.csv".as_ref(), &RecordOptions::default())?;
 /// assert_eq!(records.game.names(), ["alpha", "beta", "gamma"]);
 /// assert_eq!(records.game.preference(0, 1).get(), 2.5 / 3.0);
+/// assert_eq!((records.rows, records.ties, records.blank), (4, 1, 0));
 ///
 /// let text = "model_x,model_y,winner\nalpha,beta,alpa\n";
 /// let error = read_records_csv(text.as_bytes(), "votes.csv".as_ref(), &RecordOptions::default());
@@ -161,6 +168,3 @@ pub fn read_records_json(
     read_json_lines(reader, &mut tally)?;
     tally.finish()
 }
-
-/// What some programs put before UTF-8 text.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();

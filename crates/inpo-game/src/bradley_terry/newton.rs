@@ -118,7 +118,7 @@ impl Equations {
         }
         let (gap, upper) = widest_gap(&scores);
         if gap > WIDE_GAP {
-            return Err(FitError::Unbeaten { upper });
+            return Err(FitError::TooFarApart { upper, gap });
         }
         Err(FitError::NotConverged {
             residual,

@@ -144,11 +144,33 @@ fn whoever_never_loses_is_named() {
     // With item 0 below: found from the other side of the graph.
     let text = message(scores(&game(4, |i, j| p(j, i))));
     assert!(text.starts_with("items 2 and 3 lost nothing"), "{text}");
-    // `fit` sees totals only: 0 and 1 win 2.5 of 3.
+    // `fit` sees totals only, which may be rounded: 0 and 1 win 2.5 of 3.
     let others = |i: usize, j: usize| f64::from(u8::from(i != j));
     let error = fit(4, others, &[2.5, 2.5, 0.5, 0.5], None).unwrap_err();
-    let upper = vec![0, 1];
-    assert_eq!(error, FitError::Unbeaten { upper });
+    assert!(
+        matches!(&error, FitError::TooFarApart { upper, gap } if upper == &[0, 1] && *gap > 20.0),
+        "{error}"
+    );
+}
+
+#[test]
+fn finite_scores_that_are_too_far_apart_are_not_called_infinite() {
+    // Odds of 1e17 to 1: the scores are log 1e17 = 39.1 apart, and item 0 did lose once.
+    let wins = |i: usize, _: usize| if i == 0 { 1e17 } else { 1.0 };
+    let counts = |i: usize, j: usize| wins(i, j) + wins(j, i);
+    let text = message(fit_counts(2, counts, wins));
+    assert!(!text.contains("lost nothing"), "{text}");
+    assert!(
+        text.contains("ended with item 0 a gap of")
+            && text.contains("scores more than 33 apart, which f64 cannot tell from infinite"),
+        "{text}"
+    );
+    // 1e10 to 1 are 23.0 apart, which is fitted (to the 1e-16 / 1e-10 that the wins are known to).
+    let wins = |i: usize, _: usize| if i == 0 { 1e10 } else { 1.0 };
+    let counts = |i: usize, j: usize| wins(i, j) + wins(j, i);
+    let scores = fit_counts(2, counts, wins).unwrap();
+    let half = 5.0 * 10f64.ln();
+    close(&scores, &[half, -half], 1e-4);
 }
 
 #[test]

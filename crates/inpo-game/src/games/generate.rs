@@ -8,6 +8,10 @@ use rand::{RngExt, SeedableRng};
 use crate::MatrixGame;
 use crate::games::law::{logistic, settle};
 
+/// The largest scale of log-odds. A normal number from 53 bits is below 8.6, a difference of two
+/// scores below 18 and c below 26, so that the two terms and their sum stay finite.
+const LARGEST_SCALE: f64 = 1e300;
+
 /// Arguments that make no game.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum GeneratorError {
@@ -20,8 +24,8 @@ pub enum GeneratorError {
         /// What was given.
         value: f64,
     },
-    /// A scale is negative, NaN or infinite.
-    #[error("{name} is {value}: the scale of log-odds must be finite and not negative")]
+    /// A scale is negative, NaN, infinite or so large that log-odds overflow.
+    #[error("{name} is {value:?}: the scale of log-odds must be in [0, 1e300]")]
     Scale {
         /// The argument.
         name: &'static str,
@@ -98,7 +102,7 @@ pub fn cyclic(num_actions: usize, strength: f64) -> Result<MatrixGame, Generator
 /// They are the same on every machine, to the last bit of its logarithm and cosine.
 ///
 /// # Errors
-/// [`GeneratorError::NoActions`], or [`GeneratorError::Scale`] for a negative or infinite scale.
+/// [`GeneratorError::NoActions`], or [`GeneratorError::Scale`] for a scale outside [0, 1e300].
 pub fn transitive_plus_cyclic(
     num_actions: usize,
     transitive: f64,
@@ -107,7 +111,7 @@ pub fn transitive_plus_cyclic(
 ) -> Result<MatrixGame, GeneratorError> {
     check_actions(num_actions)?;
     for (name, value) in [("transitive", transitive), ("cyclic", cyclic)] {
-        if !(value >= 0.0 && value.is_finite()) {
+        if !(0.0..=LARGEST_SCALE).contains(&value) {
             return Err(GeneratorError::Scale { name, value });
         }
     }
@@ -245,10 +249,21 @@ mod tests {
         let text = transitive_plus_cyclic(3, 1.0, -1.0, 0)
             .unwrap_err()
             .to_string();
-        assert!(text.contains("cyclic is -1"), "{text}");
+        assert!(text.contains("cyclic is -1.0"), "{text}");
         let text = transitive_plus_cyclic(3, f64::INFINITY, 1.0, 0)
             .unwrap_err()
             .to_string();
         assert!(text.contains("transitive is inf"), "{text}");
+        // Two infinite terms of opposite signs would be NaN.
+        for n in [1, 2, 3, 40] {
+            let error = transitive_plus_cyclic(n, 1e308, 1e308, 1).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains("transitive is 1e308: the scale"), "{text}");
+            assert!(text.ends_with("must be in [0, 1e300]"), "{text}");
+            let game = transitive_plus_cyclic(n, 1e300, 1e300, 1).unwrap();
+            // Log-odds of 1e300 are certain.
+            assert!((1..n).all(|j| [0.0, 1.0].contains(&game.preference(0, j).get())));
+        }
+        assert!(transitive_plus_cyclic(3, 1.0, f64::NAN, 0).is_err());
     }
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use csv::StringRecord;
 
 use super::ReadError;
-use crate::csv_rows::Rows;
+use super::text::{named, shortened};
+use crate::csv_rows::{Rows, RowsError};
 use crate::matrix::TriangleBuilder;
 use crate::{COMPLEMENT_TOLERANCE, MatrixGame};
 
@@ -21,9 +22,16 @@ pub(super) fn read(text: impl io::Read, path: &Path) -> Result<MatrixGame, ReadE
         problem: None,
     };
     let mut row = Vec::new();
-    let failed = |source| ReadError::File {
-        path: path.to_owned(),
-        source,
+    let failed = |error| {
+        let path = path.to_owned();
+        match error {
+            RowsError::Io(source) => ReadError::File { path, source },
+            RowsError::Quotes { line, reason } => ReadError::Csv {
+                path,
+                line,
+                reason: reason.to_owned(),
+            },
+        }
     };
     while let Some(line) = rows.next().map_err(failed)? {
         let mut record = StringRecord::from_byte_record(rows.record.clone()).map_err(|error| {
@@ -125,8 +133,8 @@ impl Table<'_> {
                         path: self.path.to_owned(),
                         line,
                         row: index,
-                        got: got.to_owned(),
-                        expected: expected.clone(),
+                        got: shortened(got),
+                        expected: shortened(expected),
                     });
                 }
                 _ => {}
@@ -148,7 +156,7 @@ impl Table<'_> {
             line,
             row,
             column,
-            text: text.to_owned(),
+            text: shortened(text),
         }
     }
 
@@ -165,10 +173,15 @@ impl Table<'_> {
             source,
         };
         let game = MatrixGame::from_rows(self.rows).map_err(game_error)?;
-        match self.header {
-            Some(header) => game.with_names(header.names().to_vec()).map_err(game_error),
-            None => Ok(game),
-        }
+        let Some(header) = self.header else {
+            return Ok(game);
+        };
+        let names = header.names().to_vec();
+        named(game, names).map_err(|source| ReadError::Game {
+            path: self.path.to_owned(),
+            place: format!(", line {}", header.line),
+            source,
+        })
     }
 
     /// The cell that was wrong where the count of rows says that it was no name.
@@ -237,7 +250,10 @@ mod tests {
             csv("0.5,nan\n0.3,0.5\n"),
             "g.csv, line 1: preferences[0][1] is NaN",
         );
-        says(csv("a,a\n0.5,0.7\n0.3,0.5\n"), "names[1] repeats names[0]");
+        says(
+            csv("\n\na,a\n0.5,0.7\n0.3,0.5\n"),
+            "g.csv, line 3: names[1] repeats names[0]",
+        );
         says(
             csv("a,b\n0.5,0.7\n\n0.4,0.5\n"),
             "g.csv, line 2: preferences[0][1] = 0.7",
@@ -258,6 +274,43 @@ mod tests {
             csv("0.5,0.7,0.1\n0.3,0.5\n0.9,x,0.5\n"),
             "g.csv, line 2: preferences[1] has 2 entries, but there are 3 rows",
         );
+    }
+
+    #[test]
+    fn empty_names_and_long_cells() {
+        says(
+            csv("a,\"\"\n0.5,0.7\n0.3,0.5\n"),
+            "g.csv, line 1: names[1] is empty: give each action a name",
+        );
+        says(
+            csv("\n,a, \na,0.5,0.7\n,0.3,0.5\n"),
+            "g.csv, line 2: names[1] is empty",
+        );
+        let long = "x".repeat(10_000);
+        let shown = format!("\"{}..\"", "x".repeat(40));
+        says(
+            csv(&format!("0.5,{long}\n0.5,0.5\n")),
+            &format!("preferences[0][1] is {shown}, which"),
+        );
+        says(
+            csv(&format!(",a,{long}\n{long},0.5,0.7\na,0.3,0.5\n")),
+            &format!("named {shown}, but name 0"),
+        );
+    }
+
+    #[test]
+    fn broken_quotes_are_no_game() {
+        says(
+            csv("0.5,0.6\n0.4,\"0.5"),
+            "g.csv, line 2: the quote that opens a cell is never closed",
+        );
+        says(
+            csv("0.5,0.6\n\"0.4\"0,0.5\n"),
+            "g.csv, line 2: text follows the quote that closes a cell",
+        );
+        let quoted = csv("\"a, \"\"b\"\"\",\"c\nd\"\n\"0.5\",\"0.6\"\n\"0.4\" ,0.5\n").unwrap();
+        assert_eq!(quoted.names().unwrap(), ["a, \"b\"", "c\nd"]);
+        assert_eq!(quoted.row(0), [0.5, 0.6]);
     }
 
     #[test]
@@ -309,11 +362,11 @@ mod tests {
         );
         says(
             csv(",a,b,c\na,0.5,0.7\nb,0.3,0.5\n"),
-            "g.csv: names has 3 entries, but there are 2 actions",
+            "g.csv, line 1: names has 3 entries, but there are 2 actions",
         );
         says(
             csv(",a,a\na,0.5,0.7\na,0.3,0.5\n"),
-            "names[1] repeats names[0]",
+            "g.csv, line 1: names[1] repeats names[0]",
         );
     }
 

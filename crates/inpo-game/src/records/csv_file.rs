@@ -6,25 +6,32 @@ use csv::ByteRecord;
 
 use super::tally::Tally;
 use super::{RecordError, RowError};
-use crate::csv_rows::Rows;
+use crate::csv_rows::{Rows, RowsError};
 
 /// Counts every row of a CSV file.
 pub(super) fn read_csv(reader: impl Read, tally: &mut Tally<'_>) -> Result<(), RecordError> {
     let wanted = tally.columns()?;
     let mut rows = Rows::new(reader);
-    let Some(line) = rows.next().map_err(|source| tally.broken(source))? else {
+    let Some(line) = rows.next().map_err(|error| failed(error, tally))? else {
         return Err(tally.empty());
     };
     let names = rows.fields().map(String::from_utf8_lossy);
     let header: Vec<String> = names.map(|name| name.trim().to_owned()).collect();
     let places = places(&header, wanted).map_err(|problem| tally.at(line, problem))?;
-    while let Some(line) = rows.next().map_err(|source| tally.broken(source))? {
+    while let Some(line) = rows.next().map_err(|error| failed(error, tally))? {
         let counted = fields(&rows.record, header.len(), places, wanted);
         counted
             .and_then(|fields| tally.record(fields))
             .map_err(|problem| tally.at(line, problem))?;
     }
     Ok(())
+}
+
+fn failed(error: RowsError, tally: &Tally<'_>) -> RecordError {
+    match error {
+        RowsError::Io(source) => tally.broken(source),
+        RowsError::Quotes { line, reason } => tally.at(line, RowError::Quotes { reason }),
+    }
 }
 
 /// The three texts of a row.

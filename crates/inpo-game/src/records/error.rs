@@ -41,7 +41,7 @@ pub enum RecordError {
     Row {
         /// The file.
         path: PathBuf,
-        /// The line that the row begins on, from 1.
+        /// The line that the row begins on, or that a quote in it is on, from 1.
         line: u64,
         /// What is wrong.
         problem: Box<RowError>,
@@ -90,6 +90,12 @@ pub enum RowError {
         got: usize,
         /// Fields of the header.
         expected: usize,
+    },
+    /// A quote of a CSV that is not closed, or that text follows.
+    #[error("{reason}")]
+    Quotes {
+        /// What is wrong.
+        reason: &'static str,
     },
     /// A field is not text.
     #[error("{column} is not UTF-8 text")]

@@ -8,7 +8,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 
 use super::csv_file::quoted;
 use super::tally::Tally;
-use super::{BYTE_ORDER_MARK, RecordError, RowError};
+use super::{RecordError, RowError};
+use crate::read::text::{BYTE_ORDER_MARK, without_place};
 
 /// Counts every line of a JSON-lines file. Blank lines are passed over.
 pub(super) fn read_json_lines(
@@ -131,14 +132,5 @@ impl<'de> DeserializeSeed<'de> for Name<'_> {
                 "{column} must be a string or a number"
             ))),
         }
-    }
-}
-
-/// serde_json's message without its own "at line .. column ..": it counts within our line.
-fn without_place(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
     }
 }

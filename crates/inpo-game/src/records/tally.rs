@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::{RecordError, RecordOptions, Records, RowError};
+use crate::read::text::shortened;
 use crate::{EmpiricalGame, PairCounts};
 
 /// Spellings of the first side, in lower case.
@@ -33,6 +34,8 @@ pub(super) struct Tally<'a> {
     index: HashMap<String, usize>,
     pairs: HashMap<(usize, usize), PairCounts>,
     rows: u64,
+    ties: u64,
+    blank: u64,
 }
 
 impl<'a> Tally<'a> {
@@ -44,6 +47,8 @@ impl<'a> Tally<'a> {
             index: HashMap::new(),
             pairs: HashMap::new(),
             rows: 0,
+            ties: 0,
+            blank: 0,
         }
     }
 
@@ -101,17 +106,19 @@ impl<'a> Tally<'a> {
             return Err(RowError::SameName {
                 first: columns.first.clone(),
                 second: columns.second.clone(),
-                name: first.to_owned(),
+                name: shortened(first),
             });
         }
         let counts = self
             .outcome(first, second, winner)
             .ok_or_else(|| RowError::Winner {
                 column: columns.winner.clone(),
-                winner: winner.to_owned(),
-                first: first.to_owned(),
-                second: second.to_owned(),
+                winner: shortened(winner),
+                first: shortened(first),
+                second: shortened(second),
             })?;
+        self.ties += counts.ties;
+        self.blank += u64::from(winner.is_empty());
         let (first, second) = (self.action(first), self.action(second));
         let (pair, counts) = if first < second {
             ((first, second), counts)
@@ -170,6 +177,8 @@ impl<'a> Tally<'a> {
             names,
             pairs,
             rows,
+            ties,
+            blank,
             ..
         } = self;
         if rows == 0 {
@@ -197,6 +206,8 @@ impl<'a> Tally<'a> {
             game,
             rows,
             left_out,
+            ties,
+            blank,
         })
     }
 }

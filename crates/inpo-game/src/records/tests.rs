@@ -143,6 +143,26 @@ fn names_of_few_records_can_be_left_out() {
 }
 
 #[test]
+fn ties_and_blank_winners_are_counted() {
+    let text = "model_x,model_y,winner\na,b,\na,b,tie\nb,c,  \na,b,a\na,c,\"\"\nb,a,Both\n";
+    let only = |names: Option<Vec<String>>| {
+        let options = RecordOptions {
+            names,
+            ..RecordOptions::default()
+        };
+        let records = csv_with(text, &options).unwrap();
+        (records.rows, records.left_out, records.ties, records.blank)
+    };
+    assert_eq!(only(None), (6, 0, 5, 3));
+    // They are of the file, as the rows are.
+    assert_eq!(only(Some(vec!["a".into(), "b".into()])), (6, 2, 5, 3));
+    let text = "{\"model_x\": \"a\", \"model_y\": \"b\", \"winner\": null}\n\
+                {\"model_x\": \"a\", \"model_y\": \"b\", \"winner\": \"draw\"}\n";
+    let records = json(text).unwrap();
+    assert_eq!((records.ties, records.blank), (2, 1));
+}
+
+#[test]
 fn unknown_and_repeated_names_are_errors() {
     let with = |names: &[&str]| {
         let names = names.iter().map(|&name| name.to_owned()).collect();
@@ -210,6 +230,30 @@ fn bad_csv_names_file_line_and_column() {
         csv_with("model,winner\n", &one_column),
         "\"model\" is given for two of the columns",
     );
+}
+
+#[test]
+fn a_long_winner_is_cut() {
+    let long = "x".repeat(10_000);
+    says(
+        csv(&format!("model_x,model_y,winner\na,b,{long}\n")),
+        &format!("winner is \"{}..\", which is neither", "x".repeat(40)),
+    );
+}
+
+#[test]
+fn broken_quotes_are_no_vote() {
+    says(
+        csv("model_x,model_y,winner\na,b,a\na,b,\"a\n"),
+        "votes.csv, line 3: the quote that opens a cell is never closed",
+    );
+    says(
+        csv("model_x,model_y,winner\n\"a\"x,b,b\n"),
+        "votes.csv, line 2: text follows the quote that closes a cell",
+    );
+    let quoted = csv("model_x,model_y,winner\n\"a\n\"\"1\"\", 2\",\"b\",\"b\"\n").unwrap();
+    assert_eq!(quoted.game.names(), ["a\n\"1\", 2", "b"]);
+    assert_eq!(quoted.game.counts(0, 1), votes(0, 1, 0));
 }
 
 #[test]
