@@ -90,10 +90,12 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         game,
         rows,
         left_out,
+        ties,
+        ..
     } = read(args)?;
     let matrix = game.to_matrix();
     println!(
-        "{} votes among {} models ({rows} rows, {left_out} left out)\n",
+        "{} votes among {} models ({rows} rows, {ties} of them ties, {left_out} left out)\n",
         game.total_votes(),
         game.names().len()
     );

@@ -99,9 +99,12 @@ fn from_records(args: &ConvertArgs) -> Result<MatrixGame, CliError> {
     let names = records.game.names().len();
     let unseen = names * names.saturating_sub(1) / 2 - records.game.pairs().len();
     eprintln!(
-        "{} votes of {} rows, {names} names, {unseen} pairs without a vote",
+        "{} votes of {} rows, {names} names, {unseen} pairs without a vote; of all rows {} are ties, \
+         {} of them without a winner's name",
         records.game.total_votes(),
         records.rows,
+        records.ties,
+        records.blank,
     );
     Ok(records.game.to_matrix())
 }
