@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`P @ pi` in NumPy on the full n x n matrix: what the win rates of docs/performance.md stand beside.
 
-The game and the strategy are those of crates/inpo-game/benches/shared. Results are JSON lines on stdout.
+The game and the strategy are those of benches/src/lib.rs. Results are JSON lines on stdout.
 
     python3 -m venv venv && venv/bin/pip install -r requirements-game.txt
 
