@@ -234,9 +234,12 @@ fn parse(spec: &str, args: &CompareArgs) -> Result<Contender, CliError> {
     }
     let flags = args.method.clone();
     contender.method = MethodArgs {
-        tau: own.tau.or(flags.tau),
+        // A flag is for those who have the setting; an eta of one's own is constant.
+        tau: own.tau.or(flags.tau.filter(|_| algorithm.has_kl())),
+        schedule: own
+            .schedule
+            .or(flags.schedule.filter(|_| own.eta.is_none())),
         eta: own.eta.or(flags.eta),
-        schedule: own.schedule.or(flags.schedule),
         period: own.period.or(flags.period),
         decay: own.decay.or(flags.decay),
         history_weights: own.history_weights.or(flags.history_weights),

@@ -56,6 +56,29 @@ pub(super) enum Algorithm {
     Replicator,
 }
 
+impl Algorithm {
+    /// Whether it has a KL: of the game that it solves, or of its own.
+    pub(super) fn has_kl(self) -> bool {
+        match self {
+            Self::Inpo
+            | Self::NashMd
+            | Self::NashEma
+            | Self::Egpo
+            | Self::Mpo
+            | Self::Comal
+            | Self::FictitiousPlay
+            | Self::Replicator => true,
+            Self::Sppo
+            | Self::IterativeIpo
+            | Self::IterativeDpo
+            | Self::Onpo
+            | Self::Mnpo
+            | Self::RegretMatching
+            | Self::RegretMatchingPlus => false,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Schedule {
     /// The same eta in every update.

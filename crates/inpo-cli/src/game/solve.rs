@@ -1,8 +1,9 @@
 //! `inpo game solve`: one iterative method on one game.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressFinish};
 use inpo_core::game::{MatrixGame, PreferenceGame, Strategy};
 use inpo_core::solver::{
     Asking, Executor, Iterate, Method, MethodState, Problem, Reason, Record, Run, Settings, Solver,
@@ -204,8 +205,24 @@ pub(super) fn play(
         }
         None => {}
     }
+    let progress = progress(settings.iterations);
     let executor = Executor::with_settings(problem, method, settings);
-    Ok((executor.run().map_err(solver_error)?, warnings))
+    Ok((executor.run_with(progress).map_err(solver_error)?, warnings))
+}
+
+/// A bar on standard error, for runs of more than two seconds; it goes with its observer.
+fn progress(iterations: u64) -> impl FnMut(&MethodState, &Record) {
+    let began = Instant::now();
+    let mut bar: Option<ProgressBar> = None;
+    move |_, record| {
+        if bar.is_none() && began.elapsed() > Duration::from_secs(2) {
+            let new = ProgressBar::new(iterations);
+            bar = Some(new.with_finish(ProgressFinish::AndClear));
+        }
+        if let Some(bar) = &bar {
+            bar.set_position(record.iteration);
+        }
+    }
 }
 
 /// An action of the Nash policy that a multiplicative method cannot reach.

@@ -262,6 +262,22 @@ fn curves_of_runs_of_different_lengths_share_their_grid() {
 }
 
 #[test]
+fn flags_of_compare_are_for_the_methods_that_have_them() {
+    let bench = Bench::new();
+    bench.file("g.json", CYCLIC);
+    // --tau is INPO's alone, and 1/15 at the start of SPPO is the gap of the plain game.
+    let results = bench.json(
+        "compare g.json --tau 0.1 --schedule theory --algorithm inpo --algorithm sppo:eta=1 \
+         --iterations 99 --json",
+    );
+    let gap = |at: usize| results[at]["duality_gap"].as_f64().unwrap();
+    close(&[gap(1)], &[0.42999805747], 1e-10);
+    assert!(gap(0) < 1e-5);
+    let standard = bench.json("compare g.json --tau 0.2 --iterations 20 --json");
+    assert_eq!(standard.as_array().unwrap().len(), 8);
+}
+
+#[test]
 fn settings_that_a_method_does_not_read_are_named() {
     let bench = Bench::new();
     bench.file("g.json", CYCLIC);
