@@ -23,6 +23,8 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -86,6 +88,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         let confidence = args.confidence;
         return Err(format!("--confidence is {confidence}: it must lie between 0 and 1").into());
     }
+    let mut out = String::new();
     let Records {
         game,
         rows,
@@ -94,11 +97,12 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         ..
     } = read(args)?;
     let matrix = game.to_matrix();
-    println!(
+    writeln!(
+        out,
         "{} votes among {} models ({rows} rows, {ties} of them ties, {left_out} left out)\n",
         game.total_votes(),
         game.names().len()
-    );
+    )?;
 
     // The statistics of the votes, and of a thousand sets of votes like them.
     let mixture = game.bootstrap(args.replicates, args.seed, |game| {
@@ -112,11 +116,15 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     })?;
 
     let order = analysis::ranking(elo.estimate());
-    print_table(args, &game, &order, [&mixture, &elo, &borda])?;
-    print_shape(&matrix)?;
+    write_table(&mut out, args, &game, &order, [&mixture, &elo, &borda])?;
+    write_shape(&mut out, &matrix)?;
     draw(args, &game, &order, [&mixture, &elo, &borda])?;
-    println!("\nwrote {}", args.svg.display());
-    Ok(())
+    writeln!(out, "\nwrote {}", args.svg.display())?;
+    match io::stdout().write_all(out.as_bytes()) {
+        // The reader of a pipe has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
 }
 
 fn read(args: &Args) -> Result<Records, Box<dyn Error>> {
@@ -132,7 +140,8 @@ fn read(args: &Args) -> Result<Records, Box<dyn Error>> {
     })
 }
 
-fn print_table(
+fn write_table(
+    out: &mut String,
     args: &Args,
     game: &EmpiricalGame,
     order: &[usize],
@@ -141,15 +150,17 @@ fn print_table(
     let width = game.names().iter().map(|n| n.chars().count()).max();
     let width = width.unwrap_or(0).max(5);
     let confidence = args.confidence;
-    println!(
+    writeln!(
+        out,
         "{:width$}  votes  {:>24}  in support  {:>22}  {:>20}",
         "model", "Nash mixture", "Elo", "Borda"
-    );
+    )?;
     let votes = game.votes();
     for &model in order {
         let interval = |of: &Bootstrap| of.interval(model, confidence);
         let (m, e, b) = (interval(mixture)?, interval(elo)?, interval(borda)?);
-        println!(
+        writeln!(
+            out,
             "{:width$}  {:>5}   {:>6.3} [{:>6.3}, {:>6.3}]  {:>8.0} %   {:>6.0} [{:>5.0}, {:>5.0}]  {:>.3} [{:.3}, {:.3}]",
             game.names()[model],
             votes[model],
@@ -163,34 +174,40 @@ fn print_table(
             borda.estimate()[model],
             b.low,
             b.high,
-        );
+        )?;
     }
     Ok(())
 }
 
-fn print_shape(matrix: &MatrixGame) -> Result<(), Box<dyn Error>> {
+fn write_shape(out: &mut String, matrix: &MatrixGame) -> Result<(), Box<dyn Error>> {
     let name = |y: usize| {
         matrix
             .names()
             .map_or(y.to_string(), |names| names[y].clone())
     };
     let triads = analysis::cyclic_triads(matrix);
-    println!("\ncyclic triads     {} of {}", triads.cyclic, triads.total);
+    writeln!(
+        out,
+        "\ncyclic triads     {} of {}",
+        triads.cyclic, triads.total
+    )?;
     let share = analysis::transitive_share(matrix);
-    println!(
+    writeln!(
+        out,
         "transitive share  {share:.3}: what a ranking could explain, noise of the votes included"
-    );
+    )?;
     match analysis::condorcet_winner(matrix) {
-        Some(winner) => println!("Condorcet winner  {}", name(winner)),
-        None => println!("Condorcet winner  none: nobody beats everyone else"),
+        Some(winner) => writeln!(out, "Condorcet winner  {}", name(winner))?,
+        None => writeln!(out, "Condorcet winner  none: nobody beats everyone else")?,
     }
     let smith: Vec<String> = analysis::smith_set(matrix).into_iter().map(name).collect();
-    println!("Smith set         {}", smith.join(", "));
+    writeln!(out, "Smith set         {}", smith.join(", "))?;
     let unique = nash_report(matrix)?.unique;
-    println!(
+    writeln!(
+        out,
         "Nash mixture      {}",
         if unique { "unique" } else { "one of several" }
-    );
+    )?;
     Ok(())
 }
 
