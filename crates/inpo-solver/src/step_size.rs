@@ -62,8 +62,19 @@ impl StepSize {
         }
     }
 
-    /// [`validate`](Self::validate) for a method of the plain game, which no theorem gives a
-    /// schedule of this form.
+    /// [`validate`](Self::validate) for a method whose theory names no schedule of this form.
+    pub(crate) fn validate_without_theory(
+        self,
+        algorithm: &'static str,
+        tau: f64,
+    ) -> Result<(), SolverError> {
+        if self == Self::Theory {
+            return Err(SolverError::NoTheory { algorithm });
+        }
+        self.validate(tau)
+    }
+
+    /// The same for a method of the plain game.
     pub(crate) fn validate_plain(
         self,
         algorithm: &'static str,
@@ -72,10 +83,7 @@ impl StepSize {
         if tau != 0.0 {
             return Err(SolverError::PlainGameOnly { algorithm, tau });
         }
-        if self == Self::Theory {
-            return Err(SolverError::NoTheory { algorithm });
-        }
-        self.validate(tau)
+        self.validate_without_theory(algorithm, tau)
     }
 
     /// The eta of every update, if it is the same in all.

@@ -52,11 +52,8 @@ impl Solver for Egpo {
     }
 
     fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
-        if self.step_size == StepSize::Theory {
-            let algorithm = self.name();
-            return Err(SolverError::NoTheory { algorithm });
-        }
-        self.step_size.validate(problem.tau())
+        self.step_size
+            .validate_without_theory(self.name(), problem.tau())
     }
 
     fn start<G: PreferenceGame>(

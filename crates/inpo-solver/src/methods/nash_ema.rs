@@ -61,11 +61,8 @@ impl Solver for NashEma {
                 allowed: "in [0, 1)",
             });
         }
-        if self.step_size == StepSize::Theory {
-            let algorithm = self.name();
-            return Err(SolverError::NoTheory { algorithm });
-        }
-        self.step_size.validate(problem.tau())
+        self.step_size
+            .validate_without_theory(self.name(), problem.tau())
     }
 
     fn start<G: PreferenceGame>(
