@@ -1,0 +1,198 @@
+//! Rows that are decoded together: one prefill for the K samples of a prompt, then token by token.
+
+use std::time::Instant;
+
+use burn::tensor::Tensor;
+use rayon::prelude::*;
+
+use super::sampler::{SampleKey, Sampler};
+use super::{FinishReason, GenerationConfig, Generations, PromptTask, Sample};
+use crate::config::ModelConfig;
+use crate::error::PolicyError;
+use crate::model::{Decoder, KvCache, PromptFill, index_tensor};
+
+/// Rows that are decoded together: K rows for each of some prompts.
+pub(super) struct Batch<'a> {
+    decoder: &'a Decoder,
+    model: &'a ModelConfig,
+    config: &'a GenerationConfig,
+    tasks: &'a [&'a PromptTask],
+    rows: Vec<Row>,
+    /// The samples of each task, task after task.
+    pub(super) finished: Vec<Sample>,
+}
+
+/// One sample of the batch. A finished row stays, computing nothing of use, until enough rows are
+/// finished to be worth copying the cache without them.
+struct Row {
+    live: bool,
+    /// Index of its place in `finished`.
+    place: usize,
+    prompt_len: usize,
+    sampler: Sampler,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(
+        decoder: &'a Decoder,
+        model: &'a ModelConfig,
+        tasks: &'a [&'a PromptTask],
+        config: &'a GenerationConfig,
+        (seed, iteration): (u64, u64),
+    ) -> Self {
+        let copies = config.num_generations;
+        let empty = Sample {
+            ids: Vec::new(),
+            logps: Vec::new(),
+            finish_reason: FinishReason::Length,
+        };
+        let row = |place: usize| {
+            let task = tasks[place / copies];
+            let key = SampleKey {
+                seed,
+                iteration,
+                prompt: task.number,
+                sample: (place % copies) as u64,
+            };
+            Row {
+                live: true,
+                place,
+                prompt_len: task.ids.len(),
+                sampler: Sampler::new(config, key),
+            }
+        };
+        Self {
+            decoder,
+            model,
+            config,
+            tasks,
+            rows: (0..tasks.len() * copies).map(row).collect(),
+            finished: vec![empty; tasks.len() * copies],
+        }
+    }
+
+    pub(super) fn run(
+        &mut self,
+        result: &mut Generations,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<(), PolicyError> {
+        let started = Instant::now();
+        let lengths: Vec<usize> = self.tasks.iter().map(|t| t.ids.len()).collect();
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let slots = longest + self.config.max_new_tokens;
+        let device = self.decoder.device();
+        let mut cache = KvCache::new(
+            self.model,
+            self.rows.len(),
+            slots,
+            (&device, self.decoder.dtype()),
+        );
+        let hidden = self.prefill(&lengths, longest, &mut cache);
+        let mut logits = self.logits(hidden);
+        result.prefill_tokens += lengths.iter().sum::<usize>();
+        result.prefill_time += started.elapsed();
+
+        let started = Instant::now();
+        for step in 0..self.config.max_new_tokens {
+            let ids = self.draw(logits, step, result, progress)?;
+            let live = self.rows.iter().filter(|row| row.live).count();
+            if live == 0 {
+                break;
+            }
+            let ids = self.drop_finished(ids, live, &mut cache);
+            let positions: Vec<usize> = self.rows.iter().map(|r| r.prompt_len + step).collect();
+            let hidden: Vec<usize> = self.rows.iter().map(|r| longest - r.prompt_len).collect();
+            let slot = longest + step;
+            let x = self
+                .decoder
+                .decode(&ids, &positions, &hidden, slot, &mut cache);
+            logits = self.logits(x);
+        }
+        result.decode_time += started.elapsed();
+        Ok(())
+    }
+
+    /// Computes each prompt once; returns the last hidden state of each row.
+    fn prefill(&self, lengths: &[usize], longest: usize, cache: &mut KvCache) -> Tensor<2> {
+        let mut ids = vec![0; self.tasks.len() * longest];
+        for (row, task) in ids.chunks_exact_mut(longest).zip(self.tasks) {
+            row[..task.ids.len()].copy_from_slice(&task.ids);
+        }
+        let fill = PromptFill {
+            lengths,
+            copies: self.config.num_generations,
+            slots: longest,
+        };
+        let hidden = self.decoder.prefill(&ids, fill, cache);
+        let copies = self.config.num_generations;
+        let last = (0..self.rows.len()).map(|row| {
+            let prompt = row / copies;
+            prompt * longest + lengths[prompt] - 1
+        });
+        let last = index_tensor(last, &hidden.device());
+        hidden.select(0, last)
+    }
+
+    fn logits(&self, hidden: Tensor<2>) -> Vec<f32> {
+        hidden
+            .matmul(self.decoder.head().transpose())
+            .try_into_vec_as::<f32>()
+            .expect("a float tensor reads as f32")
+    }
+
+    /// Draws the next token of each live row and records it; a finished row repeats id 0.
+    fn draw(
+        &mut self,
+        logits: Vec<f32>,
+        step: usize,
+        result: &mut Generations,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<u32>, PolicyError> {
+        let stops = &self.model.eos_token_ids;
+        let early = step < self.config.min_new_tokens;
+        let banned: &[u32] = if early { stops } else { &[] };
+        let draws: Vec<_> = self
+            .rows
+            .par_iter_mut()
+            .zip(logits.par_chunks_exact(self.model.vocab_size))
+            .map(|(row, logits)| row.live.then(|| row.sampler.draw(logits, banned)))
+            .collect();
+        let mut ids = Vec::with_capacity(self.rows.len());
+        for (row, draw) in self.rows.iter_mut().zip(draws) {
+            let Some(draw) = draw else {
+                ids.push(0);
+                continue;
+            };
+            let draw = draw.ok_or(PolicyError::NonFiniteLogits { step })?;
+            result.decode_tokens += 1;
+            ids.push(draw.id);
+            let sample = &mut self.finished[row.place];
+            sample.ids.push(draw.id);
+            sample.logps.push(draw.logp);
+            if stops.contains(&draw.id) {
+                sample.finish_reason = FinishReason::Stop;
+                row.live = false;
+            } else if sample.ids.len() == self.config.max_new_tokens {
+                row.live = false;
+            }
+            if !row.live {
+                progress(1);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Lets finished rows leave the batch once they are a quarter of it; returns the ids of the rows
+    /// that stay.
+    fn drop_finished(&mut self, ids: Vec<u32>, live: usize, cache: &mut KvCache) -> Vec<u32> {
+        if live * 4 > self.rows.len() * 3 {
+            return ids;
+        }
+        let kept: Vec<usize> = (0..self.rows.len())
+            .filter(|&r| self.rows[r].live)
+            .collect();
+        cache.keep_rows(&index_tensor(kept.iter().copied(), &self.decoder.device()));
+        self.rows.retain(|row| row.live);
+        kept.into_iter().map(|row| ids[row]).collect()
+    }
+}
