@@ -293,6 +293,17 @@ pub enum PolicyError {
         vocab_size: usize,
     },
 
+    /// A mixture of two models whose token ids are not the same.
+    #[error(
+        "the policy has a vocabulary of {policy} tokens and the reference one of {reference}; a mixture is taken token by token, so both must have the same vocabulary"
+    )]
+    MixedVocabularies {
+        /// Number of ids of the policy.
+        policy: usize,
+        /// Number of ids of the reference.
+        reference: usize,
+    },
+
     /// Logits that cannot be sampled from.
     #[error(
         "the model's logits are not finite at new token {step}; its weights are damaged or training diverged"

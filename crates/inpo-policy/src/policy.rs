@@ -14,7 +14,9 @@ use crate::lora::{
     LoraConfig, adapter_digest, add_adapters, load_adapters, save_adapters, without_adapters,
 };
 use crate::model::Decoder;
-use crate::sample::{GenerationConfig, Generations, PromptTask, check_prompt, generate};
+use crate::sample::{
+    GenerationConfig, Generations, Mixture, PromptTask, check_prompt, generate, generate_from,
+};
 use crate::save::{save_model, weight_digest};
 use crate::tokenizer::TextCodec;
 
@@ -219,6 +221,49 @@ impl Policy {
             seed_and_iteration,
             progress,
         )
+    }
+
+    /// Samples K responses for each prompt from a geometric mixture of `reference` and this policy,
+    /// `mix(y | x)` proportional to `ref(y | x)^w pi(y | x)^(1 - w)` with `w` = `weight`, as
+    /// [`Policy::generate`] does from the policy alone.
+    ///
+    /// The mixture is taken token by token, as Nash-MD (arXiv 2312.00886) does for language models:
+    /// with `x` the prompt and what was drawn so far, the next token's log-probs are
+    ///
+    /// ```text
+    /// log_softmax( w log_softmax(ref logits(x)) + (1 - w) log_softmax(pi logits(x)) ).
+    /// ```
+    ///
+    /// For responses of one token this is the mixture of whole responses; for longer ones it is not,
+    /// because the normaliser of each step depends on what was drawn before.
+    ///
+    /// [`Sample::logps`](crate::Sample::logps) are the log-probs of this mixture, at temperature 1
+    /// without truncation, and not the policy's: ask [`Policy::logps`] for those. Temperature and
+    /// truncation apply to the mixture. Draws have the keys of [`Policy::generate`]: `weight` 0 gives
+    /// its very samples and does not run `reference`; `weight` 1 does not run this policy. Responses
+    /// end with this policy's end tokens at every weight.
+    ///
+    /// With adapters, `reference` is usually [`Policy::reference`].
+    ///
+    /// # Errors
+    ///
+    /// A weight outside [0, 1], vocabularies of different size (whether equal ids mean equal tokens is
+    /// not checked), and as [`generate`] for each of the models that run.
+    pub fn generate_mixture(
+        &self,
+        reference: &Policy,
+        weight: f64,
+        prompts: &[PromptTask],
+        config: &GenerationConfig,
+        seed_and_iteration: (u64, u64),
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Generations, PolicyError> {
+        let mixture = Mixture::two(
+            (&self.decoder, &self.config),
+            (&reference.decoder, &reference.config),
+            weight,
+        )?;
+        generate_from(&mixture, prompts, config, seed_and_iteration, progress)
     }
 
     /// Checks that `prompt` can be answered under `config`.

@@ -5,16 +5,15 @@ use std::time::Instant;
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
+use super::mixture::Mixture;
 use super::sampler::{SampleKey, Sampler};
 use super::{FinishReason, GenerationConfig, Generations, PromptTask, Sample};
-use crate::config::ModelConfig;
 use crate::error::PolicyError;
 use crate::model::{Decoder, KvCache, PromptFill, index_tensor};
 
 /// Rows that are decoded together: K rows for each of some prompts.
 pub(super) struct Batch<'a> {
-    decoder: &'a Decoder,
-    model: &'a ModelConfig,
+    mixture: &'a Mixture<'a>,
     config: &'a GenerationConfig,
     tasks: &'a [&'a PromptTask],
     rows: Vec<Row>,
@@ -34,8 +33,7 @@ struct Row {
 
 impl<'a> Batch<'a> {
     pub(super) fn new(
-        decoder: &'a Decoder,
-        model: &'a ModelConfig,
+        mixture: &'a Mixture<'a>,
         tasks: &'a [&'a PromptTask],
         config: &'a GenerationConfig,
         (seed, iteration): (u64, u64),
@@ -62,8 +60,7 @@ impl<'a> Batch<'a> {
             }
         };
         Self {
-            decoder,
-            model,
+            mixture,
             config,
             tasks,
             rows: (0..tasks.len() * copies).map(row).collect(),
@@ -80,15 +77,10 @@ impl<'a> Batch<'a> {
         let lengths: Vec<usize> = self.tasks.iter().map(|t| t.ids.len()).collect();
         let longest = lengths.iter().copied().max().unwrap_or(0);
         let slots = longest + self.config.max_new_tokens;
-        let device = self.decoder.device();
-        let mut cache = KvCache::new(
-            self.model,
-            self.rows.len(),
-            slots,
-            (&device, self.decoder.dtype()),
-        );
-        let hidden = self.prefill(&lengths, longest, &mut cache);
-        let mut logits = self.logits(hidden);
+        let mut caches = self.mixture.caches(self.rows.len(), slots);
+        let mut logits = self.mixture.logits(&mut caches, |decoder, cache| {
+            self.prefill(&lengths, longest, decoder, cache)
+        });
         result.prefill_tokens += lengths.iter().sum::<usize>();
         result.prefill_time += started.elapsed();
 
@@ -99,21 +91,26 @@ impl<'a> Batch<'a> {
             if live == 0 {
                 break;
             }
-            let ids = self.drop_finished(ids, live, &mut cache);
+            let ids = self.drop_finished(ids, live, &mut caches);
             let positions: Vec<usize> = self.rows.iter().map(|r| r.prompt_len + step).collect();
             let hidden: Vec<usize> = self.rows.iter().map(|r| longest - r.prompt_len).collect();
             let slot = longest + step;
-            let x = self
-                .decoder
-                .decode(&ids, &positions, &hidden, slot, &mut cache);
-            logits = self.logits(x);
+            logits = self.mixture.logits(&mut caches, |decoder, cache| {
+                decoder.decode(&ids, &positions, &hidden, slot, cache)
+            });
         }
         result.decode_time += started.elapsed();
         Ok(())
     }
 
-    /// Computes each prompt once; returns the last hidden state of each row.
-    fn prefill(&self, lengths: &[usize], longest: usize, cache: &mut KvCache) -> Tensor<2> {
+    /// Computes each prompt once with `decoder`; returns the last hidden state of each row.
+    fn prefill(
+        &self,
+        lengths: &[usize],
+        longest: usize,
+        decoder: &Decoder,
+        cache: &mut KvCache,
+    ) -> Tensor<2> {
         let mut ids = vec![0; self.tasks.len() * longest];
         for (row, task) in ids.chunks_exact_mut(longest).zip(self.tasks) {
             row[..task.ids.len()].copy_from_slice(&task.ids);
@@ -123,7 +120,7 @@ impl<'a> Batch<'a> {
             copies: self.config.num_generations,
             slots: longest,
         };
-        let hidden = self.decoder.prefill(&ids, fill, cache);
+        let hidden = decoder.prefill(&ids, fill, cache);
         let copies = self.config.num_generations;
         let last = (0..self.rows.len()).map(|row| {
             let prompt = row / copies;
@@ -131,13 +128,6 @@ impl<'a> Batch<'a> {
         });
         let last = index_tensor(last, &hidden.device());
         hidden.select(0, last)
-    }
-
-    fn logits(&self, hidden: Tensor<2>) -> Vec<f32> {
-        hidden
-            .matmul(self.decoder.head().transpose())
-            .try_into_vec_as::<f32>()
-            .expect("a float tensor reads as f32")
     }
 
     /// Draws the next token of each live row and records it; a finished row repeats id 0.
@@ -148,13 +138,13 @@ impl<'a> Batch<'a> {
         result: &mut Generations,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<u32>, PolicyError> {
-        let stops = &self.model.eos_token_ids;
+        let stops = self.mixture.eos_token_ids;
         let early = step < self.config.min_new_tokens;
         let banned: &[u32] = if early { stops } else { &[] };
         let draws: Vec<_> = self
             .rows
             .par_iter_mut()
-            .zip(logits.par_chunks_exact(self.model.vocab_size))
+            .zip(logits.par_chunks_exact(self.mixture.vocab_size()))
             .map(|(row, logits)| row.live.then(|| row.sampler.draw(logits, banned)))
             .collect();
         let mut ids = Vec::with_capacity(self.rows.len());
@@ -184,14 +174,17 @@ impl<'a> Batch<'a> {
 
     /// Lets finished rows leave the batch once they are a quarter of it; returns the ids of the rows
     /// that stay.
-    fn drop_finished(&mut self, ids: Vec<u32>, live: usize, cache: &mut KvCache) -> Vec<u32> {
+    fn drop_finished(&mut self, ids: Vec<u32>, live: usize, caches: &mut [KvCache]) -> Vec<u32> {
         if live * 4 > self.rows.len() * 3 {
             return ids;
         }
         let kept: Vec<usize> = (0..self.rows.len())
             .filter(|&r| self.rows[r].live)
             .collect();
-        cache.keep_rows(&index_tensor(kept.iter().copied(), &self.decoder.device()));
+        for (member, cache) in self.mixture.members.iter().zip(caches) {
+            let device = member.decoder.device();
+            cache.keep_rows(&index_tensor(kept.iter().copied(), &device));
+        }
         self.rows.retain(|row| row.live);
         kept.into_iter().map(|row| ids[row]).collect()
     }

@@ -1,4 +1,4 @@
-//! Sampling K responses for each of many prompts.
+//! Sampling K responses for each of many prompts, from one model or from a mixture.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::GenerationConfig;
 use super::batch::Batch;
+use super::mixture::Mixture;
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
 use crate::model::Decoder;
@@ -25,7 +26,8 @@ pub enum FinishReason {
 pub struct Sample {
     /// Token ids, the end token included when the model emitted it.
     pub ids: Vec<u32>,
-    /// Log-prob of each id at temperature 1 without truncation, in nats.
+    /// Log-prob of each id at temperature 1 without truncation, in nats, under what was sampled from:
+    /// the model, or the mixture.
     pub logps: Vec<f64>,
     /// Why it ended.
     pub finish_reason: FinishReason,
@@ -45,7 +47,7 @@ pub struct PromptTask {
 pub struct Generations {
     /// `samples[p][k]`: K samples of each prompt, in the order asked.
     pub samples: Vec<Vec<Sample>>,
-    /// Prompt tokens computed (each prompt once).
+    /// Prompt tokens computed (each prompt once, however many models compute it).
     pub prefill_tokens: usize,
     /// Time of the prefill.
     pub prefill_time: Duration,
@@ -55,7 +57,7 @@ pub struct Generations {
     pub decode_time: Duration,
 }
 
-/// Rows decoded together at most, and the cache's size limit in tokens: 16 384 slots of SmolLM2 are
+/// Rows decoded together at most, and the caches' size limit in tokens: 16 384 slots of SmolLM2 are
 /// 750 MB. The K samples of one prompt always stay together, whatever their number. A wide batch reads and packs the weights less often.
 const MAX_ROWS: usize = 128;
 const MAX_CACHE_TOKENS: usize = 16_384;
@@ -74,12 +76,26 @@ pub fn generate(
     model: &ModelConfig,
     prompts: &[PromptTask],
     config: &GenerationConfig,
-    (seed, iteration): (u64, u64),
+    seed_and_iteration: (u64, u64),
+    progress: &mut dyn FnMut(usize),
+) -> Result<Generations, PolicyError> {
+    let mixture = Mixture::one(decoder, model);
+    generate_from(&mixture, prompts, config, seed_and_iteration, progress)
+}
+
+/// As [`generate`], from a mixture; every member must have room for every prompt and its response.
+pub(crate) fn generate_from(
+    mixture: &Mixture<'_>,
+    prompts: &[PromptTask],
+    config: &GenerationConfig,
+    seed_and_iteration: (u64, u64),
     progress: &mut dyn FnMut(usize),
 ) -> Result<Generations, PolicyError> {
     config.validate()?;
     for prompt in prompts {
-        check_prompt(prompt, model, config)?;
+        for member in &mixture.members {
+            check_prompt(prompt, member.config, config)?;
+        }
     }
     let mut result = Generations {
         samples: vec![Vec::new(); prompts.len()],
@@ -90,15 +106,15 @@ pub fn generate(
     let mut rest = order.as_slice();
     while let Some(&longest) = rest.first() {
         let slots = prompts[longest].ids.len() + config.max_new_tokens;
-        let rows = MAX_ROWS.min(MAX_CACHE_TOKENS / slots);
+        let rows = MAX_ROWS.min(MAX_CACHE_TOKENS / (slots * mixture.members.len()));
         let count = (rows / config.num_generations).clamp(1, rest.len());
-        let (members, tail) = rest.split_at(count);
+        let (chosen, tail) = rest.split_at(count);
         rest = tail;
-        let tasks: Vec<&PromptTask> = members.iter().map(|&p| &prompts[p]).collect();
-        let mut batch = Batch::new(decoder, model, &tasks, config, (seed, iteration));
+        let tasks: Vec<&PromptTask> = chosen.iter().map(|&p| &prompts[p]).collect();
+        let mut batch = Batch::new(mixture, &tasks, config, seed_and_iteration);
         batch.run(&mut result, progress)?;
         let mut samples = batch.finished.into_iter();
-        for &p in members {
+        for &p in chosen {
             result.samples[p] = samples.by_ref().take(config.num_generations).collect();
         }
     }

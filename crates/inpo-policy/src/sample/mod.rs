@@ -3,9 +3,11 @@
 mod batch;
 mod config;
 mod generate;
+mod mixture;
 mod sampler;
 
 pub use config::GenerationConfig;
-pub(crate) use generate::check_prompt;
 pub use generate::{FinishReason, Generations, PromptTask, Sample, generate};
+pub(crate) use generate::{check_prompt, generate_from};
+pub(crate) use mixture::Mixture;
 pub use sampler::{Draw, SampleKey, Sampler};
