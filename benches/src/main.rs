@@ -108,7 +108,7 @@ fn train(policy: Policy, args: &Args, load: f64) -> Result<(), Error> {
     .init()?;
     let config = TrainSection {
         learning_rate: 1e-5,
-        warmup_ratio: 0.0,
+        warmup_ratio: Some(0.0),
         max_steps: Some(args.repeats + 1),
         per_device_train_batch_size: pairs.len(),
         gradient_accumulation_steps: 1,

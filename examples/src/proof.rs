@@ -304,7 +304,7 @@ pub fn transformer_iterates(
         let config = TrainSection {
             learning_rate: 1e-2,
             lr_scheduler_type: Schedule::Cosine,
-            warmup_ratio: 0.0,
+            warmup_ratio: Some(0.0),
             max_steps: Some(300),
             per_device_train_batch_size: rows.len(),
             gradient_accumulation_steps: 1,

@@ -220,7 +220,32 @@ pub enum Schedule {
     /// A straight line down to 0.
     Linear,
     /// No change.
+    #[serde(alias = "constant_with_warmup")]
     Constant,
+}
+
+/// The optimisers of `[train]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Optim {
+    /// Adam with decoupled weight decay.
+    #[serde(alias = "adamw_torch")]
+    AdamW,
+    /// Gradient descent, with or without momentum.
+    Sgd,
+    /// Gradients divided by the root of their mean square.
+    RmsProp,
+}
+
+impl Optim {
+    /// The word of the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AdamW => "adamw",
+            Self::Sgd => "sgd",
+            Self::RmsProp => "rmsprop",
+        }
+    }
 }
 
 /// `[train]`.
@@ -231,8 +256,11 @@ pub struct TrainSection {
     pub learning_rate: f64,
     /// Shape of the schedule; each iteration starts it anew.
     pub lr_scheduler_type: Schedule,
-    /// Share of the steps in which the rate rises from 0.
-    pub warmup_ratio: f64,
+    /// Share of the steps in which the rate rises from 0, rounded up; default: 0.03. Not together with
+    /// `warmup_steps`.
+    pub warmup_ratio: Option<f64>,
+    /// Steps in which the rate rises from 0; below 1 a share as `warmup_ratio`.
+    pub warmup_steps: Option<f64>,
     /// Passes over an iteration's pairs.
     pub num_train_epochs: usize,
     /// Optimiser steps of an iteration; overrides the epochs.
@@ -241,9 +269,12 @@ pub struct TrainSection {
     pub per_device_train_batch_size: usize,
     /// Such groups per optimiser step.
     pub gradient_accumulation_steps: usize,
-    /// Limit of the GLOBAL gradient norm.
+    /// Limit of the GLOBAL gradient norm; 0: none.
     pub max_grad_norm: f64,
-    /// AdamW's decoupled decay.
+    /// The optimiser. Settings of another one must keep their defaults.
+    pub optim: Optim,
+    /// Decay of matrices (not of norm gains and biases): decoupled in AdamW, part of the gradient in
+    /// SGD and RMSprop.
     pub weight_decay: f64,
     /// AdamW's first decay rate.
     pub adam_beta1: f64,
@@ -251,6 +282,10 @@ pub struct TrainSection {
     pub adam_beta2: f64,
     /// AdamW's epsilon.
     pub adam_epsilon: f64,
+    /// Momentum of SGD and RMSprop.
+    pub momentum: f64,
+    /// RMSprop's decay rate of the mean square.
+    pub rmsprop_alpha: f64,
     /// Steps between rows of metrics.jsonl.
     pub logging_steps: usize,
 }
@@ -273,16 +308,20 @@ impl Default for TrainSection {
         Self {
             learning_rate: 5e-7,
             lr_scheduler_type: Schedule::Cosine,
-            warmup_ratio: 0.03,
+            warmup_ratio: None,
+            warmup_steps: None,
             num_train_epochs: 1,
             max_steps: None,
             per_device_train_batch_size: 8,
             gradient_accumulation_steps: 16,
             max_grad_norm: 1.0,
+            optim: Optim::AdamW,
             weight_decay: 0.0,
             adam_beta1: 0.9,
             adam_beta2: 0.999,
             adam_epsilon: 1e-8,
+            momentum: 0.0,
+            rmsprop_alpha: 0.99,
             logging_steps: 1,
         }
     }
@@ -372,26 +411,11 @@ impl RunConfig {
             lora.validate()?;
         }
         let train = &self.train;
-        let positive = [
-            ("train.learning_rate", train.learning_rate),
-            ("train.max_grad_norm", train.max_grad_norm),
-            ("train.adam_epsilon", train.adam_epsilon),
-        ];
-        for (key, value) in positive {
-            if !(value > 0.0 && value.is_finite()) {
-                return Err(TrainError::setting(key, value, "a positive number"));
-            }
-        }
-        let shares = [
-            ("train.warmup_ratio", train.warmup_ratio),
-            ("train.adam_beta1", train.adam_beta1),
-            ("train.adam_beta2", train.adam_beta2),
-            ("eval.confidence", self.eval.confidence),
-        ];
-        for (key, value) in shares {
-            if !(0.0..1.0).contains(&value) {
-                return Err(TrainError::setting(key, value, "from 0 to below 1"));
-            }
+        train.validate()?;
+        let confidence = self.eval.confidence;
+        if !(0.0..1.0).contains(&confidence) {
+            let allowed = "from 0 to below 1";
+            return Err(TrainError::setting("eval.confidence", confidence, allowed));
         }
         let counts = [
             ("train.num_train_epochs", train.num_train_epochs),
@@ -427,10 +451,6 @@ impl RunConfig {
                 got,
                 allowed,
             ));
-        }
-        if !(train.weight_decay >= 0.0 && train.weight_decay.is_finite()) {
-            let got = train.weight_decay;
-            return Err(TrainError::setting("train.weight_decay", got, "at least 0"));
         }
         if self.eval.kl_samples > self.eval.num_generations {
             let got = self.eval.kl_samples;

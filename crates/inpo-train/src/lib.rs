@@ -38,7 +38,7 @@ pub use evaluate::{Evaluation, Interval};
 pub use header::RunHeader;
 pub use metrics::StepMetrics;
 pub use observer::{Console, Observer, Silent};
-pub use optim::{clip_grad_norm, learning_rate};
+pub use optim::{Optimiser, clip_grad_norm, learning_rate};
 pub use optimise::optimise;
 pub use ratio::Ratio;
 pub use run::run;

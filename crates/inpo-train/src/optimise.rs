@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsAccumulator};
+use burn::optim::GradientsAccumulator;
 use inpo_loss::InpoLoss;
 use inpo_policy::Policy;
 use rand::SeedableRng;
@@ -13,7 +13,7 @@ use rand::seq::SliceRandom;
 use crate::config::{LabelKind, TrainSection};
 use crate::error::TrainError;
 use crate::metrics::StepMetrics;
-use crate::optim::{clip_grad_norm, learning_rate};
+use crate::optim::{Optimiser, clip_grad_norm, learning_rate};
 use crate::step::{PairFigures, TrainPair, pair_gradient};
 
 /// How far the policy's log-prob of a response may be from its cached anchor before the first step, in
@@ -37,12 +37,7 @@ pub fn optimise(
     seed: u64,
     log: &mut dyn FnMut(StepMetrics) -> Result<(), TrainError>,
 ) -> Result<Policy, TrainError> {
-    let mut optimiser = AdamWConfig::new()
-        .with_beta_1(config.adam_beta1 as f32)
-        .with_beta_2(config.adam_beta2 as f32)
-        .with_epsilon(config.adam_epsilon as f32)
-        .with_weight_decay(config.weight_decay as f32)
-        .init();
+    let mut optimiser = Optimiser::new(config);
     let mut decoder = policy.decoder().clone().train();
     let batches = batches(pairs.len(), config, seed);
     let total = batches.len();

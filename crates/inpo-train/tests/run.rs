@@ -369,10 +369,10 @@ fn bad_settings_and_rows_are_refused_in_sentences() {
     );
     let error = refuse("[objective]\ntau_eta_ratio = '1/'\n");
     assert!(error.contains("tau_eta_ratio is \"1/\""), "{error}");
-    let error = refuse("[train]\nmax_grad_norm = 0.0\n");
+    let error = refuse("[train]\nmax_grad_norm = -1.0\n");
     assert_eq!(
         error,
-        "run.toml: `train.max_grad_norm` is 0; allowed: a positive number"
+        "run.toml: `train.max_grad_norm` is -1; allowed: a positive number, or 0 for no limit"
     );
     let error = RunConfig::parse(base, "run.toml", &["train.nonsense=1".into()]).unwrap_err();
     assert!(error.to_string().contains("nonsense"), "{error}");
