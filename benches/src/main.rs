@@ -10,8 +10,8 @@ use clap::{Parser, Subcommand};
 use inpo_core::burn::module::Module;
 use inpo_core::loss::InpoLossConfig;
 use inpo_core::policy::{GenerationConfig, LoraConfig, Policy, PromptTask, Sequence, hub};
-use inpo_core::train::config::{LabelKind, TrainSection};
-use inpo_core::train::{TrainPair, optimise};
+use inpo_core::train::config::TrainSection;
+use inpo_core::train::{Order, TrainPair, optimise};
 use report::{emit, read_rows, timed};
 
 /// Times SmolLM2 through inpo.
@@ -88,14 +88,7 @@ fn train(policy: Policy, args: &Args, load: f64) -> Result<(), Error> {
         let rejected = sequence(&row.prompt_token_ids, &row.rejected_token_ids);
         let sums = policy.logps(&[chosen.clone(), rejected.clone()])?;
         let anchor = [sums[0].iter().sum(), sums[1].iter().sum()];
-        pairs.push(TrainPair {
-            chosen,
-            rejected,
-            probability: 1.0,
-            weight: 1.0,
-            reference: anchor,
-            previous: anchor,
-        });
+        pairs.push(TrainPair::new(chosen, rejected, vec![anchor, anchor]));
     }
     let tokens = pairs
         .iter()
@@ -124,10 +117,9 @@ fn train(policy: Policy, args: &Args, load: f64) -> Result<(), Error> {
     let trained = optimise(
         &policy,
         &pairs,
-        &loss,
-        LabelKind::Hard,
+        &loss.into(),
         &config,
-        0,
+        Order::Shuffled(0),
         &mut log,
     )?;
     assert!(trained.decoder().num_params() > 0);

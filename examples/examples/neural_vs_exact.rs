@@ -53,10 +53,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     println!("\none iteration from N sampled pairs (tau = 0.1, eta = 1, mean of {SEEDS} seeds)\n");
     println!("      N      error   error * sqrt(N)");
-    let loss = InpoLossConfig { eta: 1.0, tau: 0.1 }.init()?;
+    let config = InpoLossConfig { eta: 1.0, tau: 0.1 };
     let mut points = Vec::new();
     for count in SAMPLES {
-        let error = mean_sampling_error(&game, &reference, &loss, count, SEEDS)?;
+        let error = mean_sampling_error(&game, &reference, config, count, SEEDS)?;
         println!(
             "{count:>7}  {error:.3e}  {:.3}",
             error * (count as f64).sqrt()

@@ -6,11 +6,11 @@ use std::error::Error;
 use inpo_core::burn::tensor::activation::log_softmax;
 use inpo_core::burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use inpo_core::game::{PreferenceGame, Strategy};
-use inpo_core::loss::{InpoLoss, InpoLossConfig, Label, LogpSum, PairLogps};
+use inpo_core::loss::{InpoLossConfig, Label, LabelKind, LogpSum, PairLogps, PairLoss, Role};
 use inpo_core::policy::{ModelConfig, Policy, Sequence};
 use inpo_core::solver::{Inpo, Iterates, Problem, State, StepSize};
-use inpo_core::train::config::{LabelKind, Schedule, TrainSection};
-use inpo_core::train::{TrainPair, optimise};
+use inpo_core::train::config::{Schedule, TrainSection};
+use inpo_core::train::{Objective, Order, TrainPair, optimise};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
@@ -115,7 +115,7 @@ pub fn sample_pairs(
 ///
 /// A loss whose inputs do not fit together, a result that is no strategy.
 pub fn train_free_logits(
-    loss: &InpoLoss,
+    loss: &PairLoss,
     pairs: &[WeightedPair],
     labels: Labels,
     reference: &Strategy,
@@ -162,7 +162,8 @@ pub fn train_free_logits(
             chosen.clone().autodiff(),
             rejected.clone().autodiff(),
         );
-        let each = loss.forward_no_reduction(&policy, &reference, &anchored, &label)?;
+        let anchors = [(Role::Reference, &reference), (Role::Previous, &anchored)];
+        let each = loss.forward_no_reduction(&policy, &anchors, &label)?;
         let grads = (each * weights.clone()).sum().backward();
         let gradient = leaf.grad(&grads).ok_or("the logits have no gradient")?;
         let largest = gradient.clone().abs().max().into_scalar::<f64>();
@@ -281,6 +282,7 @@ pub fn transformer_iterates(
     count: usize,
 ) -> Result<Vec<Strategy>, Box<dyn Error>> {
     let loss = InpoLossConfig { eta, tau }.init()?;
+    let objective = Objective::from(loss).with_label(LabelKind::Soft);
     let reference = as_strategy(start)?;
     let mut policy = start.clone();
     let mut iterates = Vec::with_capacity(count);
@@ -292,13 +294,15 @@ pub fn transformer_iterates(
         };
         let rows: Vec<TrainPair> = pairs
             .iter()
-            .map(|pair| TrainPair {
-                chosen: Sequence::new(&PROMPT, &[pair.chosen as u32]),
-                rejected: Sequence::new(&PROMPT, &[pair.rejected as u32]),
-                probability: pair.probability,
-                weight: pair.weight * pairs.len() as f64,
-                reference: logs(&reference, pair),
-                previous: logs(&previous, pair),
+            .map(|pair| {
+                let [chosen, rejected] =
+                    [pair.chosen, pair.rejected].map(|y| Sequence::new(&PROMPT, &[y as u32]));
+                let anchors = vec![logs(&reference, pair), logs(&previous, pair)];
+                TrainPair {
+                    probability: pair.probability,
+                    weight: pair.weight * pairs.len() as f64,
+                    ..TrainPair::new(chosen, rejected, anchors)
+                }
             })
             .collect();
         let config = TrainSection {
@@ -315,10 +319,9 @@ pub fn transformer_iterates(
         policy = optimise(
             &policy,
             &rows,
-            &loss,
-            LabelKind::Soft,
+            &objective,
             &config,
-            t as u64,
+            Order::Shuffled(t as u64),
             &mut ignore,
         )?;
         iterates.push(as_strategy(&policy)?);
@@ -334,17 +337,18 @@ pub fn transformer_iterates(
 pub fn mean_sampling_error<G: PreferenceGame + Clone>(
     game: &G,
     reference: &Strategy,
-    loss: &InpoLoss,
+    config: InpoLossConfig,
     count: usize,
     seeds: u64,
 ) -> Result<f64, Box<dyn Error>> {
-    let InpoLossConfig { eta, tau } = loss.config();
+    let InpoLossConfig { eta, tau } = config;
+    let loss = config.init()?;
     let exact = exact_iterates(game, reference, (tau, eta), 1)?.remove(0);
     let mut total = 0.0;
     for seed in 0..seeds {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let pairs = sample_pairs(game, reference, count, || rng.random());
-        let trained = train_free_logits(loss, &pairs, Labels::Hard, reference, reference)?;
+        let trained = train_free_logits(&loss, &pairs, Labels::Hard, reference, reference)?;
         total += largest_error(&exact, &trained);
     }
     Ok(total / seeds as f64)

@@ -53,8 +53,8 @@ fn a_transformer_reaches_the_exact_iterates() {
 fn sampled_pairs_converge_as_one_over_root_n() {
     let game = games::cyclic_three();
     let reference = Strategy::new(vec![0.25, 0.45, 0.30]).unwrap();
-    let loss = InpoLossConfig { eta: 1.0, tau: 0.1 }.init().unwrap();
-    let error = |count| mean_sampling_error(&game, &reference, &loss, count, 30).unwrap();
+    let config = InpoLossConfig { eta: 1.0, tau: 0.1 };
+    let error = |count| mean_sampling_error(&game, &reference, config, count, 30).unwrap();
     let ratio = error(200) / error(3200);
     assert!((2.67..6.0).contains(&ratio), "{ratio}");
 }

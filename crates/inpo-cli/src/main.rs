@@ -6,6 +6,7 @@ mod generate;
 mod logps;
 mod model;
 mod run;
+mod train;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArgs),
+    Train(train::TrainArgs),
     Generate(generate::GenerateArgs),
     Logps(logps::LogpsArgs),
 
@@ -32,6 +34,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Train(args) => train::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Logps(args) => logps::run(&args),
         Command::Game(command) => game::run(command),

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use inpo_core::policy::{Policy, hub};
-use inpo_core::train::{Console, RunConfig, run as run_loop};
+use inpo_core::train::{Console, Models, RunConfig, run as run_loop};
 
 use crate::error::CliError;
 
@@ -34,9 +33,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
         config.device.clone_from(device);
     }
     let device = inpo_core::device(&config.device)?;
-    let path = hub::resolve(&config.policy.model, &hub::ResolveOptions::default())?;
-    let policy = Policy::load(&path, &device)?;
-    let evaluations = run_loop(&config, policy, args.resume, &mut Console::default())?;
+    let models = Models::load(&config.policy, config.reference.as_ref(), None, &device)?;
+    let evaluations = run_loop(&config, models, args.resume, &mut Console::default())?;
     if args.json {
         println!("{}", serde_json::json!(evaluations));
     } else {

@@ -1,41 +1,96 @@
-//! The INPO loss on Burn's backend-independent tensors.
+//! Preference losses on Burn's backend-independent tensors: INPO and its family, from one kernel.
 //!
-//! A method of the family is a list of weighted anchors and a squared distance to a target
-//! (arXiv 2407.00617, equations 7 and 8):
+//! # From DPO to INPO
 //!
-//! ```text
-//! r(y) = log pi(y) - sum_k w_k log q_k(y)        h = r(chosen) - r(rejected)        (h - target)^2
-//! ```
+//! DPO fits a pair by `-log sigmoid(beta (D log pi - D log ref))`, where `D f = f(chosen) - f(rejected)`.
+//! It assumes that a score explains who wins. Real preferences cycle, and then there is no such score;
+//! what exists is the Nash policy of the game in which two policies are asked for an answer and a judge says
+//! which is better. INPO (arXiv 2407.00617) finds it by self-play. What changes:
 //!
-//! INPO's anchors are `(tau/eta, reference)` and `(1 - tau/eta, previous)`; its target is
-//! `1/(2 eta)` for the winner of one oracle draw, or `(p - 1/2)/eta` when `p = P(chosen beats
-//! rejected)` is known. `eta` is the INVERSE step size. Every log-prob is a [`LogpSum`]: the sum over
-//! the tokens of a whole response, which is the only reduction for which the method is what it is.
+//! | | DPO | INPO |
+//! |---|---|---|
+//! | data | pairs collected once | each iteration new pairs, sampled from the current policy pi_t |
+//! | log-probs needed | policy, reference | policy, reference **and pi_t**, both cached before training |
+//! | `h` | `D log pi - D log ref` | `D log pi - (tau/eta) D log ref - (1 - tau/eta) D log pi_t` |
+//! | loss | `-log sigmoid(beta h)` | `(h - 1/(2 eta))^2` |
+//! | settings | `beta` | `eta`, the INVERSE step size, and `tau`, the KL weight, `0 <= tau <= eta` |
+//! | at the optimum | a score's softmax | one exact step of mirror descent towards the Nash policy |
+//!
+//! Both take SUMS of token log-probs ([`LogpSum`]), end token included; the first loss of INPO is exactly
+//! `(1/(2 eta))^2` (10 000 at the paper's eta = 0.005) and falls slowly: watch `h`, not the loss.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
-//! use inpo_loss::{InpoLossConfig, Label, LogpSum, PairLogps, Reduction};
+//! use inpo_loss::{DpoLossConfig, InpoLossConfig, Label, LogpSum, PairLogps, Reduction, Role};
 //!
 //! # fn main() -> Result<(), inpo_loss::LossError> {
 //! let device = Device::flex();
-//! let pair = || PairLogps {
-//!     chosen: LogpSum::new(Tensor::from_floats([-50.0], &device)),
-//!     rejected: LogpSum::new(Tensor::from_floats([-60.0], &device)),
+//! let pair = |chosen: f32, rejected: f32| PairLogps {
+//!     chosen: LogpSum::new(Tensor::from_floats([chosen], &device)),
+//!     rejected: LogpSum::new(Tensor::from_floats([rejected], &device)),
 //! };
-//! let loss = InpoLossConfig { eta: 0.005, tau: 0.005 / 3.0 }.init()?;
-//! // Before any update the policy is both anchors: h = 0 and the loss is (1/(2 eta))^2 = 10000.
-//! let value = loss.forward(&pair(), &pair(), &pair(), &Label::Hard, Reduction::Mean)?;
-//! assert!((value.into_scalar::<f32>() - 10000.0).abs() < 0.1);
+//! let (policy, reference, previous) = (pair(-48.0, -61.0), pair(-50.0, -60.0), pair(-49.0, -60.0));
+//! let anchors = [(Role::Reference, &reference), (Role::Previous, &previous)];
+//!
+//! let dpo = DpoLossConfig { beta: 0.1, label_smoothing: 0.0 }.init()?;
+//! let inpo = InpoLossConfig { eta: 0.05, tau: 0.05 / 3.0 }.init()?;
+//! let dpo_loss = dpo.forward(&policy, &anchors, &Label::Hard, Reduction::Mean)?;
+//! let inpo_loss = inpo.forward(&policy, &anchors, &Label::Hard, Reduction::Mean)?;
+//! // DPO: h = 13 - 10 = 3. INPO: h = 13 - 10/3 - 22/3 = 7/3, target 10.
+//! assert!((dpo_loss.into_scalar::<f64>() - 0.554355).abs() < 1e-5);
+//! assert!((inpo_loss.into_scalar::<f64>() - (23.0_f64 / 3.0).powi(2)).abs() < 1e-3);
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # The family
+//!
+//! A method is a list of weighted [`Anchor`]s, a [`Kernel`] (penalty and target) and a kind of [`Label`];
+//! `r(y) = log pi(y) - sum_k w_k log q_k(y)` and `h = r(chosen) - r(rejected)`. Each configuration's `init`
+//! checks the settings and gives a [`PairLoss`]; who samples the pairs is the loop's part.
+//!
+//! | configuration | anchors | pairs from | penalty |
+//! |---|---|---|---|
+//! | [`InpoLossConfig`] | (tau/eta, ref), (1 - tau/eta, pi_t) | pi_t | squared |
+//! | [`EgpoLossConfig`], two steps | as INPO | pi_t, then the half step | squared |
+//! | [`NashMdLossConfig`] | as INPO | their mixture | squared |
+//! | [`ComalLossConfig`], [`MpoLossConfig`] | as INPO, ref moves | pi_t | squared |
+//! | [`EnpoLossConfig`] | as INPO | pi_t | squared on win rates, and [`Exploration`] |
+//! | [`IpoLossConfig`], [`OnlineIpoLossConfig`], [`IterativeIpoLossConfig`] | ref | fixed data; pi; pi_t | squared |
+//! | [`DpoLossConfig`], [`IterativeDpoLossConfig`] | ref | fixed data; pi_t | logistic |
+//! | [`HingeLossConfig`] | ref | fixed data | hinge |
+//! | [`SppoLossConfig`] | pi_t | pi_t | squared, each response by itself |
+//! | [`DnoLossConfig`], [`DnoPrctLossConfig`] | pi_t | pi_t | logistic, on win rates; on labels |
+//! | [`RebelLossConfig`] | pi_t | pi_t | squared on rewards |
+//! | [`OnpoLossConfig`], two steps | aux | pi_t | squared |
+//! | [`MnpoLossConfig`] | the last policies | pi_t | squared |
+//! | [`IpoMeanLossConfig`] | ref, per token | fixed data | squared |
+//!
+//! [`SftTerm`] may be added to any of them. The gradient in the log-probs is closed
+//! ([`LossOutput::gradient`]), so a trainer needs no vocabulary-wide graph, and [`BatchMetrics`] has the figures to
+//! watch. `eta` is the INVERSE step size of every method, whatever its paper calls it.
 
+mod addend;
+mod anchor;
 mod error;
-mod inpo;
 mod kernel;
+mod label;
 mod logps;
+mod loss;
+mod methods;
+pub mod metrics;
 
+pub use addend::{Exploration, SftTerm};
+pub use anchor::{Anchor, Role};
 pub use error::LossError;
-pub use inpo::{InpoLoss, InpoLossConfig};
-pub use kernel::{Anchor, Label, PairKernel, PairOutput, Reduction};
-pub use logps::{LogpSum, PairLogps};
+pub use kernel::{Kernel, LossOutput, Reduction};
+pub use label::{Label, LabelKind};
+pub use logps::{LogpMean, LogpSum, PairLogps};
+pub use loss::{MeanPairLoss, PairLoss};
+pub use methods::{
+    ComalLossConfig, DnoLossConfig, DnoPrctLossConfig, DpoLossConfig, EgpoLossConfig,
+    EnpoLossConfig, HingeLossConfig, InpoLossConfig, IpoLossConfig, IpoMeanLossConfig,
+    IterativeDpoLossConfig, IterativeIpoLossConfig, MnpoLossConfig, MpoLossConfig,
+    NashMdLossConfig, OnlineIpoLossConfig, OnpoLossConfig, RebelLossConfig, SppoLossConfig,
+};
+pub use metrics::{BatchMetrics, PairFigures};

@@ -1,72 +1,121 @@
-//! The anchors: log-probs of the pairs under pi_ref and pi_t, computed once, cached, verified.
+//! The anchors: log-probs of the pairs under every fixed policy of a phase, computed once, cached,
+//! verified.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use inpo_loss::Role;
 use inpo_policy::{Policy, Sequence};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::error::TrainError;
 use crate::files::{sha256, write_whole};
+use crate::objective::Objective;
 use crate::records::PairRecord;
 use crate::step::TrainPair;
-
-/// Names of the cached columns: TRL's for the reference, the same with `prev` for pi_t.
-const COLUMNS: [&str; 4] = [
-    "ref_chosen_logps",
-    "ref_rejected_logps",
-    "prev_chosen_logps",
-    "prev_rejected_logps",
-];
 
 /// The header entry that says what the anchors belong to.
 const HEADER: &str = "inpo_anchors";
 
 /// How far a re-computed row may be from the cached one, in nats.
-const RECHECK_TOLERANCE: f64 = 0.01;
+pub(crate) const RECHECK_TOLERANCE: f64 = 0.01;
 
-/// Anchors of some pairs, each column `[pairs]`, sums in nats.
-#[derive(Debug, Clone, PartialEq)]
+/// Whose log-probs a pair of columns holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// An anchor's.
+    Role(Role),
+    /// Those of the weights the phase starts with.
+    Start,
+}
+
+impl Source {
+    /// The columns' names, chosen and rejected.
+    pub fn columns(self) -> [String; 2] {
+        match self {
+            Self::Role(role) => role.columns(),
+            Self::Start => ["chosen", "rejected"].map(|side| format!("start_{side}_logps")),
+        }
+    }
+}
+
+/// What an objective reads: its anchors, and reference and previous policy for the metrics.
+pub fn sources(objective: &Objective) -> Vec<Source> {
+    let anchors = objective.anchors().iter().map(|anchor| anchor.role);
+    let roles = anchors.chain([Role::Reference, Role::Previous]);
+    let mut sources: Vec<Source> = roles.map(Source::Role).chain([Source::Start]).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    sources
+}
+
+/// Log-probs of some pairs, each column `[pairs]`, sums in nats.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Anchors {
-    columns: [Vec<f64>; 4],
+    columns: BTreeMap<Source, [Vec<f64>; 2]>,
 }
 
 impl Anchors {
-    /// Scores every pair under both anchors. In the first iteration pi_t is pi_ref and is scored once.
+    /// Scores every pair under the policy of each source; one policy in several places is scored once.
     ///
     /// # Errors
     ///
     /// Sequences the model cannot score.
     pub fn compute(
-        reference: &Policy,
-        previous: &Policy,
+        policies: &BTreeMap<Source, Policy>,
         pairs: &[PairRecord],
-        same: bool,
     ) -> Result<Self, TrainError> {
-        let [ref_chosen, ref_rejected] = score(reference, pairs)?;
-        let [prev_chosen, prev_rejected] = if same {
-            [ref_chosen.clone(), ref_rejected.clone()]
-        } else {
-            score(previous, pairs)?
-        };
-        let columns = [ref_chosen, ref_rejected, prev_chosen, prev_rejected];
+        let mut scored: HashMap<String, [Vec<f64>; 2]> = HashMap::new();
+        let mut columns = BTreeMap::new();
+        for (source, policy) in policies {
+            let digest = policy.digest();
+            let of_policy = match scored.get(&digest) {
+                Some(known) => known.clone(),
+                None => score(policy, pairs)?,
+            };
+            scored.insert(digest, of_policy.clone());
+            columns.insert(*source, of_policy);
+        }
         Ok(Self { columns })
     }
 
-    /// Writes the cache with what it belongs to: both policies, the pairs, the reduction.
+    /// The log-probs of `source`, chosen and rejected, when they are there.
+    pub fn get(&self, source: Source) -> Option<&[Vec<f64>; 2]> {
+        self.columns.get(&source)
+    }
+
+    /// Adds the log-probs of `source`, chosen and rejected.
+    pub fn insert(&mut self, source: Source, logps: [Vec<f64>; 2]) {
+        self.columns.insert(source, logps);
+    }
+
+    /// Adds all of `other`.
+    pub fn extend(&mut self, other: Self) {
+        self.columns.extend(other.columns);
+    }
+
+    fn named(&self) -> impl Iterator<Item = (String, &Vec<f64>)> {
+        self.columns
+            .iter()
+            .flat_map(|(source, columns)| source.columns().into_iter().zip(columns))
+    }
+
+    /// Writes the cache with what it belongs to: the policies, the pairs, the reduction.
     ///
     /// # Errors
     ///
     /// A file that cannot be written.
     pub fn save(&self, path: &Path, of: &AnchorKey) -> Result<(), TrainError> {
-        let bytes: Vec<Vec<u8>> = self
-            .columns
-            .iter()
-            .map(|column| column.iter().flat_map(|v| v.to_le_bytes()).collect())
+        let bytes: Vec<(String, Vec<u8>)> = self
+            .named()
+            .map(|(name, column)| {
+                let bytes = column.iter().flat_map(|v| v.to_le_bytes()).collect();
+                (name, bytes)
+            })
             .collect();
-        let views = COLUMNS.iter().zip(&bytes).map(|(name, bytes)| {
+        let views = bytes.iter().map(|(name, bytes)| {
             let view = TensorView::new(Dtype::F64, vec![bytes.len() / 8], bytes);
-            (*name, view.expect("the bytes of an f64 vector"))
+            (name, view.expect("the bytes of an f64 vector"))
         });
         let file = safetensors::serialize(views, Some(of.metadata())).expect("views are valid");
         write_whole(path, &file)
@@ -77,12 +126,12 @@ impl Anchors {
     ///
     /// # Errors
     ///
-    /// A file that cannot be read, is of something else, or holds a value that is not finite.
+    /// A file that cannot be read, is of something else, lacks a column, or holds a value that is not
+    /// finite.
     pub fn load(
         path: &Path,
         of: &AnchorKey,
-        reference: &Policy,
-        previous: &Policy,
+        policies: &BTreeMap<Source, Policy>,
         pairs: &[PairRecord],
     ) -> Result<Self, TrainError> {
         let refuse = |reason: String| TrainError::Artefact {
@@ -103,25 +152,28 @@ impl Anchors {
             }
         }
         let file = SafeTensors::deserialize(&bytes).map_err(malformed)?;
-        let mut columns: [Vec<f64>; 4] = Default::default();
-        for (name, column) in COLUMNS.iter().zip(&mut columns) {
-            let view = file.tensor(name).map_err(malformed)?;
+        let column = |name: String| {
+            let view = file.tensor(&name).map_err(malformed)?;
             if view.dtype() != Dtype::F64 || view.shape() != [pairs.len()] {
                 return Err(refuse(format!("{name} is not f64 [{}]", pairs.len())));
             }
             let values = view.data().chunks_exact(8);
-            *column = values
+            let values: Vec<f64> = values
                 .map(|b| f64::from_le_bytes(b.try_into().expect("eight bytes")))
                 .collect();
-            if let Some(row) = column.iter().position(|v| !v.is_finite()) {
-                return Err(refuse(format!("{name} has no finite value in row {row}")));
+            match values.iter().position(|v| !v.is_finite()) {
+                Some(row) => Err(refuse(format!("{name} has no finite value in row {row}"))),
+                None => Ok(values),
             }
+        };
+        let mut anchors = Self::default();
+        for &source in policies.keys() {
+            let [chosen, rejected] = source.columns();
+            anchors.insert(source, [column(chosen)?, column(rejected)?]);
         }
-        let anchors = Self { columns };
         if let Some(first) = pairs.first() {
-            let fresh = Self::compute(reference, previous, std::slice::from_ref(first), false)?;
-            for ((name, cached), fresh) in COLUMNS.iter().zip(&anchors.columns).zip(&fresh.columns)
-            {
+            let fresh = Self::compute(policies, std::slice::from_ref(first))?;
+            for ((name, cached), (_, fresh)) in anchors.named().zip(fresh.named()) {
                 if (cached[0] - fresh[0]).abs() > RECHECK_TOLERANCE {
                     let (cached, fresh) = (cached[0], fresh[0]);
                     return Err(refuse(format!(
@@ -134,20 +186,51 @@ impl Anchors {
     }
 
     /// Joins pairs and anchors.
-    pub fn train_pairs(&self, pairs: &[PairRecord]) -> Vec<TrainPair> {
-        let [ref_chosen, ref_rejected, prev_chosen, prev_rejected] = &self.columns;
-        pairs
-            .iter()
-            .enumerate()
-            .map(|(i, pair)| TrainPair {
-                chosen: Sequence::new(&pair.prompt_token_ids, &pair.chosen_token_ids),
-                rejected: Sequence::new(&pair.prompt_token_ids, &pair.rejected_token_ids),
-                probability: pair.probability,
-                weight: 1.0,
-                reference: [ref_chosen[i], ref_rejected[i]],
-                previous: [prev_chosen[i], prev_rejected[i]],
+    ///
+    /// # Errors
+    ///
+    /// A source of the objective that was not computed.
+    pub fn train_pairs(
+        &self,
+        pairs: &[PairRecord],
+        objective: &Objective,
+    ) -> Result<Vec<TrainPair>, TrainError> {
+        let of = |source: Source| {
+            self.get(source).ok_or_else(|| TrainError::MissingAnchors {
+                method: objective.pair_loss().name(),
+                columns: source.columns(),
             })
-            .collect()
+        };
+        let anchors: Vec<&[Vec<f64>; 2]> = objective
+            .anchors()
+            .iter()
+            .map(|anchor| of(Source::Role(anchor.role)))
+            .collect::<Result<_, _>>()?;
+        let reference = of(Source::Role(Role::Reference))?;
+        let previous = of(Source::Role(Role::Previous))?;
+        let start = of(Source::Start)?;
+        let row = |columns: &[Vec<f64>; 2], i: usize| [columns[0][i], columns[1][i]];
+        let join = |(i, pair): (usize, &PairRecord)| {
+            let prompt = &pair.prompt_token_ids;
+            let explored = objective.exploration.as_ref().map(|_| {
+                let ids = pair.explored_token_ids.as_deref();
+                Sequence::new(prompt, ids.unwrap_or(&pair.chosen_token_ids))
+            });
+            TrainPair {
+                name: format!("pair {i} (prompt {})", pair.prompt_id),
+                chosen: Sequence::new(prompt, &pair.chosen_token_ids),
+                rejected: Sequence::new(prompt, &pair.rejected_token_ids),
+                explored,
+                probability: pair.probability,
+                scores: [pair.score_chosen, pair.score_rejected],
+                weight: 1.0,
+                anchors: anchors.iter().map(|columns| row(columns, i)).collect(),
+                reference: row(reference, i),
+                previous: row(previous, i),
+                start: row(start, i),
+            }
+        };
+        Ok(pairs.iter().enumerate().map(join).collect())
     }
 }
 
@@ -171,17 +254,15 @@ fn score(policy: &Policy, pairs: &[PairRecord]) -> Result<[Vec<f64>; 2], TrainEr
 /// What a cache of anchors belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnchorKey {
-    /// Digest of pi_ref.
-    pub reference: String,
-    /// Digest of pi_t.
-    pub previous: String,
+    /// Digest of each source's policy.
+    pub policies: BTreeMap<Source, String>,
     /// Digest of the pairs' token ids.
     pub pairs: String,
 }
 
 impl AnchorKey {
-    /// The key of `pairs` under two policies given by their digests.
-    pub fn new(reference: String, previous: String, pairs: &[PairRecord]) -> Self {
+    /// The key of `pairs` under `policies`.
+    pub fn new(policies: &BTreeMap<Source, Policy>, pairs: &[PairRecord]) -> Self {
         let ids: Vec<_> = pairs
             .iter()
             .map(|p| {
@@ -192,25 +273,26 @@ impl AnchorKey {
                 )
             })
             .collect();
-        let pairs = sha256(&serde_json::to_vec(&ids).expect("lists of ids are JSON"));
+        let digests = policies.iter().map(|(source, p)| (*source, p.digest()));
         Self {
-            reference,
-            previous,
-            pairs,
+            policies: digests.collect(),
+            pairs: sha256(&serde_json::to_vec(&ids).expect("lists of ids are JSON")),
         }
     }
 
     /// What is written and compared, by name.
     fn fields(&self) -> BTreeMap<String, String> {
-        [
-            ("reference", self.reference.as_str()),
-            ("previous", &self.previous),
-            ("pairs", &self.pairs),
+        let policies = self.policies.iter().map(|(source, digest)| {
+            let [column, _] = source.columns();
+            (column.replace("_chosen_logps", ""), digest.clone())
+        });
+        let others = [
+            ("pairs", self.pairs.as_str()),
             ("reduction", "sum"),
             ("dtype", "f32"),
-        ]
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into()
+        ];
+        let others = others.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        policies.chain(others).collect()
     }
 
     /// One header entry with all fields: the header is an unordered map, and the same run must write

@@ -79,12 +79,29 @@ pub enum TrainError {
         prompts: usize,
     },
     /// A log-prob or a gradient that is not a finite number.
-    #[error("step {step}: {what} is not finite; the optimiser was not moved")]
+    #[error("{what} is not finite; the optimiser was not moved")]
     NonFinite {
-        /// The optimiser step.
-        step: usize,
-        /// The pair or quantity.
+        /// The step, the pair, the quantity.
         what: String,
+    },
+    /// The first loss is not the one that the cached log-probs give.
+    #[error(
+        "the loss before the first step is {got}, expected {expected} from the cached log-probs; \
+         nothing was trained"
+    )]
+    FirstLoss {
+        /// What the policy gave.
+        got: f64,
+        /// What it had to be.
+        expected: f64,
+    },
+    /// Log-probs that an objective needs are neither given nor can they be computed.
+    #[error("{method} needs the columns {} and {}", .columns[0], .columns[1])]
+    MissingAnchors {
+        /// The objective.
+        method: &'static str,
+        /// The columns, chosen and rejected.
+        columns: [String; 2],
     },
     /// Cached anchors that are not those of the policy being trained.
     #[error(
@@ -114,6 +131,16 @@ impl TrainError {
         }
     }
 
+    /// The error, with the optimiser step it happened in.
+    pub(crate) fn in_step(self, step: usize) -> Self {
+        match self {
+            Self::NonFinite { what } => Self::NonFinite {
+                what: format!("step {step}: {what}"),
+            },
+            other => other,
+        }
+    }
+
     pub(crate) fn setting(key: &str, got: impl ToString, allowed: &str) -> Self {
         Self::Setting {
             key: key.to_owned(),
@@ -127,6 +154,7 @@ impl TrainError {
         !matches!(
             self,
             Self::NonFinite { .. }
+                | Self::FirstLoss { .. }
                 | Self::StaleAnchors { .. }
                 | Self::NoPairs { .. }
                 | Self::Oracle(_)

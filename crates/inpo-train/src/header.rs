@@ -1,13 +1,17 @@
 //! What a run says about itself before it computes anything.
 
 use inpo_game::PreferenceOracle;
-use inpo_loss::InpoLoss;
+use inpo_loss::LabelKind;
 use inpo_policy::{GenerationConfig, Policy};
 use serde::Serialize;
 
 use crate::config::{RunConfig, SelectionStrategy};
+use crate::error::TrainError;
 use crate::files::sha256;
 use crate::judge::Oracle;
+use crate::objective::Objective;
+use crate::phases::{Phase, PolicyId, Sampler, phases};
+use crate::policies::Policies;
 
 /// The run's settings and identities: `manifest.json`, and the header on the screen.
 #[derive(Debug, Clone, Serialize)]
@@ -20,33 +24,110 @@ pub struct RunHeader {
     pub config_sha256: String,
     /// The model as it was named.
     pub model: String,
+    /// The reference as it was named, when it is not the model.
+    pub reference: Option<String>,
     /// Digests of what the run reads; a run is only gone on with when they are the same.
     pub inputs: Inputs,
     /// The oracle with its parameters.
     pub oracle: String,
-    /// Inverse step size.
-    pub eta: f64,
-    /// KL weight.
-    pub tau: f64,
-    /// Weight of the reference anchor, `tau / eta`.
-    pub weight_reference: f64,
-    /// Weight of the previous policy's anchor.
-    pub weight_previous: f64,
-    /// Target of a hard label, in nats.
-    pub target: f64,
-    /// The loss before the first step: `target^2` with hard labels, as `h = 0`.
-    pub expected_first_loss: f64,
-    /// How responses are drawn, and whether that is pi_t.
-    pub sampler: String,
+    /// The objective.
+    pub objective: ObjectiveHeader,
+    /// After how many iterations the reference becomes pi_t; 0: never.
+    pub ref_update_every: usize,
+    /// Whom each phase of an iteration samples its pairs from.
+    pub samplers: Vec<String>,
+    /// How responses are drawn, and whether that is the sampler itself.
+    pub draws: String,
     /// How pairs are chosen.
     pub selection: SelectionStrategy,
-    /// Reduction of token log-probs, always the sum.
+}
+
+/// What is minimised, in words and numbers.
+#[derive(Debug, Clone, Serialize)]
+pub struct ObjectiveHeader {
+    /// The algorithm.
+    pub algorithm: &'static str,
+    /// INVERSE step size.
+    pub eta: f64,
+    /// KL weight, where the algorithm has one.
+    pub tau: Option<f64>,
+    /// The anchors with their weights.
+    pub anchors: String,
+    /// The kind of label.
+    pub label: LabelKind,
+    /// What `h` is pulled to by a hard label, in nats; none for the logistic and the hinge loss.
+    pub target: Option<f64>,
+    /// The loss before the first step of a policy that is each of its anchors, with hard labels (with others
+    /// it depends on the pairs).
+    pub expected_first_loss: Option<f64>,
+    /// Weight of the SFT term.
+    pub sft_loss_coef: f64,
+    /// Weight of the exploration term.
+    pub alpha: f64,
+    /// Reduction of token log-probs: the sum, but for the length-normalised variant.
     pub logp_reduction: &'static str,
+}
+
+impl ObjectiveHeader {
+    /// The header of `objective`; `tau` is its KL weight.
+    pub fn new(objective: &Objective, tau: Option<f64>) -> Self {
+        let loss = objective.pair_loss();
+        let hard = objective.label == LabelKind::Hard && objective.sft.is_none();
+        Self {
+            algorithm: loss.name(),
+            eta: loss.kernel().inverse_step(),
+            tau,
+            anchors: loss.to_string(),
+            label: objective.label,
+            target: loss.kernel().hard_target(),
+            expected_first_loss: hard.then(|| objective.loss_at_zero()),
+            sft_loss_coef: objective.sft.map_or(0.0, |term| term.coefficient()),
+            alpha: objective.exploration.map_or(0.0, |term| term.alpha()),
+            logp_reduction: objective.reduction(),
+        }
+    }
+}
+
+impl std::fmt::Display for ObjectiveHeader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "objective  {}: eta (inverse step) {}",
+            self.algorithm, self.eta
+        )?;
+        if let Some(tau) = self.tau {
+            write!(f, ", tau {tau}")?;
+        }
+        for (name, weight) in [("sft_loss_coef", self.sft_loss_coef), ("alpha", self.alpha)] {
+            if weight != 0.0 {
+                write!(f, ", {name} {weight}")?;
+            }
+        }
+        let per_token = match self.logp_reduction {
+            "mean" => ", log-probs per token",
+            _ => "",
+        };
+        writeln!(f, "\nanchors    {}{per_token}", self.anchors)?;
+        let target = match self.target {
+            Some(target) => format!("{target} nats by a hard label"),
+            None => "none: the loss has no end".to_owned(),
+        };
+        write!(f, "target     {target}; labels are {}", self.label)?;
+        if let Some(loss) = self.expected_first_loss {
+            write!(
+                f,
+                "; first loss {loss} where the anchors are the policy itself"
+            )?;
+        }
+        Ok(())
+    }
 }
 
 /// Digests (sha256) of what a run reads.
 #[derive(Debug, Clone, Serialize)]
 pub struct Inputs {
+    /// The starting policy.
+    pub policy: String,
     /// pi_ref.
     pub reference: String,
     /// The tokenizer, when there is one.
@@ -57,45 +138,75 @@ pub struct Inputs {
     pub prompts: String,
 }
 
-impl RunHeader {
-    pub(crate) fn new(
-        config: &RunConfig,
-        prompts: &str,
-        policy: &Policy,
-        oracle: &Oracle,
-        loss: &InpoLoss,
-    ) -> Self {
-        let [weight_reference, weight_previous] = loss.weights();
-        let text = toml::to_string(config).expect("a configuration is TOML");
+impl Inputs {
+    pub(crate) fn new(policy: &Policy, reference: &Policy, prompts: &str) -> Self {
         let codec = policy.codec().ok();
         Self {
-            inpo_version: env!("CARGO_PKG_VERSION"),
-            seed: config.seed,
-            config_sha256: sha256(text.as_bytes()),
-            model: config.policy.model.clone(),
-            inputs: Inputs {
-                reference: policy.reference().digest(),
-                tokenizer: codec.map(|codec| codec.tokenizer_hash()),
-                chat_template: codec.and_then(|codec| codec.template_hash()),
-                prompts: prompts.to_owned(),
-            },
-            oracle: oracle.name(),
-            eta: loss.config().eta,
-            tau: loss.config().tau,
-            weight_reference,
-            weight_previous,
-            target: loss.target(),
-            expected_first_loss: loss.target().powi(2),
-            sampler: sampler(&config.generation),
-            selection: config.selection.strategy,
-            logp_reduction: "sum",
+            policy: policy.digest(),
+            reference: reference.digest(),
+            tokenizer: codec.map(|codec| codec.tokenizer_hash()),
+            chat_template: codec.and_then(|codec| codec.template_hash()),
+            prompts: prompts.to_owned(),
         }
     }
 }
 
-/// The theory's pairs come from pi_t itself (Proposition 6); with any other sampler the minimiser answers
-/// that sampler instead.
-fn sampler(g: &GenerationConfig) -> String {
+impl RunHeader {
+    pub(crate) fn new(
+        config: &RunConfig,
+        prompts: &str,
+        policies: &Policies,
+        oracle: &Oracle,
+    ) -> Result<Self, TrainError> {
+        let text = toml::to_string(config).expect("a configuration is TOML");
+        // MNPO has all its anchors only once enough policies exist.
+        let objective = config.objective.online(config.iteration.num_iterations)?;
+        let every = config.ref_update_every();
+        let weight = objective.reference_weight();
+        // Iteration 2 shows what iteration 1 hides: that pi_t is not pi_ref.
+        let samplers = phases(config.objective.algorithm, 2, 0, weight);
+        Ok(Self {
+            inpo_version: env!("CARGO_PKG_VERSION"),
+            seed: config.seed,
+            config_sha256: sha256(text.as_bytes()),
+            model: config.policy.model.clone(),
+            reference: config.reference.as_ref().map(|r| r.model.clone()),
+            inputs: Inputs::new(policies.start(), policies.reference(), prompts),
+            oracle: oracle.name(),
+            objective: ObjectiveHeader::new(&objective, config.objective.tau()?),
+            ref_update_every: every,
+            samplers: samplers.iter().map(sampler).collect(),
+            draws: draws(&config.generation),
+            selection: config.selection.strategy,
+        })
+    }
+}
+
+/// A phase's sampler in the paper's words.
+fn sampler(phase: &Phase) -> String {
+    let name = |id: PolicyId| match id {
+        PolicyId::Reference => "pi_ref",
+        PolicyId::After(_) => "pi_t",
+        PolicyId::Side(_) => "half_t",
+    };
+    match phase.sampler {
+        Sampler::Policy(id) => name(id).to_owned(),
+        Sampler::Mixture {
+            reference,
+            previous,
+            weight,
+        } => format!(
+            "the mixture {}^{weight:.4} {}^{:.4}, token by token",
+            name(reference),
+            name(previous),
+            1.0 - weight
+        ),
+    }
+}
+
+/// The theory's pairs are drawn from the sampler itself (Proposition 6); with any other draw the minimiser
+/// answers that one instead.
+fn draws(g: &GenerationConfig) -> String {
     let settings = format!(
         "temperature {}, top_p {}, top_k {}, min_p {}",
         g.temperature,
@@ -105,29 +216,37 @@ fn sampler(g: &GenerationConfig) -> String {
     );
     let exact = g.temperature == 1.0 && g.top_p == 1.0 && g.top_k.is_none() && g.min_p == 0.0;
     match exact {
-        true => format!("{settings}: pi_t itself"),
-        false => format!("{settings}: NOT pi_t, so the policy plays against this sampler"),
+        true => settings,
+        false => format!("{settings}: NOT the policy itself, so it plays against this sampler"),
     }
 }
 
 impl std::fmt::Display for RunHeader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(
-            f,
-            "pi_ref     {} ({:.12}), pi_1 = pi_ref",
-            self.model, self.inputs.reference
-        )?;
-        writeln!(f, "sampler    {}", self.sampler)?;
+        let digest = |digest: &String| digest.chars().take(12).collect::<String>();
+        let start = digest(&self.inputs.policy);
+        let reference = match &self.reference {
+            None => format!(
+                "pi_1 (the same weights), {}",
+                digest(&self.inputs.reference)
+            ),
+            Some(model) => format!("{model}, {}", digest(&self.inputs.reference)),
+        };
+        writeln!(f, "pi_1       {}, {start}", self.model)?;
+        write!(f, "pi_ref     {reference}")?;
+        match self.ref_update_every {
+            0 => writeln!(f, ", fixed")?,
+            1 => writeln!(f, "; becomes pi_t after every iteration")?,
+            every => writeln!(f, "; becomes pi_t after every {every} iterations")?,
+        }
+        let samplers = self.samplers.join(", then ");
+        writeln!(f, "pairs      from {samplers} ({})", self.draws)?;
+        let selection = match self.selection {
+            SelectionStrategy::Tournament => "best against worst of a tournament",
+            SelectionStrategy::Iid => "the first two samples",
+        };
+        writeln!(f, "selection  {selection}")?;
         writeln!(f, "oracle     {}", self.oracle)?;
-        writeln!(
-            f,
-            "anchors    {:.4} pi_ref + {:.4} pi_t (eta = {}, tau = {})",
-            self.weight_reference, self.weight_previous, self.eta, self.tau
-        )?;
-        write!(
-            f,
-            "target     {} nats with a hard label, so the first loss is {}",
-            self.target, self.expected_first_loss
-        )
+        write!(f, "{}", self.objective)
     }
 }

@@ -6,7 +6,7 @@ use inpo_policy::FinishReason;
 
 use crate::config::{OracleSection, SelectionStrategy};
 use crate::error::TrainError;
-use crate::records::{PairRecord, ResponseRecord};
+use crate::records::{PairRecord, PreferenceRecord, ResponseRecord};
 use crate::rows::PromptInput;
 use crate::select::{Dropped, SelectionCounts, iid_pair, tournament};
 
@@ -81,7 +81,17 @@ fn blank(record: &ResponseRecord, k: usize) -> bool {
     record.response_token_ids[k].len() <= end
 }
 
+/// The share of a prompt's other responses that response `k` beats: an unbiased estimate of its win rate
+/// against their sampler.
+fn score(preferences: &PreferenceRecord, k: usize) -> f64 {
+    let row = preferences.preference[k].iter().enumerate();
+    let others = row.filter(|&(j, _)| j != k).map(|(_, p)| p);
+    others.sum::<f64>() / (preferences.preference.len() - 1).max(1) as f64
+}
+
 /// Selects at most one pair per prompt, asking the oracle for the matches the strategy needs.
+/// `preferences` has a row for each record. With `explore` each pair also gets one of the K responses that is picked
+/// without regard to the preferences.
 ///
 /// # Errors
 ///
@@ -90,10 +100,12 @@ pub fn select_pairs(
     oracle: &Oracle,
     strategy: SelectionStrategy,
     records: &[ResponseRecord],
+    preferences: &[PreferenceRecord],
+    explore: bool,
 ) -> Result<(Vec<PairRecord>, SelectionCounts), TrainError> {
     let mut pairs = Vec::with_capacity(records.len());
     let mut counts = SelectionCounts::default();
-    for record in records {
+    for (record, preferences) in records.iter().zip(preferences) {
         let prompt = messages(record);
         let responses = responses(record);
         let beats = |matches: &[(usize, usize)]| {
@@ -130,6 +142,10 @@ pub fn select_pairs(
                     rejected: record.responses[s.rejected].clone(),
                     rejected_token_ids: ids[s.rejected].clone(),
                     probability: s.probability,
+                    score_chosen: score(preferences, s.chosen),
+                    score_rejected: score(preferences, s.rejected),
+                    explored_token_ids: explore
+                        .then(|| ids[record.prompt_id as usize % ids.len()].clone()),
                 });
             }
         }

@@ -7,11 +7,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::evaluate::Evaluation;
 use crate::header::RunHeader;
 use crate::metrics::StepMetrics;
+use crate::train::TrainHeader;
 
 /// Someone who watches a run. All methods do nothing by default.
 pub trait Observer {
     /// The run's settings, before anything is computed.
     fn header(&mut self, _header: &RunHeader) {}
+    /// A training phase's settings, before anything is computed.
+    fn train_header(&mut self, _header: &TrainHeader) {}
     /// A stage with `total` units of work begins.
     fn stage(&mut self, _iteration: usize, _name: &str, _total: usize) {}
     /// `units` of the stage are done.
@@ -47,6 +50,10 @@ impl Observer for Console {
         eprintln!("{header}");
     }
 
+    fn train_header(&mut self, header: &TrainHeader) {
+        eprintln!("{header}");
+    }
+
     fn stage(&mut self, iteration: usize, name: &str, total: usize) {
         self.finish();
         eprintln!("iteration {iteration}: {name} ({total})");
@@ -67,7 +74,8 @@ impl Observer for Console {
     fn step(&mut self, _iteration: usize, metrics: &StepMetrics) {
         if let Some(bar) = &self.bar {
             bar.inc(1);
-            bar.set_message(format!("loss {:.3} h {:+.3}", metrics.loss, metrics.h_mean));
+            let batch = &metrics.batch;
+            bar.set_message(format!("loss {:.3} h {:+.3}", batch.loss, batch.h_mean));
         }
     }
 

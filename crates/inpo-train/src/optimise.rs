@@ -1,127 +1,165 @@
-//! The inner solve of one iteration: minimise the mean loss over the pairs, from pi_t.
+//! One optimisation phase: minimise the mean loss over the pairs.
 
 use std::time::Instant;
 
 use burn::module::Module;
 use burn::optim::GradientsAccumulator;
-use inpo_loss::InpoLoss;
+use burn::tensor::{DType, Device};
+use inpo_loss::PairFigures;
 use inpo_policy::Policy;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 
-use crate::config::{LabelKind, TrainSection};
+use crate::config::TrainSection;
 use crate::error::TrainError;
-use crate::metrics::StepMetrics;
+use crate::metrics::{StepMetrics, Timing};
+use crate::objective::Objective;
 use crate::optim::{Optimiser, clip_grad_norm, learning_rate};
-use crate::step::{PairFigures, TrainPair, pair_gradient};
+use crate::step::{TrainPair, pair_gradient};
 
-/// How far the policy's log-prob of a response may be from its cached anchor before the first step, in
+/// How far the policy's log-prob of a response may be from its cached value before the first step, in
 /// nats and in nats a token: f32 log-probs computed in another batch.
 const ANCHOR_TOLERANCE: (f64, f64) = (0.01, 1e-4);
 
-/// Trains `policy`, which must be pi_t, on `pairs` and returns pi_{t+1}. `log` is told of each step.
+/// In which order the pairs come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// As they stand, every epoch.
+    Given,
+    /// Shuffled anew each epoch, keyed by this seed.
+    Shuffled(u64),
+}
+
+/// Trains `policy`, whose log-probs of the pairs are their `start`, and returns what it became. `log` is
+/// told of each step.
 ///
-/// Batches are drawn without replacement in an order keyed by `seed`; the last batch of an epoch may
-/// be smaller, and its mean is over its own pairs.
+/// Batches are drawn without replacement; the last batch of an epoch may be smaller, and its mean is
+/// over its own pairs.
 ///
 /// # Errors
 ///
-/// Anchors that are not pi_t's, log-probs or gradients that are not finite.
+/// Cached log-probs that are not the policy's, a first loss that is not the one they give, log-probs or
+/// gradients that are not finite.
 pub fn optimise(
     policy: &Policy,
     pairs: &[TrainPair],
-    loss: &InpoLoss,
-    label: LabelKind,
+    objective: &Objective,
     config: &TrainSection,
-    seed: u64,
+    order: Order,
     log: &mut dyn FnMut(StepMetrics) -> Result<(), TrainError>,
 ) -> Result<Policy, TrainError> {
     let mut optimiser = Optimiser::new(config);
     let mut decoder = policy.decoder().clone().train();
-    let batches = batches(pairs.len(), config, seed);
+    let batches = batches(pairs.len(), config, order);
     let total = batches.len();
     for (step, batch) in batches.iter().enumerate() {
         let started = Instant::now();
+        let in_step = |error: TrainError| error.in_step(step + 1);
         let members: Vec<&TrainPair> = batch.iter().map(|&i| &pairs[i]).collect();
         let mut accumulator = GradientsAccumulator::new();
         let mut figures = Vec::with_capacity(members.len());
         for group in members.chunks(config.per_device_train_batch_size) {
             let scale = 1.0 / members.len() as f64;
-            let (grads, part) = pair_gradient(&decoder, group, loss, label, scale)?;
-            check_finite(&part, step, figures.len(), batch)?;
+            let (grads, part) =
+                pair_gradient(&decoder, group, objective, scale).map_err(in_step)?;
             accumulator.accumulate(&decoder, grads);
             figures.extend(part);
         }
         if step == 0 {
-            check_anchors(&figures, &members)?;
+            check_start(&figures, &members, objective, &decoder.device())?;
         }
         let mut grads = accumulator.grads();
         let (clipped, grad_norm) = clip_grad_norm(decoder, &mut grads, config.max_grad_norm);
         if !grad_norm.is_finite() {
             let what = "the gradient norm".to_owned();
-            return Err(TrainError::NonFinite { step, what });
+            return Err(in_step(TrainError::NonFinite { what }));
         }
         let rate = learning_rate(config, step, total);
         decoder = optimiser.step(rate, clipped, grads);
-        let seconds = started.elapsed().as_secs_f64();
         let per_epoch = pairs.len().div_ceil(config.pairs_per_step());
-        let epoch = (step + 1) as f64 / per_epoch as f64;
-        log(StepMetrics::new(
-            (step + 1, epoch, rate, grad_norm, seconds),
-            &figures,
-            &members,
-            loss.config(),
-        ))?;
+        let timing = Timing {
+            step: step + 1,
+            epoch: (step + 1) as f64 / per_epoch as f64,
+            learning_rate: rate,
+            grad_norm,
+            seconds: started.elapsed().as_secs_f64(),
+        };
+        log(StepMetrics::new(timing, &figures, &members, objective))?;
     }
     Ok(policy.with_decoder(&decoder))
 }
 
 /// Index batches of all steps.
-fn batches(pairs: usize, config: &TrainSection, seed: u64) -> Vec<Vec<usize>> {
+fn batches(pairs: usize, config: &TrainSection, order: Order) -> Vec<Vec<usize>> {
     if pairs == 0 {
         return Vec::new();
     }
     let (size, steps) = (config.pairs_per_step(), config.steps(pairs));
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut rng = match order {
+        Order::Given => None,
+        Order::Shuffled(seed) => Some(ChaCha8Rng::seed_from_u64(seed)),
+    };
     let mut batches = Vec::with_capacity(steps);
     while batches.len() < steps {
         let mut order: Vec<usize> = (0..pairs).collect();
-        order.shuffle(&mut rng);
+        if let Some(rng) = &mut rng {
+            order.shuffle(rng);
+        }
         batches.extend(order.chunks(size).map(<[usize]>::to_vec));
     }
     batches.truncate(steps);
     batches
 }
 
-fn check_finite(
+/// Before the first step the policy's log-probs must be the cached ones, and the loss what they give.
+fn check_start(
     figures: &[PairFigures],
-    step: usize,
-    offset: usize,
-    batch: &[usize],
+    pairs: &[&TrainPair],
+    objective: &Objective,
+    device: &Device,
 ) -> Result<(), TrainError> {
-    let bad = figures
-        .iter()
-        .position(|f| !f.logps.iter().all(|logp| logp.is_finite()) || !f.h.is_finite());
-    match bad {
-        None => Ok(()),
-        Some(i) => Err(TrainError::NonFinite {
-            step,
-            what: format!("the log-prob of pair {}", batch[offset + i]),
-        }),
-    }
-}
-
-/// Before the first step the policy is pi_t, so its log-probs must be the cached ones.
-fn check_anchors(figures: &[PairFigures], pairs: &[&TrainPair]) -> Result<(), TrainError> {
+    let allowed = |tokens: usize| {
+        let (least, per_token) = ANCHOR_TOLERANCE;
+        least.max(per_token * tokens as f64)
+    };
     for (figures, pair) in figures.iter().zip(pairs) {
         for side in [0, 1] {
-            let drift = (figures.logps[side] - pair.previous[side]).abs();
-            let (least, per_token) = ANCHOR_TOLERANCE;
-            if drift > least.max(per_token * figures.tokens[side] as f64) {
+            let drift = (figures.logps[side] - pair.start[side]).abs();
+            if drift > allowed(figures.tokens[side]) {
                 return Err(TrainError::StaleAnchors { drift });
             }
         }
+    }
+    let start: Vec<[f64; 2]> = pairs.iter().map(|pair| pair.start).collect();
+    // The exploration term has no cached log-prob; it is left out on both sides.
+    let plain = Objective {
+        exploration: None,
+        ..objective.clone()
+    };
+    let options = (&device.clone().without_autodiff(), DType::F64);
+    let expected = plain.evaluate(pairs, &start, &[], options)?;
+    let now: Vec<[f64; 2]> = figures.iter().map(|figures| figures.logps).collect();
+    let got = plain.evaluate(pairs, &now, &[], options)?;
+    let count = pairs.len() as f64;
+    let mean = |figures: &[PairFigures]| figures.iter().map(|f| f.loss).sum::<f64>() / count;
+    let (expected_loss, got_loss) = (mean(&expected.figures), mean(&got.figures));
+    let slack: f64 = expected
+        .gradient
+        .iter()
+        .zip(&expected.figures)
+        .flat_map(|(slopes, figures)| {
+            [0, 1].map(|k| {
+                let drift = allowed(figures.tokens[k]);
+                slopes[k].abs() * drift + 4.0 * drift * drift
+            })
+        })
+        .sum();
+    if (got_loss - expected_loss).abs() > slack / count + 1e-9 * expected_loss.abs() {
+        return Err(TrainError::FirstLoss {
+            got: got_loss,
+            expected: expected_loss,
+        });
     }
     Ok(())
 }
@@ -138,7 +176,7 @@ mod tests {
             num_train_epochs: 3,
             ..TrainSection::default()
         };
-        let batches = batches(10, &config, 5);
+        let batches = batches(10, &config, Order::Shuffled(5));
         let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
         assert_eq!(sizes, [4, 4, 2, 4, 4, 2, 4, 4, 2]);
         for epoch in batches.chunks(3) {
@@ -150,6 +188,8 @@ mod tests {
             max_steps: Some(4),
             ..config
         };
-        assert_eq!(super::batches(10, &limited, 5).len(), 4);
+        let given = super::batches(3, &limited, Order::Given);
+        assert_eq!(given, vec![vec![0, 1, 2]; 4]);
+        assert_eq!(super::batches(10, &limited, Order::Shuffled(5)).len(), 4);
     }
 }

@@ -57,4 +57,11 @@ pub struct PairRecord {
     pub rejected_token_ids: Vec<u32>,
     /// P(chosen beats rejected).
     pub probability: f64,
+    /// Share of the prompt's other responses that the chosen one beats.
+    pub score_chosen: f64,
+    /// The same for the rejected one.
+    pub score_rejected: f64,
+    /// A response of the sampler whatever the oracle says of it, for ENPO's exploration term.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explored_token_ids: Option<Vec<u32>>,
 }

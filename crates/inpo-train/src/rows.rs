@@ -90,7 +90,8 @@ fn parse(line: usize, columns: Map<String, Value>) -> Result<Row, String> {
     })
 }
 
-fn column<T: serde::de::DeserializeOwned>(
+/// A column of a row, when it is there and not null.
+pub(crate) fn column<T: serde::de::DeserializeOwned>(
     columns: &Map<String, Value>,
     key: &str,
     what: &str,

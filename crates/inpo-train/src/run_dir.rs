@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 
 use inpo_policy::Policy;
 
-use crate::config::RunConfig;
+use crate::config::{Algorithm, RunConfig, TrainSection};
 use crate::error::TrainError;
 use crate::files::{append_jsonl, read_json, read_jsonl, write_json, write_jsonl, write_whole};
 use crate::header::RunHeader;
+use crate::phases::{Phase, PolicyId, phases};
 
 /// `output_dir` of a run.
 #[derive(Debug)]
 pub(crate) struct RunDir {
     root: PathBuf,
-    lora: bool,
+    /// The folder of an iteration's first phase where there are two.
+    side: &'static str,
 }
 
 impl RunDir {
@@ -31,7 +33,7 @@ impl RunDir {
     ) -> Result<Self, TrainError> {
         let dir = Self {
             root: config.output_dir.clone(),
-            lora: config.policy.lora.is_some(),
+            side: side(config.objective.algorithm),
         };
         let path = dir.root.join("run.toml");
         let text = toml::to_string_pretty(config).expect("a configuration is TOML");
@@ -60,36 +62,58 @@ impl RunDir {
         self.root.join(format!("iteration-{t:04}"))
     }
 
-    /// pi_{t+1}, when iteration `t` is finished.
+    /// The directory of a phase: the iteration's, or a folder of it.
+    pub(crate) fn phase(&self, phase: &Phase) -> PathBuf {
+        let iteration = self.iteration(phase.iteration);
+        phase
+            .name
+            .map_or(iteration.clone(), |name| iteration.join(name))
+    }
+
+    /// Where a phase's responses, preferences and pairs are.
+    pub(crate) fn data(&self, phase: &Phase) -> PathBuf {
+        match phase.shares_pairs {
+            true => self.iteration(phase.iteration),
+            false => self.phase(phase),
+        }
+    }
+
+    /// Where the weights of `id` are, when they were trained.
+    fn policy(&self, id: PolicyId) -> Option<PathBuf> {
+        let dir = match id {
+            PolicyId::Reference | PolicyId::After(0) | PolicyId::Side(0) => return None,
+            PolicyId::After(t) => self.iteration(t),
+            PolicyId::Side(t) => self.iteration(t).join(self.side),
+        };
+        Some(dir.join("policy"))
+    }
+
+    /// Whether the phase that makes `id` is finished.
+    pub(crate) fn has(&self, id: PolicyId) -> bool {
+        self.policy(id)
+            .is_some_and(|dir| dir.join(".complete").exists())
+    }
+
+    /// A trained policy of a finished phase; `base` is the run's starting policy.
     ///
     /// # Errors
     ///
     /// Saved weights that cannot be read.
-    pub(crate) fn finished(&self, t: usize, policy: &Policy) -> Result<Option<Policy>, TrainError> {
-        let dir = self.iteration(t).join("policy");
-        if !dir.join(".complete").exists() {
-            return Ok(None);
-        }
-        let policy = if self.lora {
-            policy.reference().with_saved_adapters(&dir)?
-        } else {
-            policy.with_saved_weights(&dir)?
-        };
-        Ok(Some(policy))
+    pub(crate) fn load(&self, id: PolicyId, base: &Policy) -> Result<Policy, TrainError> {
+        let dir = self.policy(id).expect("only trained policies are loaded");
+        Ok(match base.lora() {
+            Some(_) => base.reference().with_saved_adapters(&dir)?,
+            None => base.with_saved_weights(&dir)?,
+        })
     }
 
-    /// Saves pi_{t+1}; the marker that makes it count is written last.
+    /// Saves a trained policy; the marker that makes it count is written last.
     ///
     /// # Errors
     ///
     /// Files that cannot be written.
-    pub(crate) fn save_policy(
-        &self,
-        t: usize,
-        policy: &Policy,
-        base: &str,
-    ) -> Result<(), TrainError> {
-        let dir = self.iteration(t).join("policy");
+    pub(crate) fn save(&self, id: PolicyId, policy: &Policy, base: &str) -> Result<(), TrainError> {
+        let dir = self.policy(id).expect("only trained policies are saved");
         policy.save(base, &dir)?;
         write_whole(&dir.join(".complete"), b"")
     }
@@ -129,29 +153,8 @@ impl RunDir {
     /// # Errors
     ///
     /// Files that cannot be read or written.
-    pub(crate) fn save_state(&self, config: &RunConfig) -> Result<(), TrainError> {
-        let rows: Vec<serde_json::Value> = read_jsonl(&self.root.join("metrics.jsonl"))?;
-        let steps = rows
-            .iter()
-            .filter_map(|row| row["global_step"].as_u64())
-            .max();
-        let steps = steps.unwrap_or(0);
-        let state = serde_json::json!({
-            "best_global_step": null,
-            "best_metric": null,
-            "best_model_checkpoint": null,
-            "epoch": rows.iter().rev().find_map(|row| row["epoch"].as_f64()),
-            "global_step": steps,
-            "is_hyper_param_search": false,
-            "is_local_process_zero": true,
-            "is_world_process_zero": true,
-            "log_history": rows,
-            "logging_steps": config.train.logging_steps,
-            "max_steps": steps,
-            "num_train_epochs": config.train.num_train_epochs,
-            "train_batch_size": config.train.per_device_train_batch_size,
-        });
-        write_json(&self.root.join("trainer_state.json"), &state)
+    pub(crate) fn save_state(&self, config: &TrainSection) -> Result<(), TrainError> {
+        save_state(&self.root, config)
     }
 
     /// Forgets the metrics of stages whose file is missing, as they are computed again, and a last line
@@ -177,7 +180,8 @@ impl RunDir {
                 _ => "eval.json",
             };
             let t = row["iteration"].as_u64().unwrap_or(0) as usize;
-            self.iteration(t).join(file).exists()
+            let phase = row["phase"].as_str().unwrap_or_default();
+            self.iteration(t).join(phase).join(file).exists()
         };
         let kept: Vec<serde_json::Value> = rows.into_iter().filter(finished).collect();
         write_jsonl(&path, &kept)
@@ -194,4 +198,37 @@ impl RunDir {
     ) -> Result<Option<T>, TrainError> {
         path.exists().then(|| read_json(path)).transpose()
     }
+}
+
+/// The folder of an iteration's first phase where there are two.
+fn side(algorithm: Algorithm) -> &'static str {
+    let first = phases(algorithm, 1, 0, 0.0).swap_remove(0);
+    first.name.unwrap_or_default()
+}
+
+/// Writes trainer_state.json, as Hugging Face's Trainer does, from the metrics.jsonl beside it.
+///
+/// # Errors
+///
+/// Files that cannot be read or written.
+pub(crate) fn save_state(root: &Path, config: &TrainSection) -> Result<(), TrainError> {
+    let rows: Vec<serde_json::Value> = read_jsonl(&root.join("metrics.jsonl"))?;
+    let steps = rows.iter().filter_map(|row| row["global_step"].as_u64());
+    let steps = steps.max().unwrap_or(0);
+    let state = serde_json::json!({
+        "best_global_step": null,
+        "best_metric": null,
+        "best_model_checkpoint": null,
+        "epoch": rows.iter().rev().find_map(|row| row["epoch"].as_f64()),
+        "global_step": steps,
+        "is_hyper_param_search": false,
+        "is_local_process_zero": true,
+        "is_world_process_zero": true,
+        "log_history": rows,
+        "logging_steps": config.logging_steps,
+        "max_steps": steps,
+        "num_train_epochs": config.num_train_epochs,
+        "train_batch_size": config.per_device_train_batch_size,
+    });
+    write_json(&root.join("trainer_state.json"), &state)
 }

@@ -1,9 +1,9 @@
 //! The stages of an iteration: each computes one file of the run directory, or reads it when it is there.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use inpo_loss::InpoLoss;
 use inpo_oracle::preference_matrix;
 use inpo_policy::{GenerationConfig, Policy, PromptTask};
 use rand::SeedableRng;
@@ -11,14 +11,17 @@ use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 use serde_json::{Value, json};
 
-use crate::anchors::{AnchorKey, Anchors};
+use crate::anchors::{AnchorKey, Anchors, Source, sources};
 use crate::config::RunConfig;
 use crate::error::TrainError;
 use crate::evaluate::{Evaluation, bootstrap, cycles, kl_to_reference, lengths, win_rates};
 use crate::files::{read_jsonl, sha256, write_json};
 use crate::judge::{Oracle, messages, responses};
+use crate::objective::Objective;
 use crate::observer::Observer;
-use crate::optimise::optimise;
+use crate::optimise::{Order, optimise};
+use crate::phases::{Phase, PolicyId, Sampler};
+use crate::policies::Policies;
 use crate::records::{PairRecord, PreferenceRecord, ResponseRecord};
 use crate::rows::{PromptInput, read_rows};
 use crate::run_dir::RunDir;
@@ -125,19 +128,36 @@ fn encode(
 /// What all stages share.
 pub(crate) struct Stages<'a> {
     config: &'a RunConfig,
-    reference: &'a Policy,
+    policies: Policies,
     oracle: &'a Oracle,
     dir: &'a RunDir,
     prompts: &'a Prompts,
     observer: &'a mut dyn Observer,
     /// Held-out responses of the reference and of the previous policy.
     held_out: Vec<Vec<ResponseRecord>>,
+    /// Optimiser steps of the phases that are finished.
+    steps: usize,
+}
+
+/// One sampling: whom, on what, how, and for which file.
+struct Sampling<'s> {
+    iteration: usize,
+    /// The stage's name in the metrics.
+    name: &'static str,
+    /// The phase's folder in the metrics.
+    phase: Option<&'static str>,
+    /// Keys the draws, beside the seed.
+    key: u64,
+    path: &'s Path,
+    sampler: Sampler,
+    prompts: &'s [Prompt],
+    generation: &'s GenerationConfig,
 }
 
 impl<'a> Stages<'a> {
     pub(crate) fn new(
         config: &'a RunConfig,
-        reference: &'a Policy,
+        policies: Policies,
         oracle: &'a Oracle,
         dir: &'a RunDir,
         prompts: &'a Prompts,
@@ -145,40 +165,48 @@ impl<'a> Stages<'a> {
     ) -> Self {
         Self {
             config,
-            reference,
+            policies,
             oracle,
             dir,
             prompts,
             observer,
             held_out: Vec::new(),
+            steps: 0,
         }
     }
 
-    /// `responses.jsonl`: K responses of pi_t to each prompt of round `t`.
-    pub(crate) fn generate(
-        &mut self,
-        t: usize,
-        policy: &Policy,
-    ) -> Result<Vec<ResponseRecord>, TrainError> {
-        let path = self.dir.iteration(t).join("responses.jsonl");
-        let prompts = &self.prompts.slices[t - 1];
-        let generation = self.config.generation.clone();
-        self.sample(t, "generate", &path, policy, prompts, &generation)
+    /// Passes over a phase that is finished.
+    pub(crate) fn skip(&mut self, phase: &Phase) -> Result<(), TrainError> {
+        let path = self.dir.data(phase).join("pairs.jsonl");
+        let pairs: Vec<PairRecord> = read_jsonl(&path)?;
+        self.steps += self.config.train.steps(pairs.len());
+        Ok(())
     }
 
-    fn sample(
-        &mut self,
-        t: usize,
-        name: &str,
-        path: &Path,
-        policy: &Policy,
-        prompts: &[Prompt],
-        generation: &GenerationConfig,
-    ) -> Result<Vec<ResponseRecord>, TrainError> {
+    /// `responses.jsonl`: K responses of the phase's sampler to each prompt of its round.
+    pub(crate) fn generate(&mut self, phase: &Phase) -> Result<Vec<ResponseRecord>, TrainError> {
+        let t = phase.iteration;
+        let (config, prompts) = (self.config, self.prompts);
+        // The full step of two samples anew: its draws must not be those of the half step.
+        let own_draws = !phase.shares_pairs && phase.name.is_some();
+        self.sample(&Sampling {
+            iteration: t,
+            name: "generate",
+            phase: data_folder(phase),
+            key: t as u64 | u64::from(own_draws) << 32,
+            path: &self.dir.data(phase).join("responses.jsonl"),
+            sampler: phase.sampler,
+            prompts: &prompts.slices[t - 1],
+            generation: &config.generation,
+        })
+    }
+
+    fn sample(&mut self, of: &Sampling<'_>) -> Result<Vec<ResponseRecord>, TrainError> {
         let (dir, seed) = (self.dir, self.config.seed);
-        dir.stage(path, || {
+        let (t, prompts, generation) = (of.iteration, of.prompts, of.generation);
+        dir.stage(of.path, || {
             self.observer
-                .stage(t, name, prompts.len() * generation.num_generations);
+                .stage(t, of.name, prompts.len() * generation.num_generations);
             let tasks: Vec<PromptTask> = prompts
                 .iter()
                 .map(|p| PromptTask {
@@ -186,17 +214,43 @@ impl<'a> Stages<'a> {
                     number: p.number,
                 })
                 .collect();
-            let key = (seed, t as u64);
+            let key = (seed, of.key);
             let observer = &mut *self.observer;
             let mut progress = |done| observer.advance(done);
-            let result = policy.generate(&tasks, generation, key, &mut progress)?;
+            let (policy, result) = match of.sampler {
+                Sampler::Policy(id) => {
+                    let policy = self.policies.get(id, dir)?;
+                    let result = policy.generate(&tasks, generation, key, &mut progress)?;
+                    (policy, result)
+                }
+                Sampler::Mixture {
+                    reference,
+                    previous,
+                    weight,
+                } => {
+                    let reference = self.policies.get(reference, dir)?;
+                    let policy = self.policies.get(previous, dir)?;
+                    let mixed = policy.generate_mixture(
+                        &reference,
+                        weight,
+                        &tasks,
+                        generation,
+                        key,
+                        &mut progress,
+                    )?;
+                    (policy, mixed)
+                }
+            };
             let seconds = result.decode_time.as_secs_f64();
-            dir.log(&json!({
-                "stage": name,
-                "iteration": t,
-                "timing_s/gen": seconds + result.prefill_time.as_secs_f64(),
-                "perf/decode_tokens_per_second": result.decode_tokens as f64 / seconds,
-            }))?;
+            dir.log(&with_phase(
+                json!({
+                    "stage": of.name,
+                    "iteration": t,
+                    "timing_s/gen": seconds + result.prefill_time.as_secs_f64(),
+                    "perf/decode_tokens_per_second": result.decode_tokens as f64 / seconds,
+                }),
+                of.phase,
+            ))?;
             let codec = policy.codec()?;
             prompts
                 .iter()
@@ -220,13 +274,14 @@ impl<'a> Stages<'a> {
     }
 
     /// `preferences.jsonl`: the oracle's whole matrix over each prompt's responses, and how cyclic it
-    /// is. For the report only: selection asks for its own matches.
-    pub(crate) fn report_preferences(
+    /// is. For the report, and for the scores of methods that regress on win rates; selection asks for its
+    /// own matches.
+    pub(crate) fn preferences(
         &mut self,
-        t: usize,
+        phase: &Phase,
         records: &[ResponseRecord],
-    ) -> Result<(), TrainError> {
-        let path = self.dir.iteration(t).join("preferences.jsonl");
+    ) -> Result<Vec<PreferenceRecord>, TrainError> {
+        let path = self.dir.data(phase).join("preferences.jsonl");
         let before = self.oracle.calls();
         self.dir.stage(&path, || {
             let judge = inpo_game::PreferenceOracle::name(self.oracle);
@@ -240,20 +295,21 @@ impl<'a> Stages<'a> {
                 })
             });
             let rows: Vec<PreferenceRecord> = rows.collect::<Result<_, TrainError>>()?;
-            self.dir
-                .log(&judge_metrics(t, &rows, self.oracle.calls() - before))?;
+            let calls = self.oracle.calls() - before;
+            let metrics = judge_metrics(phase.iteration, &rows, calls);
+            self.dir.log(&with_phase(metrics, data_folder(phase)))?;
             Ok(rows)
-        })?;
-        Ok(())
+        })
     }
 
     /// `pairs.jsonl`: what `select` keeps.
     pub(crate) fn pairs(
         &mut self,
-        t: usize,
+        phase: &Phase,
         select: impl FnOnce() -> Result<(Vec<PairRecord>, SelectionCounts), TrainError>,
     ) -> Result<Vec<PairRecord>, TrainError> {
-        let path = self.dir.iteration(t).join("pairs.jsonl");
+        let t = phase.iteration;
+        let path = self.dir.data(phase).join("pairs.jsonl");
         let before = self.oracle.calls();
         let pairs = self.dir.stage(&path, || {
             let (pairs, counts) = select()?;
@@ -262,7 +318,7 @@ impl<'a> Stages<'a> {
                 .iter()
                 .map(|p| length(&p.chosen_token_ids) - length(&p.rejected_token_ids))
                 .sum();
-            self.dir.log(&json!({
+            let metrics = json!({
                 "stage": "select",
                 "iteration": t,
                 "judge/calls": self.oracle.calls() - before,
@@ -272,7 +328,8 @@ impl<'a> Stages<'a> {
                 "select/dropped_dup": counts.dropped_dup,
                 "select/dropped_empty": counts.dropped_empty,
                 "select/len_chosen_minus_rejected": gap / pairs.len().max(1) as f64,
-            }))?;
+            });
+            self.dir.log(&with_phase(metrics, data_folder(phase)))?;
             Ok(pairs)
         })?;
         if pairs.is_empty() {
@@ -284,96 +341,90 @@ impl<'a> Stages<'a> {
         Ok(pairs)
     }
 
-    /// `anchors.safetensors`: log pi_ref and log pi_t of every pair, verified when read again.
+    /// `anchors.safetensors`: the log-probs of every pair under each policy that the objective reads,
+    /// verified when read again.
     pub(crate) fn anchors(
         &mut self,
-        t: usize,
-        key: &AnchorKey,
-        policy: &Policy,
+        phase: &Phase,
+        objective: &Objective,
         pairs: &[PairRecord],
     ) -> Result<Anchors, TrainError> {
-        let path = self.dir.iteration(t).join("anchors.safetensors");
-        if path.exists() {
-            return Anchors::load(&path, key, self.reference, policy, pairs);
+        let mut policies = BTreeMap::new();
+        for source in sources(objective) {
+            let id = match source {
+                Source::Role(role) => phase.policy(role),
+                Source::Start => phase.start,
+            };
+            policies.insert(source, self.policies.get(id, self.dir)?);
         }
+        let key = AnchorKey::new(&policies, pairs);
+        let path = self.dir.phase(phase).join("anchors.safetensors");
+        if path.exists() {
+            return Anchors::load(&path, &key, &policies, pairs);
+        }
+        let t = phase.iteration;
         self.observer.stage(t, "anchors", pairs.len());
         let started = Instant::now();
-        let anchors = Anchors::compute(self.reference, policy, pairs, t == 1)?;
-        self.dir.log(&json!({
+        let anchors = Anchors::compute(&policies, pairs)?;
+        let metrics = json!({
             "stage": "anchors",
             "iteration": t,
             "timing_s/logp": started.elapsed().as_secs_f64(),
-        }))?;
-        anchors.save(&path, key)?;
+        });
+        self.dir.log(&with_phase(metrics, phase.name))?;
+        anchors.save(&path, &key)?;
         self.observer.advance(pairs.len());
         Ok(anchors)
     }
 
-    /// `policy/`: pi_{t+1}.
+    /// `policy/`: what the phase makes.
     pub(crate) fn optimise(
         &mut self,
-        t: usize,
-        policy: &Policy,
+        phase: &Phase,
+        objective: &Objective,
         pairs: &[TrainPair],
-        loss: &InpoLoss,
-    ) -> Result<Policy, TrainError> {
+    ) -> Result<(), TrainError> {
         let config = &self.config.train;
-        let seed = self.config.seed ^ (t as u64) << 32;
+        let t = phase.iteration;
+        let salt = (t as u64) << 32 | u64::from(phase.name.is_some());
+        let order = Order::Shuffled(self.config.seed ^ salt);
         self.observer
             .stage(t, "optimise", config.steps(pairs.len()));
-        let before = self.steps_before(t)?;
+        let before = self.steps;
+        let start = self.policies.to_train(phase.start, self.dir)?;
         let (dir, observer) = (self.dir, &mut *self.observer);
-        let label = self.config.objective.label;
         let mut log = |metrics: crate::metrics::StepMetrics| {
             observer.step(t, &metrics);
-            if metrics.step.is_multiple_of(config.logging_steps) {
+            let step = metrics.timing.step;
+            if step.is_multiple_of(config.logging_steps) {
                 let mut row = metrics.row();
                 row.insert("stage".into(), "train".into());
                 row.insert("iteration".into(), t.into());
-                row.insert("global_step".into(), (before + metrics.step).into());
-                dir.log(&Value::Object(row))?;
+                row.insert("global_step".into(), (before + step).into());
+                dir.log(&with_phase(Value::Object(row), phase.name))?;
             }
             Ok(())
         };
-        let policy = optimise(policy, pairs, loss, label, config, seed, &mut log)?;
-        self.dir
-            .save_policy(t, &policy, &self.config.policy.model)?;
-        self.dir.save_state(self.config)?;
-        Ok(policy)
-    }
-
-    /// Optimiser steps of the iterations before `t`.
-    fn steps_before(&self, t: usize) -> Result<usize, TrainError> {
-        let pairs = (1..t).map(|t| {
-            let pairs: Vec<PairRecord> = read_jsonl(&self.dir.iteration(t).join("pairs.jsonl"))?;
-            Ok(self.config.train.steps(pairs.len()))
-        });
-        pairs.sum()
-    }
-
-    /// The reference's held-out responses, and its evaluation against itself: win rates are 1/2 by
-    /// definition, length and cycles are measured.
-    pub(crate) fn evaluate_reference(&mut self) -> Result<Vec<Evaluation>, TrainError> {
-        let reference = self.reference.clone();
-        self.evaluate(0, &reference)
+        let policy = optimise(&start, pairs, objective, config, order, &mut log)?;
+        dir.save(phase.result, &policy, &self.config.policy.model)?;
+        self.policies.put(phase.result, policy);
+        self.steps += config.steps(pairs.len());
+        self.dir.save_state(config)
     }
 
     /// `eval.json`: the policy after iteration `t` on the held-out prompts; nothing without any.
-    pub(crate) fn evaluate(
-        &mut self,
-        t: usize,
-        policy: &Policy,
-    ) -> Result<Vec<Evaluation>, TrainError> {
+    /// Iteration 0 is the reference against itself: win rates are 1/2 by definition, length and cycles are
+    /// measured.
+    pub(crate) fn evaluate(&mut self, t: usize) -> Result<Vec<Evaluation>, TrainError> {
+        self.policies.forget_before(t);
         if self.prompts.held_out.is_empty() {
             return Ok(Vec::new());
         }
-        let path = self.dir.iteration(t).join("eval_responses.jsonl");
-        let generation = GenerationConfig {
-            num_generations: self.config.eval.num_generations,
-            ..self.config.generation.clone()
+        let id = match t {
+            0 => PolicyId::Reference,
+            _ => PolicyId::After(t),
         };
-        let prompts = &self.prompts.held_out;
-        let records = self.sample(t, "evaluate", &path, policy, prompts, &generation)?;
+        let records = self.sample_held_out(t, id, "eval_responses.jsonl")?;
         let file = self.dir.iteration(t).join("eval.json");
         let evaluation = match self.dir.read_if_there(&file)? {
             Some(evaluation) => evaluation,
@@ -387,7 +438,35 @@ impl<'a> Stages<'a> {
         self.observer.evaluated(&evaluation);
         self.held_out.truncate(1);
         self.held_out.push(records);
+        if t == 0 && self.config.reference.is_some() {
+            // What iteration 1 is compared with, where the reference is another model.
+            let start = self.sample_held_out(0, PolicyId::After(0), "start_responses.jsonl")?;
+            self.held_out.push(start);
+        }
         Ok(vec![evaluation])
+    }
+
+    fn sample_held_out(
+        &mut self,
+        t: usize,
+        id: PolicyId,
+        file: &str,
+    ) -> Result<Vec<ResponseRecord>, TrainError> {
+        let generation = GenerationConfig {
+            num_generations: self.config.eval.num_generations,
+            ..self.config.generation.clone()
+        };
+        let prompts = self.prompts;
+        self.sample(&Sampling {
+            iteration: t,
+            name: "evaluate",
+            phase: None,
+            key: t as u64,
+            path: &self.dir.iteration(t).join(file),
+            sampler: Sampler::Policy(id),
+            prompts: &prompts.held_out,
+            generation: &generation,
+        })
     }
 
     fn measure(&self, t: usize, records: &[ResponseRecord]) -> Result<Evaluation, TrainError> {
@@ -404,7 +483,7 @@ impl<'a> Stages<'a> {
         let kl_ref = if t == 0 {
             0.0
         } else {
-            kl_to_reference(self.reference, records, eval.kl_samples)?
+            kl_to_reference(self.policies.reference(), records, eval.kl_samples)?
         };
         let (mean_length, clipped_ratio) = lengths(records);
         Ok(Evaluation {
@@ -419,6 +498,22 @@ impl<'a> Stages<'a> {
             cycles: cycles(self.oracle, records)?,
         })
     }
+}
+
+/// The folder that a phase's responses, preferences and pairs are in, for the metrics.
+fn data_folder(phase: &Phase) -> Option<&'static str> {
+    match phase.shares_pairs {
+        true => None,
+        false => phase.name,
+    }
+}
+
+/// A row of metrics with the phase it is of, where an iteration has two.
+fn with_phase(mut row: Value, phase: Option<&'static str>) -> Value {
+    if let Some(phase) = phase {
+        row["phase"] = phase.into();
+    }
+    row
 }
 
 fn judge_metrics(t: usize, rows: &[PreferenceRecord], calls: u64) -> Value {

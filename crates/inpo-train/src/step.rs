@@ -1,50 +1,66 @@
 //! The gradient of one group of pairs: forward, loss, and the closed form back through the head.
 
 use burn::optim::GradientsParams;
-use burn::tensor::{DType, Device, Tensor, TensorData};
-use inpo_loss::{InpoLoss, Label, LogpSum, PairLogps, PairOutput, Reduction};
+use burn::tensor::{DType, Tensor};
+use inpo_loss::PairFigures;
 use inpo_policy::Sequence;
 use inpo_policy::head::{DEFAULT_CHUNK, head_gradient, token_logps};
 use inpo_policy::logps::{PackedBatch, scored_hidden};
 use inpo_policy::model::Decoder;
 
-use crate::config::LabelKind;
 use crate::error::TrainError;
+use crate::objective::Objective;
 
-/// A pair ready for training: ids, label and the anchors' log-prob sums, in nats.
-#[derive(Debug, Clone)]
+/// A pair ready for training: ids, labels and the anchors' log-prob sums, in nats.
+#[derive(Debug, Clone, PartialEq)]
 pub struct TrainPair {
+    /// What an error calls it.
+    pub name: String,
     /// Prompt and preferred response.
     pub chosen: Sequence,
     /// Prompt and the other response.
     pub rejected: Sequence,
-    /// P(chosen beats rejected).
+    /// Prompt and the response of the exploration term, where the objective has one.
+    pub explored: Option<Sequence>,
+    /// P(chosen beats rejected), for soft labels.
     pub probability: f64,
+    /// Win rate against the sampler, or reward, of chosen and rejected, for labels that are scores.
+    pub scores: [f64; 2],
     /// Weight of this pair's loss; 1 unless pairs are enumerated with their probabilities.
     pub weight: f64,
-    /// log pi_ref of chosen and rejected.
+    /// Log-probs of chosen and rejected under each of the objective's anchors, in their order.
+    pub anchors: Vec<[f64; 2]>,
+    /// log pi_ref of chosen and rejected, for the metrics.
     pub reference: [f64; 2],
-    /// log pi_t of chosen and rejected.
+    /// log pi_t of chosen and rejected, for the metrics.
     pub previous: [f64; 2],
+    /// Log-probs of chosen and rejected under the weights that training starts with.
+    pub start: [f64; 2],
 }
 
-/// What one pair contributed: the figures behind the metrics, in nats.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PairFigures {
-    /// log pi of chosen and rejected.
-    pub logps: [f64; 2],
-    /// `h_t`.
-    pub h: f64,
-    /// What `h_t` is pulled to.
-    pub target: f64,
+impl TrainPair {
+    /// A pair, chosen first, with its anchors; labels are those of a sure win, the reference is the first
+    /// anchor and training starts from the last one.
+    pub fn new(chosen: Sequence, rejected: Sequence, anchors: Vec<[f64; 2]>) -> Self {
+        let ends = [anchors.first(), anchors.last()].map(|a| a.copied().unwrap_or_default());
+        Self {
+            name: "a pair".to_owned(),
+            chosen,
+            rejected,
+            explored: None,
+            probability: 1.0,
+            scores: [1.0, 0.0],
+            weight: 1.0,
+            anchors,
+            reference: ends[0],
+            previous: ends[1],
+            start: ends[1],
+        }
+    }
+
     /// Response tokens of chosen and rejected.
-    pub tokens: [usize; 2],
-}
-
-impl PairFigures {
-    /// `(h - target)^2`.
-    pub fn loss(&self) -> f64 {
-        (self.h - self.target).powi(2)
+    pub fn tokens(&self) -> [usize; 2] {
+        [&self.chosen, &self.rejected].map(|sequence| sequence.response().len())
     }
 }
 
@@ -54,13 +70,17 @@ struct Forward {
     /// Autodiff hidden states of the scored positions, `[targets, hidden]`.
     hidden: Tensor<2>,
     head: Tensor<2>,
+    /// Of all chosen, then all rejected, then all explored responses.
     sums: Vec<f64>,
+    pairs: usize,
 }
 
 impl Forward {
     fn run(decoder: &Decoder, pairs: &[&TrainPair], bucket: usize) -> Self {
         let chosen = pairs.iter().map(|pair| &pair.chosen);
-        let sequences: Vec<&Sequence> = chosen.chain(pairs.iter().map(|p| &p.rejected)).collect();
+        let rejected = pairs.iter().map(|pair| &pair.rejected);
+        let explored = pairs.iter().filter_map(|pair| pair.explored.as_ref());
+        let sequences: Vec<&Sequence> = chosen.chain(rejected).chain(explored).collect();
         let batch = PackedBatch::new(&sequences, bucket);
         let hidden = scored_hidden(decoder, &batch);
         let head = decoder.head();
@@ -75,29 +95,32 @@ impl Forward {
             hidden,
             head,
             sums,
+            pairs: pairs.len(),
         }
     }
 
-    fn chosen(&self) -> &[f64] {
-        &self.sums[..self.sums.len() / 2]
+    /// Chosen and rejected of each pair.
+    fn logps(&self) -> Vec<[f64; 2]> {
+        (0..self.pairs)
+            .map(|i| [self.sums[i], self.sums[self.pairs + i]])
+            .collect()
     }
 
-    fn rejected(&self) -> &[f64] {
-        &self.sums[self.sums.len() / 2..]
+    fn explored(&self) -> &[f64] {
+        &self.sums[2 * self.pairs..]
     }
 }
 
-/// The gradient of `sum_pairs scale * weight * (h - target)^2` in the trained parameters, and each pair's
+/// The gradient of `sum_pairs scale * weight * loss` in the trained parameters, and each pair's
 /// figures. The vocabulary's logits exist for one chunk of positions at a time.
 ///
 /// # Errors
 ///
-/// Those of the loss.
+/// Those of the loss; a log-prob or a loss that is not finite, with the pair's name.
 pub fn pair_gradient(
     decoder: &Decoder,
     pairs: &[&TrainPair],
-    loss: &InpoLoss,
-    label: LabelKind,
+    objective: &Objective,
     scale: f64,
 ) -> Result<(GradientsParams, Vec<PairFigures>), TrainError> {
     let forward = Forward::run(decoder, pairs, 8);
@@ -106,18 +129,22 @@ pub fn pair_gradient(
         DType::F64 => DType::F64,
         _ => DType::F32,
     };
-    let output = evaluate(&forward, pairs, loss, label, (&device, dtype))?;
-    let figures = figures(&forward, &output);
-    let coefficient = to_host(output.coefficient(Reduction::Sum));
+    let logps = forward.logps();
+    check_finite(pairs, &logps, forward.explored())?;
+    let evaluated = objective.evaluate(pairs, &logps, forward.explored(), (&device, dtype))?;
+    check_loss(pairs, &evaluated.figures)?;
 
-    // dL/dlogp is the same for every token of a response: +c for the chosen, -c for the rejected.
-    let signed = coefficient.iter().chain(&coefficient).enumerate();
-    let per_token: Vec<f64> = signed
+    // dL/dlogp is the same for every token of a response.
+    let sides = [0, 1].map(|k| evaluated.gradient.iter().map(move |slopes| slopes[k]));
+    let [chosen, rejected] = sides;
+    let alpha = objective.exploration.map_or(0.0, |term| term.alpha());
+    let explored = std::iter::repeat_n(-alpha, forward.explored().len());
+    let slopes = chosen.chain(rejected).chain(explored).enumerate();
+    let per_token: Vec<f64> = slopes
         .zip(&forward.batch.lengths)
-        .flat_map(|((row, c), &length)| {
+        .flat_map(|((row, slope), &length)| {
             let weight = scale * pairs[row % pairs.len()].weight;
-            let sign = if row < pairs.len() { weight } else { -weight };
-            std::iter::repeat_n(sign * c, length)
+            std::iter::repeat_n(weight * slope, length)
         })
         .collect();
     let (hidden, head) = (&forward.hidden, &forward.head);
@@ -136,58 +163,33 @@ pub fn pair_gradient(
         };
         grads.register(param.id, sum);
     }
-    Ok((grads, figures))
+    Ok((grads, evaluated.figures))
 }
 
-fn evaluate(
-    forward: &Forward,
+fn check_finite(
     pairs: &[&TrainPair],
-    loss: &InpoLoss,
-    label: LabelKind,
-    options: (&Device, DType),
-) -> Result<PairOutput, TrainError> {
-    let tensor =
-        |values: Vec<f64>| Tensor::<1>::from_data(TensorData::new(values, [pairs.len()]), options);
-    let logps = |chosen: Vec<f64>, rejected: Vec<f64>| PairLogps {
-        chosen: LogpSum::new(tensor(chosen)),
-        rejected: LogpSum::new(tensor(rejected)),
-    };
-    let anchor = |of: fn(&TrainPair) -> [f64; 2]| {
-        let (chosen, rejected) = pairs
-            .iter()
-            .map(|pair| of(pair))
-            .map(|[c, r]| (c, r))
-            .unzip();
-        logps(chosen, rejected)
-    };
-    let policy = logps(forward.chosen().to_vec(), forward.rejected().to_vec());
-    let label = match label {
-        LabelKind::Hard => Label::Hard,
-        LabelKind::Soft => Label::Soft(tensor(pairs.iter().map(|p| p.probability).collect())),
-    };
-    Ok(loss.evaluate(
-        &policy,
-        &anchor(|p| p.reference),
-        &anchor(|p| p.previous),
-        &label,
-    )?)
+    logps: &[[f64; 2]],
+    explored: &[f64],
+) -> Result<(), TrainError> {
+    for (i, pair) in pairs.iter().enumerate() {
+        let [chosen, rejected] = logps[i];
+        let third = explored.get(i).copied().unwrap_or_default();
+        let sides = ["chosen", "rejected", "explored"].into_iter();
+        for (side, logp) in sides.zip([chosen, rejected, third]) {
+            if !logp.is_finite() {
+                let what = format!("the log-prob of the {side} response of {}", pair.name);
+                return Err(TrainError::NonFinite { what });
+            }
+        }
+    }
+    Ok(())
 }
 
-fn figures(forward: &Forward, output: &PairOutput) -> Vec<PairFigures> {
-    let pairs = forward.chosen().len();
-    let (h, target) = (to_host(output.h.clone()), to_host(output.target.clone()));
-    (0..pairs)
-        .map(|i| PairFigures {
-            logps: [forward.chosen()[i], forward.rejected()[i]],
-            h: h[i],
-            target: target[i],
-            tokens: [forward.batch.lengths[i], forward.batch.lengths[pairs + i]],
-        })
-        .collect()
-}
-
-fn to_host(tensor: Tensor<1>) -> Vec<f64> {
-    tensor
-        .try_into_vec_as::<f64>()
-        .expect("a float tensor reads as f64")
+fn check_loss(pairs: &[&TrainPair], figures: &[PairFigures]) -> Result<(), TrainError> {
+    match figures.iter().position(|figures| !figures.loss.is_finite()) {
+        None => Ok(()),
+        Some(i) => Err(TrainError::NonFinite {
+            what: format!("the loss of {}", pairs[i].name),
+        }),
+    }
 }

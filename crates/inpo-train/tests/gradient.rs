@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use inpo_loss::{InpoLoss, InpoLossConfig};
+use inpo_loss::{EnpoLossConfig, InpoLossConfig, IpoMeanLossConfig, SftTerm, SppoLossConfig};
 use inpo_policy::model::Decoder;
 use inpo_policy::{LoraConfig, Policy, Sequence};
 use inpo_train::config::LabelKind;
-use inpo_train::{TrainPair, pair_gradient};
+use inpo_train::{Objective, ObjectiveLoss, TrainPair, pair_gradient};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -72,14 +72,19 @@ impl ModuleVisitor for Slopes<'_> {
     }
 }
 
-fn pairs() -> Vec<TrainPair> {
-    let pair = |prompt: &[u32], chosen: &[u32], rejected: &[u32], weight, probability| TrainPair {
-        chosen: Sequence::new(prompt, chosen),
-        rejected: Sequence::new(prompt, rejected),
-        probability,
-        weight,
-        reference: [-9.0, -11.5],
-        previous: [-10.0, -10.5],
+/// Three pairs with as many anchors as `objective` has.
+fn pairs(objective: &Objective) -> Vec<TrainPair> {
+    let pair = |prompt: &[u32], chosen: &[u32], rejected: &[u32], weight, probability| {
+        let anchors = [[-9.0, -11.5], [-10.0, -10.5]];
+        let anchors = anchors[..objective.anchors().len()].to_vec();
+        let [chosen, rejected] = [chosen, rejected].map(|ids| Sequence::new(prompt, ids));
+        TrainPair {
+            weight,
+            probability,
+            scores: [0.75, 0.5],
+            explored: (objective.exploration.is_some()).then(|| Sequence::new(prompt, &[9, 33])),
+            ..TrainPair::new(chosen, rejected, anchors)
+        }
     };
     vec![
         pair(&[5, 9, 11], &[7, 8, 9, 2], &[1, 2], 1.0, 1.0),
@@ -94,27 +99,55 @@ fn pairs() -> Vec<TrainPair> {
     ]
 }
 
-fn loss_value(decoder: &Decoder, loss: &InpoLoss, label: LabelKind) -> f64 {
-    let pairs = pairs();
+/// Every way a gradient takes: one slope a pair or two, means, a term on the chosen response, a third
+/// response.
+fn objectives() -> Vec<Objective> {
+    let inpo = InpoLossConfig {
+        eta: 0.1,
+        tau: 0.03,
+    };
+    let inpo = Objective::from(inpo.init().unwrap());
+    let sppo = Objective::from(SppoLossConfig { eta: 0.1 }.init().unwrap());
+    let mean = IpoMeanLossConfig { beta: 0.5 }.init().unwrap();
+    let enpo = EnpoLossConfig {
+        eta: 0.1,
+        tau: 0.03,
+        alpha: 0.7,
+    };
+    let (enpo, exploration) = enpo.init().unwrap();
+    vec![
+        inpo.clone(),
+        inpo.clone().with_label(LabelKind::Soft),
+        sppo.with_label(LabelKind::Scores),
+        Objective {
+            loss: ObjectiveLoss::Mean(mean),
+            ..inpo.clone()
+        },
+        Objective {
+            sft: Some(SftTerm::new(3.0).unwrap()),
+            ..inpo
+        },
+        Objective {
+            exploration: Some(exploration),
+            ..Objective::from(enpo)
+        },
+    ]
+}
+
+fn loss_value(decoder: &Decoder, objective: &Objective) -> f64 {
+    let pairs = pairs(objective);
     let members: Vec<&TrainPair> = pairs.iter().collect();
-    let (_, figures) =
-        pair_gradient(&decoder.clone().train(), &members, loss, label, 0.25).unwrap();
+    let (_, figures) = pair_gradient(&decoder.clone().train(), &members, objective, 0.25).unwrap();
     let each = figures.iter().zip(&pairs);
-    each.map(|(f, p)| 0.25 * p.weight * f.loss()).sum()
+    each.map(|(f, p)| 0.25 * p.weight * f.loss).sum()
 }
 
 fn check(decoder: &Decoder, trained: usize) {
-    let loss = InpoLossConfig {
-        eta: 0.1,
-        tau: 0.03,
-    }
-    .init()
-    .unwrap();
-    for label in [LabelKind::Hard, LabelKind::Soft] {
-        let pairs = pairs();
+    for (number, objective) in objectives().iter().enumerate() {
+        let pairs = pairs(objective);
         let members: Vec<&TrainPair> = pairs.iter().collect();
         let module = decoder.clone().train();
-        let (grads, _) = pair_gradient(&module, &members, &loss, label, 0.25).unwrap();
+        let (grads, _) = pair_gradient(&module, &members, objective, 0.25).unwrap();
         let mut slopes = Slopes {
             grads: &grads,
             slopes: Vec::new(),
@@ -131,14 +164,14 @@ fn check(decoder: &Decoder, trained: usize) {
                     target,
                     step,
                 });
-                loss_value(&moved, &loss, label)
+                loss_value(&moved, objective)
             };
             let difference = (at(step) - at(-step)) / (2.0 * step);
             let error = (slope - difference).abs();
             let scale = slope.abs().max(1.0);
             assert!(
                 error < 1e-5 * scale,
-                "parameter {target}: {slope} against {difference}"
+                "objective {number}, parameter {target}: {slope} against {difference}"
             );
         }
     }

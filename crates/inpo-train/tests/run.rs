@@ -306,7 +306,7 @@ fn a_directory_is_never_overwritten() {
     let error = run_to_end(dir.path(), "a", false).unwrap_err();
     assert!(error.to_string().contains("pass --resume"), "{error}");
     let mut other = config(dir.path(), "a");
-    other.objective.eta = 0.2;
+    other.objective.eta = Some(0.2);
     let error = run(&other, start(dir.path()), true, &mut Silent).unwrap_err();
     assert!(error.to_string().contains("other settings"), "{error}");
 }

@@ -48,6 +48,27 @@ impl TrainSection {
             false => Err(TrainError::setting(&format!("train.{key}"), value, allowed)),
         };
         for (key, value) in [
+            ("num_train_epochs", self.num_train_epochs),
+            ("max_steps", self.max_steps.unwrap_or(1)),
+            (
+                "per_device_train_batch_size",
+                self.per_device_train_batch_size,
+            ),
+            (
+                "gradient_accumulation_steps",
+                self.gradient_accumulation_steps,
+            ),
+            ("logging_steps", self.logging_steps),
+        ] {
+            if value == 0 {
+                return Err(TrainError::setting(
+                    &format!("train.{key}"),
+                    value,
+                    "at least 1",
+                ));
+            }
+        }
+        for (key, value) in [
             ("learning_rate", self.learning_rate),
             ("adam_epsilon", self.adam_epsilon),
         ] {

@@ -1,0 +1,183 @@
+//! The sections of a configuration but `[objective]` and `[train]`.
+
+use std::path::PathBuf;
+
+use inpo_oracle::RulesOracleConfig;
+use inpo_policy::LoraConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+
+/// `[policy]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySection {
+    /// Hugging Face directory, GGUF file, hub id or alias.
+    pub model: String,
+    /// Type of the weights while training; only f32 so far.
+    #[serde(default)]
+    pub dtype: Dtype,
+    /// PEFT adapter directory on the model, which training goes on with; not together with `lora`.
+    pub adapter: Option<PathBuf>,
+    /// Longest prompt and response together, in tokens; default: the model's context.
+    pub max_length: Option<usize>,
+    /// Fresh low-rank adapters; absent: every weight is trained (or the given adapter).
+    pub lora: Option<LoraConfig>,
+}
+
+impl PolicySection {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// `adapter` beside `lora`; settings of the adapters outside their range.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        if let Some(lora) = &self.lora {
+            if let Some(adapter) = &self.adapter {
+                let allowed = "an adapter to go on with, or policy.lora for fresh ones, not both";
+                let got = adapter.display();
+                return Err(TrainError::setting("policy.adapter", got, allowed));
+            }
+            lora.validate()?;
+        }
+        if self.max_length == Some(0) {
+            return Err(TrainError::setting("policy.max_length", 0, "at least 1"));
+        }
+        Ok(())
+    }
+}
+
+/// Types of weights.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// 32 bits.
+    #[default]
+    F32,
+}
+
+/// `[reference]` and `[previous]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSection {
+    /// Hugging Face directory, GGUF file, hub id or alias.
+    pub model: String,
+    /// PEFT adapter directory on it.
+    pub adapter: Option<PathBuf>,
+}
+
+/// `[data]` of `inpo train`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PairsSection {
+    /// JSONL file of pairs.
+    pub pairs: PathBuf,
+    /// Whether pairs are taken in a seeded random order, another one each epoch.
+    #[serde(default = "yes")]
+    pub shuffle: bool,
+}
+
+/// `[data]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSection {
+    /// JSONL file of training prompts.
+    pub prompts: PathBuf,
+    /// JSONL file of held-out prompts; absent: no evaluation.
+    pub eval_prompts: Option<PathBuf>,
+    /// Whether prompts are taken in a seeded random order.
+    #[serde(default = "yes")]
+    pub shuffle: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// `[oracle]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum OracleSection {
+    /// Programmatic criteria that vote.
+    Rules(RulesOracleConfig),
+}
+
+impl Default for OracleSection {
+    fn default() -> Self {
+        Self::Rules(RulesOracleConfig::default())
+    }
+}
+
+/// How a pair is chosen among K responses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SelectionStrategy {
+    /// The paper's tournament: best against worst, kept if the best wins their final.
+    Tournament,
+    /// The first two samples: the i.i.d. pair of the theory.
+    Iid,
+}
+
+/// `[selection]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SelectionSection {
+    /// The strategy.
+    pub strategy: SelectionStrategy,
+}
+
+impl Default for SelectionSection {
+    fn default() -> Self {
+        Self {
+            strategy: SelectionStrategy::Tournament,
+        }
+    }
+}
+
+/// `[iteration]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IterationSection {
+    /// Rounds of mirror descent, T.
+    pub num_iterations: usize,
+    /// Prompts of each round, a disjoint slice; absent: an equal share of all prompts.
+    pub prompts_per_iteration: Option<usize>,
+    /// After how many iterations the reference becomes pi_t, again and again; 0: never. Absent: never, but
+    /// 1 for iterative IPO and DPO and 6 for COMAL and MPO.
+    pub ref_update_every: Option<usize>,
+}
+
+impl Default for IterationSection {
+    fn default() -> Self {
+        Self {
+            num_iterations: 3,
+            prompts_per_iteration: None,
+            ref_update_every: None,
+        }
+    }
+}
+
+/// `[eval]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvalSection {
+    /// Held-out prompts used; absent: all.
+    pub num_prompts: Option<usize>,
+    /// Samples per prompt of each policy.
+    pub num_generations: usize,
+    /// Confidence of the bootstrap intervals.
+    pub confidence: f64,
+    /// Samples per prompt on which the KL to the reference is estimated.
+    pub kl_samples: usize,
+}
+
+impl Default for EvalSection {
+    fn default() -> Self {
+        Self {
+            num_prompts: None,
+            num_generations: 4,
+            confidence: 0.95,
+            kl_samples: 1,
+        }
+    }
+}
