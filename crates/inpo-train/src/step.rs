@@ -155,6 +155,10 @@ pub fn pair_gradient(
     let surrogate = forward.hidden.clone() * Tensor::from_inner(gradient.hidden);
     let mut grads = surrogate.sum().backward();
     let mut grads = GradientsParams::from_module(&mut grads, decoder);
+    let table = decoder.embed_tokens.id;
+    if let Some(embedding) = grads.remove::<2>(table) {
+        grads.register(table, decoder.embedding_gradient(embedding));
+    }
     if let Some(gradient) = gradient.head {
         let param = decoder.lm_head.as_ref().unwrap_or(&decoder.embed_tokens);
         let sum = match grads.remove::<2>(param.id) {

@@ -72,7 +72,8 @@ impl ModuleVisitor for Slopes<'_> {
     }
 }
 
-/// Three pairs with as many anchors as `objective` has.
+/// Three pairs with as many anchors as `objective` has. Id 2, the padding of the fixtures, is nowhere an
+/// input: `transformers` gives its embedding no gradient, which no difference quotient does.
 fn pairs(objective: &Objective) -> Vec<TrainPair> {
     let pair = |prompt: &[u32], chosen: &[u32], rejected: &[u32], weight, probability| {
         let anchors = [[-9.0, -11.5], [-10.0, -10.5]];
@@ -90,9 +91,9 @@ fn pairs(objective: &Objective) -> Vec<TrainPair> {
         pair(&[5, 9, 11], &[7, 8, 9, 2], &[1, 2], 1.0, 1.0),
         pair(&[40], &[3, 3, 60, 12, 13, 14, 15], &[61, 30, 31], 0.5, 0.75),
         pair(
-            &[1, 2, 3, 4, 5, 6],
+            &[1, 20, 3, 4, 5, 6],
             &[7],
-            &[8, 7, 6, 5, 4, 3, 2, 1, 0],
+            &[8, 7, 6, 5, 4, 3, 20, 1, 0],
             2.0,
             0.5,
         ),
@@ -207,4 +208,23 @@ fn low_rank_adapters() {
         });
     }
     check(&decoder, 28);
+}
+
+/// The padding token as an input: its embedding stays, as torch's `padding_idx` has it; all others move.
+#[test]
+fn the_padding_token_is_not_trained_as_an_input() {
+    let policy = Policy::load(&fixture("tiny_llama_untied"), &Device::flex()).unwrap();
+    let sequence = |response: &[u32]| Sequence::new(&[5, 2, 11], response);
+    let pair = TrainPair::new(
+        sequence(&[7, 2, 9]),
+        sequence(&[1, 3]),
+        vec![[-9.0, -8.0]; 2],
+    );
+    let decoder = policy.decoder().clone().train();
+    let (grads, _) = pair_gradient(&decoder, &[&pair], &objectives()[0], 1.0).unwrap();
+    let table = grads.get::<2>(decoder.embed_tokens.id).unwrap();
+    let squares = table.square().sum_dim(1).squeeze_dim::<1>(1);
+    let rows = squares.try_into_vec_as::<f64>().unwrap();
+    let trained: Vec<usize> = (0..64).filter(|&id| rows[id] > 0.0).collect();
+    assert_eq!(trained, [1, 5, 7, 11]);
 }

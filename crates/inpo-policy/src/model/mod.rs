@@ -53,9 +53,25 @@ pub struct Decoder {
     frequencies: RotaryFrequencies,
     #[module(skip)]
     group: usize,
+    #[module(skip)]
+    padding: Option<u32>,
 }
 
 impl Decoder {
+    /// The gradient of the embedding as a lookup table, `[vocab, hidden]`, as `transformers` has it: the
+    /// row of `pad_token_id` is 0 there (torch's `padding_idx`), so that a padding token that is also the end
+    /// token is not trained as an input. A tied head's part of the gradient is added afterwards.
+    pub fn embedding_gradient(&self, gradient: Tensor<2>) -> Tensor<2> {
+        let [vocabulary, width] = gradient.dims();
+        match self.padding.map(|id| id as usize) {
+            Some(id) if id < vocabulary => {
+                let zeros = Tensor::zeros([1, width], (&gradient.device(), gradient.dtype()));
+                gradient.slice_assign([id..id + 1, 0..width], zeros)
+            }
+            _ => gradient,
+        }
+    }
+
     pub(crate) fn new(
         config: &ModelConfig,
         embed_tokens: Tensor<2>,
@@ -70,6 +86,7 @@ impl Decoder {
             lm_head: lm_head.map(Param::from_tensor),
             frequencies: RotaryFrequencies::new(config),
             group: config.num_attention_heads / config.num_key_value_heads,
+            padding: config.pad_token_id,
         }
     }
 
