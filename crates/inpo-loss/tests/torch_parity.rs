@@ -1,0 +1,368 @@
+//! Losses and gradients of every method against torch and TRL: `fixtures/losses.json`, made by
+//! `fixtures/make_losses.py`.
+
+use std::collections::BTreeSet;
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use inpo_loss::{
+    ComalLossConfig, DnoLossConfig, DnoPrctLossConfig, DpoLossConfig, EgpoLossConfig,
+    EnpoLossConfig, Exploration, HingeLossConfig, InpoLossConfig, IpoLossConfig, IpoMeanLossConfig,
+    IterativeDpoLossConfig, IterativeIpoLossConfig, Label, LabelKind, LogpSum, LossError,
+    LossOutput, MeanPairLoss, MnpoLossConfig, MpoLossConfig, NashMdLossConfig, OnlineIpoLossConfig,
+    OnpoLossConfig, PairLogps, PairLoss, RebelLossConfig, Reduction, Role, SftTerm, SppoLossConfig,
+};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fixture {
+    inputs: Inputs,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Inputs {
+    policy: Sides,
+    #[serde(rename = "ref")]
+    reference: Sides,
+    prev: Sides,
+    aux: Sides,
+    history0: Sides,
+    history1: Sides,
+    history2: Sides,
+    p: Vec<f64>,
+    scores: Sides,
+    tokens: Sides,
+    explore: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sides {
+    chosen: Vec<f64>,
+    rejected: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    source: String,
+    settings: Settings,
+    label: LabelKind,
+    anchors: Vec<(String, f64)>,
+    losses: Vec<f64>,
+    mean: f64,
+    grad_chosen: Vec<f64>,
+    grad_rejected: Vec<f64>,
+    explore: Option<Vec<f64>>,
+    grad_explore: Option<Vec<f64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    eta: Option<f64>,
+    tau: Option<f64>,
+    beta: Option<f64>,
+    label_smoothing: Option<f64>,
+    history_weights: Option<Vec<f64>>,
+    sft_loss_coef: Option<f64>,
+    alpha: Option<f64>,
+}
+
+/// The loss that a case is about.
+enum Built {
+    Sums(PairLoss, Option<Exploration>),
+    Means(MeanPairLoss),
+}
+
+impl Built {
+    fn new(name: &str, settings: &Settings) -> Self {
+        let eta = || settings.eta.unwrap();
+        let tau = || settings.tau.unwrap();
+        // The fixture calls the inverse step size of IPO and its relatives eta.
+        let beta = || settings.beta.or(settings.eta).unwrap();
+        let label_smoothing = || settings.label_smoothing.unwrap();
+        #[rustfmt::skip]
+        let loss = match name {
+            "inpo" => InpoLossConfig { eta: eta(), tau: tau() }.init(),
+            "egpo" => EgpoLossConfig { eta: eta(), tau: tau() }.init(),
+            "nash_md" => NashMdLossConfig { eta: eta(), tau: tau() }.init(),
+            "comal" => ComalLossConfig { eta: eta(), tau: tau() }.init(),
+            // The fixture's eta is the whole inverse step size, which is MPO's eta + tau.
+            "mpo" => MpoLossConfig { eta: eta() - tau(), tau: tau() }.init(),
+            "ipo" => IpoLossConfig { beta: beta() }.init(),
+            "online_ipo" => OnlineIpoLossConfig { beta: beta() }.init(),
+            "iterative_ipo" => IterativeIpoLossConfig { beta: beta() }.init(),
+            "hinge" => HingeLossConfig { beta: beta() }.init(),
+            "dpo" => DpoLossConfig { beta: beta(), label_smoothing: label_smoothing() }.init(),
+            "iterative_dpo" => {
+                IterativeDpoLossConfig { beta: beta(), label_smoothing: label_smoothing() }.init()
+            }
+            "sppo" => SppoLossConfig { eta: eta() }.init(),
+            "dno" => DnoLossConfig { eta: eta() }.init(),
+            "dno_prct" => DnoPrctLossConfig { eta: eta() }.init(),
+            "rebel" => RebelLossConfig { eta: eta() }.init(),
+            "onpo" => OnpoLossConfig { eta: eta() }.init(),
+            "mnpo" => {
+                let history_weights = settings.history_weights.clone().unwrap();
+                MnpoLossConfig { eta: eta(), history_weights }.init()
+            }
+            "enpo" => {
+                let alpha = settings.alpha.unwrap_or(0.0);
+                let config = EnpoLossConfig { eta: eta(), tau: tau(), alpha };
+                let (loss, exploration) = config.init().unwrap();
+                return Self::Sums(loss, Some(exploration));
+            }
+            "ipo_mean" => return Self::Means(IpoMeanLossConfig { beta: beta() }.init().unwrap()),
+            other => panic!("{other} is no method of this crate"),
+        };
+        Self::Sums(loss.unwrap(), None)
+    }
+
+    fn pair_loss(&self) -> &PairLoss {
+        match self {
+            Self::Sums(loss, _) => loss,
+            Self::Means(loss) => loss.inner(),
+        }
+    }
+}
+
+fn role(name: &str) -> Role {
+    match name {
+        "ref" => Role::Reference,
+        "prev" => Role::Previous,
+        "aux" => Role::Auxiliary,
+        "history0" => Role::History(0),
+        "history1" => Role::History(1),
+        "history2" => Role::History(2),
+        other => panic!("{other} is no anchor"),
+    }
+}
+
+/// A precision and how far results may be off in it.
+struct Precision {
+    device: Device,
+    dtype: DType,
+    /// Relative to the expected value.
+    relative: f64,
+    /// Relative to the largest expected value of the same list.
+    absolute: f64,
+}
+
+impl Precision {
+    fn vector(&self, values: &[f64]) -> Tensor<1> {
+        let data = TensorData::new(values.to_vec(), [values.len()]);
+        Tensor::from_data(data, (&self.device, self.dtype))
+    }
+
+    fn pair(&self, sides: &Sides) -> PairLogps {
+        let [chosen, rejected] =
+            [&sides.chosen, &sides.rejected].map(|side| LogpSum::new(self.vector(side)));
+        PairLogps { chosen, rejected }
+    }
+
+    #[track_caller]
+    fn compare(&self, what: &str, got: Tensor<1>, expected: &[f64]) {
+        assert_eq!(got.dtype(), self.dtype);
+        let got: Vec<f64> = got.try_into_vec_as::<f64>().unwrap();
+        assert_eq!(got.len(), expected.len(), "{what}");
+        let largest = expected.iter().fold(0.0_f64, |most, e| most.max(e.abs()));
+        for (place, (got, expected)) in got.into_iter().zip(expected).enumerate() {
+            let bound = self.relative * expected.abs() + self.absolute * largest;
+            let off = (got - expected).abs();
+            assert!(off <= bound, "{what}[{place}]: {got}, not {expected}");
+        }
+    }
+}
+
+/// `list` with `more` added to each entry.
+fn with(mut list: Vec<f64>, more: impl Fn(usize) -> f64) -> Vec<f64> {
+    for (place, value) in list.iter_mut().enumerate() {
+        *value += more(place);
+    }
+    list
+}
+
+fn host(tensor: Tensor<1>) -> Vec<f64> {
+    tensor.try_into_vec_as::<f64>().unwrap()
+}
+
+fn check(case: &Case, inputs: &Inputs, precision: &Precision) {
+    let what = |list: &str| format!("{} {} {:?} {list}", case.name, case.label, precision.dtype);
+    let built = Built::new(&case.name, &case.settings);
+    let loss = built.pair_loss();
+    assert_eq!(loss.name(), case.name);
+
+    let used: Vec<_> = case.anchors.iter().filter(|(_, w)| *w != 0.0).collect();
+    assert_eq!(loss.anchors().len(), used.len(), "{}", what("anchors"));
+    for (anchor, (name, weight)) in loss.anchors().iter().zip(used) {
+        assert_eq!(anchor.role, role(name), "{}", what("anchors"));
+        assert!((anchor.weight - weight).abs() < 1e-15, "{}", what(name));
+    }
+
+    let label = match case.label {
+        LabelKind::Hard => Label::Hard,
+        LabelKind::Soft => Label::Soft(precision.vector(&inputs.p)),
+        LabelKind::Scores => {
+            let scores = precision.pair(&inputs.scores);
+            let [chosen, rejected] =
+                [scores.chosen, scores.rejected].map(|side| side.tensor().clone());
+            Label::Scores { chosen, rejected }
+        }
+    };
+    let [chosen, rejected] = [&inputs.policy.chosen, &inputs.policy.rejected]
+        .map(|side| LogpSum::new(precision.vector(side).require_grad()));
+    let policy = PairLogps { chosen, rejected };
+    let fixed = [
+        (Role::Reference, &inputs.reference),
+        (Role::Previous, &inputs.prev),
+        (Role::Auxiliary, &inputs.aux),
+        (Role::History(0), &inputs.history0),
+        (Role::History(1), &inputs.history1),
+        (Role::History(2), &inputs.history2),
+    ];
+    let fixed = fixed.map(|(role, sides)| (role, precision.pair(sides)));
+    let anchors: Vec<_> = fixed.iter().map(|(role, logps)| (*role, logps)).collect();
+    let [tokens_chosen, tokens_rejected] = [&inputs.tokens.chosen, &inputs.tokens.rejected];
+    let per_token = |pair: &PairLogps| {
+        pair.per_token(
+            precision.vector(tokens_chosen),
+            precision.vector(tokens_rejected),
+        )
+    };
+
+    let output: LossOutput = match &built {
+        Built::Sums(loss, _) if loss.labels().contains(&case.label) => {
+            loss.evaluate(&policy, &anchors, &label).unwrap()
+        }
+        Built::Sums(loss, _) => {
+            // The method has no use for this label; its kernel has.
+            let error = loss.evaluate(&policy, &anchors, &label).unwrap_err();
+            assert!(matches!(error, LossError::Label { .. }), "{error}");
+            let open = PairLoss::new("open", loss.anchors().to_vec(), *loss.kernel()).unwrap();
+            open.evaluate(&policy, &anchors, &label).unwrap()
+        }
+        Built::Means(loss) => {
+            let fixed = fixed
+                .iter()
+                .map(|(role, logps)| (*role, per_token(logps)))
+                .collect::<Vec<_>>();
+            let anchors: Vec<_> = fixed.iter().map(|(role, logps)| (*role, logps)).collect();
+            let policy = per_token(&policy);
+            loss.evaluate(&policy, &anchors, &label).unwrap()
+        }
+    };
+    let pairs = case.losses.len();
+    let mut losses = output.loss();
+    let [mut closed_chosen, mut closed_rejected] = output.gradient(Reduction::Mean).map(host);
+    if let Built::Means(_) = built {
+        // From the means to the sums.
+        for (slopes, tokens) in [
+            (&mut closed_chosen, tokens_chosen),
+            (&mut closed_rejected, tokens_rejected),
+        ] {
+            slopes.iter_mut().zip(tokens).for_each(|(s, n)| *s /= n);
+        }
+    }
+    if let Some(coefficient) = case.settings.sft_loss_coef {
+        let sft = SftTerm::new(coefficient).unwrap();
+        losses = losses + sft.loss(&per_token(&policy).chosen);
+        closed_chosen = with(closed_chosen, |place| {
+            sft.gradient(tokens_chosen[place] as usize) / pairs as f64
+        });
+    }
+    let explored = precision.vector(&inputs.explore).require_grad();
+    if let (Built::Sums(_, Some(exploration)), Some(alpha)) = (&built, case.settings.alpha) {
+        assert_eq!(case.explore.as_ref(), Some(&inputs.explore));
+        assert_eq!(exploration.alpha(), alpha);
+        losses = losses + exploration.loss(&LogpSum::new(explored.clone()));
+    }
+    assert_eq!(case.settings.alpha.is_some(), case.grad_explore.is_some());
+
+    precision.compare(&what("losses"), losses.clone(), &case.losses);
+    let mean = losses.mean();
+    precision.compare(&what("mean"), mean.clone(), &[case.mean]);
+    if case.settings.sft_loss_coef.is_none() && case.settings.alpha.is_none() {
+        precision.compare(&what("mean"), output.reduce(Reduction::Mean), &[case.mean]);
+    }
+    let grads = mean.backward();
+    let by_autodiff = |leaf: &Tensor<1>| leaf.grad(&grads).unwrap();
+    for (side, leaf, closed, expected) in [
+        ("chosen", &policy.chosen, closed_chosen, &case.grad_chosen),
+        (
+            "rejected",
+            &policy.rejected,
+            closed_rejected,
+            &case.grad_rejected,
+        ),
+    ] {
+        let closed = precision.vector(&closed);
+        precision.compare(&what(side), by_autodiff(leaf.tensor()), expected);
+        precision.compare(&what(&format!("{side}, closed form")), closed, expected);
+    }
+    if let Some(expected) = &case.grad_explore {
+        precision.compare(&what("explored"), by_autodiff(&explored), expected);
+    }
+}
+
+fn fixture() -> Fixture {
+    serde_json::from_str(include_str!("fixtures/losses.json")).unwrap()
+}
+
+fn check_all(precision: &Precision) {
+    let Fixture { inputs, cases } = fixture();
+    for case in &cases {
+        check(case, &inputs, precision);
+    }
+}
+
+#[test]
+fn in_double_precision() {
+    check_all(&Precision {
+        device: Device::flex().autodiff(),
+        dtype: DType::F64,
+        relative: 1e-10,
+        absolute: 0.0,
+    });
+}
+
+/// Sums of up to 200 nats are exact in f32 (multiples of 1/1024) and their products with weights are good
+/// to 1e-5 nats; h is of order 1 to 10, so that single losses near 0 have fewer digits than the largest.
+#[test]
+fn in_single_precision() {
+    check_all(&Precision {
+        device: Device::flex().autodiff(),
+        dtype: DType::F32,
+        relative: 0.0,
+        absolute: 1e-5,
+    });
+}
+
+/// `IpoMeanLossConfig` is `ipo_mean`, and so on for all that `lib.rs` exports.
+#[test]
+fn every_method_has_a_case() {
+    let exported: BTreeSet<String> = include_str!("../src/lib.rs")
+        .lines()
+        .skip_while(|line| !line.starts_with("pub use methods::{"))
+        .take_while(|line| !line.starts_with("};"))
+        .flat_map(|line| line.split(|c: char| !c.is_alphanumeric()))
+        .filter_map(|word| word.strip_suffix("LossConfig"))
+        .map(|camel| {
+            let snake = camel.chars().flat_map(|c| {
+                let gap = c.is_uppercase().then_some('_');
+                gap.into_iter().chain(c.to_lowercase())
+            });
+            snake.skip(1).collect()
+        })
+        .collect();
+    assert_eq!(exported.len(), 19);
+    let cases = fixture().cases;
+    let covered: BTreeSet<String> = cases.iter().map(|case| case.name.clone()).collect();
+    assert_eq!(covered, exported);
+    // The counts that the script printed; the second is of numbers that are TRL's own.
+    let trl = cases.iter().filter(|case| case.source == "trl").count();
+    assert_eq!((cases.len(), trl), (67, 12));
+}
