@@ -48,8 +48,7 @@ impl PairLoss {
         kernel.validate("eta")?;
         let anchors: Vec<Anchor> = anchors.into_iter().collect();
         let total = anchors.iter().fold(0.0, |sum, anchor| sum + anchor.weight);
-        // Not `>`: a NaN must not pass.
-        if !((total - 1.0).abs() <= WEIGHT_TOLERANCE) {
+        if total.is_nan() || (total - 1.0).abs() > WEIGHT_TOLERANCE {
             return Err(LossError::AnchorWeights(total));
         }
         let used = anchors.into_iter().filter(|anchor| anchor.weight != 0.0);
