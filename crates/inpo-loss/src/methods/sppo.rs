@@ -13,8 +13,18 @@ use crate::{Kernel, LossError, PairLoss, Role};
 /// A hard label has `t = +-1/(2 eta)`, TRL's `sppo_hard`. The paper's step gamma (its eta, TRL's 1/beta) is
 /// `1/eta`: **here eta is the INVERSE step size**.
 ///
-/// The target of `pi_t exp(P(y > pi_t)/eta)` is `t_y` less a log-normaliser, which the loss leaves out; the two agree to
-/// first order in 1/eta, and exactly for log-probs that need not be normalised (derived in this project).
+/// Log-probs that need not be normalised reach `r = t`, which normalises to the exact update
+/// `pi_t exp(P(y > pi_t)/eta)`. A policy cannot: with pairs from pi_t the loss is least, over all policies,
+/// where `r(y) + c exp(r(y)) = t_y` with one `c >= 0` for all y. That is the exact update to second order in
+/// 1/eta only, its log-probs less
+///
+/// ```text
+/// Var(P(y > pi_t)) (P(y > pi_t) - 1/2) / (2 eta^3)  +  O(1/eta^4),    Var over y ~ pi_t
+/// ```
+///
+/// (derived in this project). Steps as large as the published code's are another matter: as eta falls to 0
+/// the loss's policy tends to `pi_t(y) max(0, P(y > pi_t) - 1/2)` up to its normaliser, the exact update to the
+/// best response.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SppoLossConfig {
