@@ -1,0 +1,359 @@
+//! Every algorithm through the whole loop: its phases, samplers and anchors leave their traces in the
+//! run directory.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use common::{assert_same, config, contents, prepare, start, train_rows};
+use inpo_train::config::Algorithm;
+use inpo_train::files::read_jsonl;
+use inpo_train::records::PairRecord;
+use inpo_train::{Models, RunConfig, RunHeader, Silent, run};
+use serde_json::Value;
+
+const ALL: [Algorithm; 19] = [
+    Algorithm::Inpo,
+    Algorithm::Ipo,
+    Algorithm::OnlineIpo,
+    Algorithm::IterativeIpo,
+    Algorithm::IpoMean,
+    Algorithm::Dpo,
+    Algorithm::IterativeDpo,
+    Algorithm::Hinge,
+    Algorithm::Sppo,
+    Algorithm::Dno,
+    Algorithm::DnoPrct,
+    Algorithm::Rebel,
+    Algorithm::NashMd,
+    Algorithm::Onpo,
+    Algorithm::Egpo,
+    Algorithm::Comal,
+    Algorithm::Mpo,
+    Algorithm::Mnpo,
+    Algorithm::Enpo,
+];
+
+/// Inverse step size 0.1, tau a third of it, for whoever has them; three iterations, so that the
+/// reference of two has moved once.
+fn settings(dir: &Path, algorithm: Algorithm, name: &str) -> RunConfig {
+    let mut config = config(dir, name);
+    config.iteration.num_iterations = 3;
+    config.iteration.prompts_per_iteration = Some(5);
+    config.data.eval_prompts = None;
+    let objective = &mut config.objective;
+    objective.algorithm = algorithm;
+    objective.tau_eta_ratio = None;
+    objective.eta = None;
+    match algorithm {
+        Algorithm::Dpo | Algorithm::IterativeDpo | Algorithm::Hinge | Algorithm::IpoMean => {
+            objective.beta = Some(0.1);
+        }
+        _ => objective.eta = Some(0.1),
+    }
+    match algorithm {
+        Algorithm::Comal | Algorithm::Mpo => config.iteration.ref_update_every = Some(2),
+        Algorithm::Enpo => objective.alpha = Some(0.5),
+        _ => {}
+    }
+    config
+}
+
+fn go(dir: &Path, algorithm: Algorithm, name: &str, resume: bool) {
+    let config = settings(dir, algorithm, name);
+    run(&config, start(dir), resume, &mut Silent).unwrap_or_else(|e| panic!("{algorithm:?}: {e}"));
+}
+
+fn pairs(root: &Path, folder: &str) -> Vec<PairRecord> {
+    read_jsonl(&root.join(folder).join("pairs.jsonl")).unwrap()
+}
+
+/// The weights that an algorithm ends with differ from those of every other: no setting is ignored, no
+/// algorithm is another one by a different name, but for DNO-Prct, which is DPO towards pi_t, as iterative
+/// DPO with a reference that moves in every iteration.
+#[test]
+fn every_algorithm_runs_and_is_its_own() {
+    let dir = prepare();
+    let mut weights: BTreeMap<Vec<u8>, Algorithm> = BTreeMap::new();
+    for algorithm in ALL {
+        let name = algorithm.name();
+        go(dir.path(), algorithm, &name, false);
+        let file = "iteration-0003/policy/adapter_model.safetensors";
+        let bytes = std::fs::read(dir.path().join(&name).join(file)).unwrap();
+        match weights.insert(bytes, algorithm) {
+            None => assert_ne!(
+                algorithm,
+                Algorithm::DnoPrct,
+                "it comes after iterative DPO"
+            ),
+            Some(Algorithm::IterativeDpo) if algorithm == Algorithm::DnoPrct => {}
+            Some(other) => panic!("{algorithm:?} ends where {other:?} does"),
+        }
+    }
+}
+
+/// The first loss of a run, before any update, where the policy is all of its anchors. With eta = beta = 0.1:
+/// squared (1/0.2)^2 = 25, logistic log 2, hinge 1; with scores what the pairs say.
+#[test]
+fn the_first_loss_is_the_expected_one() {
+    let dir = prepare();
+    for algorithm in ALL {
+        let name = algorithm.name();
+        go(dir.path(), algorithm, &name, false);
+        let root = dir.path().join(&name);
+        let first = &train_rows(&root)[0];
+        let folder = match first["phase"].as_str() {
+            Some("half") => "iteration-0001/half",
+            _ => "iteration-0001",
+        };
+        // The batch is 2 of the pairs; which ones is the shuffle's business.
+        let pairs = pairs(&root, folder);
+        let count = pairs.len();
+        let of = |value: &dyn Fn(&PairRecord) -> f64| -> Vec<f64> {
+            let mut means = Vec::new();
+            for i in 0..count {
+                for j in 0..i {
+                    means.push((value(&pairs[i]) + value(&pairs[j])) / 2.0);
+                }
+            }
+            means
+        };
+        let scores = |p: &PairRecord| (p.score_chosen, p.score_rejected);
+        let expected = match algorithm {
+            Algorithm::Dpo | Algorithm::IterativeDpo | Algorithm::DnoPrct => {
+                vec![std::f64::consts::LN_2]
+            }
+            Algorithm::Hinge => vec![1.0],
+            // -log sigmoid(0), whatever the label.
+            Algorithm::Dno => vec![std::f64::consts::LN_2],
+            Algorithm::Rebel => of(&|p| ((scores(p).0 - scores(p).1) / 0.1).powi(2)),
+            Algorithm::Sppo => of(&|p| {
+                let (w, l) = scores(p);
+                ((w - 0.5) / 0.1).powi(2) + ((l - 0.5) / 0.1).powi(2)
+            }),
+            // The exploration term adds a log-prob of the sample; see the next test.
+            Algorithm::Enpo => continue,
+            // The implicit pull: 1/(2 (eta + tau)) = 0.5/(0.1 + 0.1/3) = 3.75.
+            Algorithm::Mpo => vec![3.75_f64.powi(2)],
+            _ => vec![25.0],
+        };
+        let loss = first["loss"].as_f64().unwrap();
+        let near = expected
+            .iter()
+            .any(|e| (loss - e).abs() < 1e-3 * e.abs().max(1.0));
+        assert!(near, "{algorithm:?}: {loss} is none of {expected:?}");
+    }
+}
+
+/// ENPO's batch loss is the squared part less alpha = 0.5 times the mean log-prob of the explored
+/// responses, so it exceeds the squared part.
+#[test]
+fn enpo_explores_one_of_the_samples() {
+    let dir = prepare();
+    go(dir.path(), Algorithm::Enpo, "enpo", false);
+    let root = dir.path().join("enpo");
+    for pair in pairs(&root, "iteration-0001") {
+        let explored = pair.explored_token_ids.unwrap();
+        let responses: Vec<Value> =
+            read_jsonl(&root.join("iteration-0001/responses.jsonl")).unwrap();
+        let row = responses
+            .iter()
+            .find(|row| row["prompt_id"] == pair.prompt_id);
+        let ids = row.unwrap()["response_token_ids"].as_array().unwrap();
+        assert!(ids.contains(&serde_json::json!(explored)));
+    }
+    let first = &train_rows(&root)[0];
+    let squared = first["inpo/residual_rms"].as_f64().unwrap().powi(2);
+    assert!(first["loss"].as_f64().unwrap() > squared + 1.0, "{first}");
+}
+
+/// ONPO's phases share the pairs, EGPO's full step has pairs of its own, from the half step's policy;
+/// everybody else has one phase.
+#[test]
+fn two_phases_have_two_folders() {
+    let dir = prepare();
+    let has = |root: &Path, file: &str| root.join("iteration-0002").join(file).exists();
+    for (algorithm, folder, own_pairs) in [
+        (Algorithm::Onpo, "aux", false),
+        (Algorithm::Egpo, "half", true),
+    ] {
+        let name = algorithm.name();
+        go(dir.path(), algorithm, &name, false);
+        let root = dir.path().join(&name);
+        for file in ["anchors.safetensors", "policy/adapter_model.safetensors"] {
+            assert!(has(&root, file) && has(&root, &format!("{folder}/{file}")));
+        }
+        for file in ["responses.jsonl", "preferences.jsonl", "pairs.jsonl"] {
+            assert!(has(&root, file));
+            assert_eq!(has(&root, &format!("{folder}/{file}")), own_pairs);
+        }
+        let rows = train_rows(&root);
+        let phases = rows.iter().filter(|row| row["phase"] == folder).count();
+        assert!(phases > 0 && phases < rows.len());
+        // Steps are numbered through both phases.
+        let steps: Vec<u64> = rows
+            .iter()
+            .filter_map(|row| row["global_step"].as_u64())
+            .collect();
+        assert_eq!(steps, (1..=rows.len() as u64).collect::<Vec<_>>());
+    }
+    // The full step answers other responses than the half step: its draws are its own.
+    let root = dir.path().join("egpo/iteration-0001");
+    let responses = |folder: &str| -> Vec<Value> {
+        read_jsonl(&root.join(folder).join("responses.jsonl")).unwrap()
+    };
+    let (half, full) = (responses("half"), responses(""));
+    assert_ne!(half[0]["response_token_ids"], full[0]["response_token_ids"]);
+}
+
+/// Whatever file a run of two phases, a moving reference or a history lost, going on writes what the
+/// uninterrupted run wrote.
+#[test]
+fn resumed_runs_repeat_the_uninterrupted_ones() {
+    let dir = prepare();
+    let cases: [(Algorithm, &[&str]); 5] = [
+        (
+            Algorithm::Onpo,
+            &["iteration-0002/policy", "iteration-0003"],
+        ),
+        (Algorithm::Onpo, &["iteration-0002", "iteration-0003"]),
+        (
+            Algorithm::Egpo,
+            &["iteration-0003/half/policy", "iteration-0003/policy"],
+        ),
+        (Algorithm::Comal, &["iteration-0003"]),
+        (
+            Algorithm::Mnpo,
+            &[
+                "iteration-0003/anchors.safetensors",
+                "iteration-0003/policy",
+            ],
+        ),
+    ];
+    for (number, (algorithm, lost)) in cases.into_iter().enumerate() {
+        let (whole, cut) = (format!("whole-{number}"), format!("cut-{number}"));
+        go(dir.path(), algorithm, &whole, false);
+        go(dir.path(), algorithm, &cut, false);
+        let root = dir.path().join(&cut);
+        for path in lost {
+            let path = root.join(path);
+            match path.is_dir() {
+                true => std::fs::remove_dir_all(path).unwrap(),
+                false => std::fs::remove_file(path).unwrap(),
+            }
+        }
+        // What the full step made depends on the half step's policy.
+        if root.join("iteration-0003/pairs.jsonl").exists() && algorithm == Algorithm::Egpo {
+            std::fs::remove_file(root.join("iteration-0003/responses.jsonl")).unwrap();
+        }
+        go(dir.path(), algorithm, &cut, true);
+        let expected = contents(&dir.path().join(&whole));
+        assert_same(
+            &contents(&root),
+            &expected,
+            &format!("{algorithm:?} without {lost:?}"),
+        );
+    }
+}
+
+/// COMAL's reference: pi_1 in iterations 1 and 2, pi_3 in iteration 3, where h is then 0 again.
+#[test]
+fn a_moved_reference_is_the_policy_itself() {
+    let dir = prepare();
+    go(dir.path(), Algorithm::Comal, "comal", false);
+    let rows = train_rows(&dir.path().join("comal"));
+    let first = |t: u64| {
+        let row = rows
+            .iter()
+            .find(|row| row["iteration"] == t && row["step"] == 1);
+        row.unwrap()["inpo/h_mean"].as_f64().unwrap().abs()
+    };
+    assert!(
+        first(1) < 1e-4 && first(3) < 1e-4,
+        "{} {}",
+        first(1),
+        first(3)
+    );
+    assert!(first(2) > 1e-3, "{}", first(2));
+}
+
+/// A reference of one's own: its log-probs are other than the policy's, the first loss is what they give, and
+/// the run is evaluated against it.
+#[test]
+fn a_reference_of_its_own() {
+    let dir = prepare();
+    let mut config = settings(dir.path(), Algorithm::Inpo, "other");
+    config.data.eval_prompts = Some(dir.path().join("eval.jsonl"));
+    config.reference = toml::from_str("model = 'other'").unwrap();
+    let policy = start(dir.path());
+    // Another policy of the same vocabulary: the model with adapters that were moved.
+    go(dir.path(), Algorithm::Inpo, "moved", false);
+    let moved = dir.path().join("moved/iteration-0003/policy");
+    let models = Models {
+        reference: Some(policy.clone().with_saved_adapters(&moved).unwrap()),
+        ..Models::from(policy)
+    };
+    let evaluations = run(&config, models, false, &mut Silent).unwrap();
+    assert_eq!(evaluations.len(), 4);
+    let root = dir.path().join("other");
+    assert!(root.join("iteration-0000/start_responses.jsonl").exists());
+    let first = &train_rows(&root)[0];
+    assert!(first["inpo/h_mean"].as_f64().unwrap().abs() > 1e-3);
+    assert_ne!(first["inpo/delta_ref"], first["inpo/delta_prev"]);
+}
+
+struct Header(Option<RunHeader>);
+
+impl inpo_train::Observer for Header {
+    fn header(&mut self, header: &RunHeader) {
+        self.0 = Some(header.clone());
+    }
+}
+
+/// What a run says of itself before it computes anything.
+#[test]
+fn the_header_matches_the_configuration() {
+    let dir = prepare();
+    for (algorithm, lines) in [
+        (
+            Algorithm::Inpo,
+            &[
+                ", fixed\n",
+                "pairs      from pi_t (temperature 1, top_p 1, top_k off, min_p 0)",
+                "selection  best against worst of a tournament",
+                "objective  inpo: eta (inverse step) 0.1, tau 0.0333",
+                "anchors    0.3333 pi_ref + 0.6667 pi_t",
+                "target     5 nats by a hard label; labels are hard; first loss 25 where",
+            ][..],
+        ),
+        (
+            Algorithm::Egpo,
+            &["pairs      from pi_t, then half_t", "objective  egpo"],
+        ),
+        (
+            Algorithm::NashMd,
+            &["pairs      from the mixture pi_ref^0.3333 pi_t^0.6667, token by token"],
+        ),
+        (Algorithm::Comal, &["becomes pi_t after every 2 iterations"]),
+        (
+            Algorithm::Dpo,
+            &["pairs      from pi_ref", "target     none"],
+        ),
+        (
+            Algorithm::Mnpo,
+            &["anchors    0.3333 pi_t + 0.3333 pi_(t-1) + 0.3333 pi_(t-2)"],
+        ),
+        (Algorithm::Sppo, &["labels are scores"]),
+        (Algorithm::Enpo, &["alpha 0.5", "labels are scores"]),
+    ] {
+        let mut seen = Header(None);
+        let name = algorithm.name();
+        let config = settings(dir.path(), algorithm, &name);
+        run(&config, start(dir.path()), false, &mut seen).unwrap();
+        let text = seen.0.unwrap().to_string();
+        for line in lines {
+            assert!(text.contains(line), "{algorithm:?}: no `{line}` in\n{text}");
+        }
+    }
+}
