@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use inpo_core::burn::module::Module;
-use inpo_core::loss::InpoLossConfig;
+use inpo_core::loss::{DpoLossConfig, InpoLossConfig};
 use inpo_core::policy::{GenerationConfig, LoraConfig, Policy, PromptTask, Sequence, hub};
 use inpo_core::train::config::TrainSection;
-use inpo_core::train::{Order, TrainPair, optimise};
+use inpo_core::train::{Objective, Order, StepMetrics, TrainPair, optimise};
 use report::{emit, read_rows, timed};
 
 /// Times SmolLM2 through inpo.
@@ -36,6 +36,16 @@ enum What {
     Logps,
     /// One LoRA step (rank 16, all seven projections, AdamW) with cached anchors.
     Train,
+    /// LoRA steps of INPO and of DPO in turns, on pairs of their own making, with cached anchors: what the
+    /// second anchor costs. Prints both medians and their ratio.
+    Objectives {
+        /// Pairs of a step.
+        #[arg(long, default_value_t = 2)]
+        pairs: usize,
+        /// Tokens of the prompt, and of each response.
+        #[arg(long, default_value_t = 128)]
+        tokens: usize,
+    },
     /// Sampling, prefill included.
     Generate {
         /// Samples per prompt.
@@ -59,6 +69,7 @@ fn main() -> Result<(), Error> {
     match args.what {
         What::Logps => logps(&policy, &args, load),
         What::Train => train(policy, &args, load),
+        What::Objectives { pairs, tokens } => objectives(&policy, &args, (pairs, tokens)),
         What::Generate {
             samples,
             max_new_tokens,
@@ -124,6 +135,70 @@ fn train(policy: Policy, args: &Args, load: f64) -> Result<(), Error> {
     )?;
     assert!(trained.decoder().num_params() > 0);
     emit("train", tokens, &seconds[1..], load);
+    Ok(())
+}
+
+fn objectives(policy: &Policy, args: &Args, (count, tokens): (usize, usize)) -> Result<(), Error> {
+    let policy = policy.clone().with_adapters(&LoraConfig::default(), 0)?;
+    // Speed does not depend on the ids.
+    let vocabulary = policy.config().vocab_size;
+    let ids = |salt: usize| -> Vec<u32> {
+        let id = |i: usize| ((i * 7919 + salt * 104_729 + 13) % vocabulary) as u32;
+        (0..tokens).map(id).collect()
+    };
+    let (eta, tau) = (0.05, 0.05 / 3.0);
+    let (beta, label_smoothing) = (0.1, 0.0);
+    let dpo = DpoLossConfig {
+        beta,
+        label_smoothing,
+    };
+    let losses = [InpoLossConfig { eta, tau }.init()?, dpo.init()?];
+    let mut pairs = [Vec::new(), Vec::new()];
+    for i in 0..count {
+        let sequence = |k| Sequence::new(&ids(3 * i), &ids(3 * i + k));
+        let (chosen, rejected) = (sequence(1), sequence(2));
+        let sums = policy.logps(&[chosen.clone(), rejected.clone()])?;
+        let anchor = [sums[0].iter().sum(), sums[1].iter().sum()];
+        for (loss, pairs) in losses.iter().zip(&mut pairs) {
+            let anchors = vec![anchor; loss.anchors().len()];
+            pairs.push(TrainPair::new(chosen.clone(), rejected.clone(), anchors));
+        }
+    }
+    let config = TrainSection {
+        learning_rate: 1e-5,
+        warmup_ratio: Some(0.0),
+        max_steps: Some(1),
+        per_device_train_batch_size: count,
+        gradient_accumulation_steps: 1,
+        ..TrainSection::default()
+    };
+    let mut seconds = [Vec::new(), Vec::new()];
+    for round in 0..=args.repeats {
+        for ((loss, pairs), seconds) in losses.iter().zip(&pairs).zip(&mut seconds) {
+            let mut log = |metrics: StepMetrics| {
+                // The first round warms up.
+                if round > 0 {
+                    seconds.push(metrics.timing.seconds);
+                }
+                Ok(())
+            };
+            let objective = Objective::from(loss.clone());
+            optimise(&policy, pairs, &objective, &config, Order::Given, &mut log)?;
+        }
+    }
+    let medians = seconds.map(|mut seconds| {
+        seconds.sort_by(f64::total_cmp);
+        seconds[seconds.len() / 2]
+    });
+    let row = serde_json::json!({
+        "measurement": "objectives",
+        "pairs": count,
+        "tokens_a_pair": 4 * tokens,
+        "inpo_seconds_median": medians[0],
+        "dpo_seconds_median": medians[1],
+        "inpo_over_dpo": medians[0] / medians[1],
+    });
+    println!("{row}");
     Ok(())
 }
 

@@ -31,6 +31,7 @@ mod optimise;
 pub mod pairs;
 pub mod phases;
 mod policies;
+mod prompts;
 mod ratio;
 pub mod records;
 pub mod rows;

@@ -1,9 +1,11 @@
-//! Metrics of the optimisation, with the names users know from TRL.
+//! Rows of metrics, with the names users know from TRL.
 
 use inpo_loss::{BatchMetrics, PairFigures};
 use serde_json::{Map, Value, json};
 
+use crate::evaluate::Evaluation;
 use crate::objective::Objective;
+use crate::records::PreferenceRecord;
 use crate::step::TrainPair;
 
 /// Where and when an optimiser step took place.
@@ -77,4 +79,52 @@ impl StepMetrics {
         row.extend(entries.map(|(name, value)| (name.to_owned(), json!(value))));
         row
     }
+}
+
+/// A row of metrics with the phase it is of, where an iteration has two.
+pub(crate) fn with_phase(mut row: Value, phase: Option<&'static str>) -> Value {
+    if let Some(phase) = phase {
+        row["phase"] = phase.into();
+    }
+    row
+}
+
+/// The oracle on the responses of a phase.
+pub(crate) fn judge_metrics(t: usize, rows: &[PreferenceRecord], calls: u64) -> Value {
+    let above = |matrix: &[Vec<f64>]| -> Vec<f64> {
+        let upper = matrix.iter().enumerate();
+        upper.flat_map(|(i, row)| row[i + 1..].to_vec()).collect()
+    };
+    let all: Vec<f64> = rows.iter().flat_map(|row| above(&row.preference)).collect();
+    let count = all.len().max(1) as f64;
+    let mut report = inpo_oracle::CycleReport::default();
+    for row in rows {
+        report += inpo_oracle::cycle_report(&row.preference).expect("an oracle's matrix");
+    }
+    json!({
+        "stage": "judge",
+        "iteration": t,
+        "judge/report_calls": calls,
+        "judge/tie_rate": all.iter().filter(|&&p| p == 0.5).count() as f64 / count,
+        "judge/mean_margin": all.iter().map(|p| (2.0 * p - 1.0).abs()).sum::<f64>() / count,
+        "judge/cycle_rate": report.rate(),
+        "judge/cyclic_triples": report.cyclic,
+        "judge/triples": report.triples,
+    })
+}
+
+/// An evaluation.
+pub(crate) fn eval_metrics(evaluation: &Evaluation) -> Value {
+    json!({
+        "stage": "eval",
+        "iteration": evaluation.iteration,
+        "game/win_rate_vs_ref": evaluation.win_rate_vs_ref.mean,
+        "game/win_rate_vs_ref_low": evaluation.win_rate_vs_ref.low,
+        "game/win_rate_vs_ref_high": evaluation.win_rate_vs_ref.high,
+        "game/win_rate_vs_prev": evaluation.win_rate_vs_prev.mean,
+        "game/kl_ref": evaluation.kl_ref,
+        "completions/mean_length": evaluation.mean_length,
+        "completions/clipped_ratio": evaluation.clipped_ratio,
+        "judge/cycle_rate": evaluation.cycles.rate(),
+    })
 }

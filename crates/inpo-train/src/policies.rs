@@ -64,7 +64,7 @@ impl Policies {
     }
 
     /// The policy `id`, to be trained further.
-    pub(crate) fn to_train(&mut self, id: PolicyId, dir: &RunDir) -> Result<Policy, TrainError> {
+    pub(crate) fn trainable(&mut self, id: PolicyId, dir: &RunDir) -> Result<Policy, TrainError> {
         match id {
             PolicyId::After(0) | PolicyId::Side(0) => Ok(self.trainable.clone()),
             _ => self.get(id, dir),

@@ -9,8 +9,9 @@ use crate::models::Models;
 use crate::observer::Observer;
 use crate::phases::phases;
 use crate::policies::Policies;
+use crate::prompts::Prompts;
 use crate::run_dir::RunDir;
-use crate::stages::{Prompts, Stages};
+use crate::stages::Stages;
 
 /// Runs `config` from `models` and returns the evaluation of the starting policy and of every iteration.
 ///

@@ -5,125 +5,26 @@ use std::path::Path;
 use std::time::Instant;
 
 use inpo_oracle::preference_matrix;
-use inpo_policy::{GenerationConfig, Policy, PromptTask};
-use rand::SeedableRng;
-use rand::rngs::ChaCha8Rng;
-use rand::seq::SliceRandom;
+use inpo_policy::{GenerationConfig, PromptTask};
 use serde_json::{Value, json};
 
 use crate::anchors::{AnchorKey, Anchors, Source, sources};
 use crate::config::RunConfig;
 use crate::error::TrainError;
 use crate::evaluate::{Evaluation, bootstrap, cycles, kl_to_reference, lengths, win_rates};
-use crate::files::{read_jsonl, sha256, write_json};
+use crate::files::{read_jsonl, write_json};
 use crate::judge::{Oracle, messages, responses};
+use crate::metrics::{StepMetrics, eval_metrics, judge_metrics, with_phase};
 use crate::objective::Objective;
 use crate::observer::Observer;
 use crate::optimise::{Order, optimise};
 use crate::phases::{Phase, PolicyId, Sampler};
 use crate::policies::Policies;
+use crate::prompts::{Prompt, Prompts};
 use crate::records::{PairRecord, PreferenceRecord, ResponseRecord};
-use crate::rows::{PromptInput, read_rows};
 use crate::run_dir::RunDir;
 use crate::select::SelectionCounts;
 use crate::step::TrainPair;
-
-/// Held-out prompts draw from streams of their own.
-const EVAL_PROMPTS: u64 = 1 << 32;
-
-/// A prompt of the run.
-#[derive(Debug, Clone)]
-pub(crate) struct Prompt {
-    number: u64,
-    input: Option<PromptInput>,
-    ids: Vec<u32>,
-}
-
-/// The run's prompts: one disjoint slice per iteration, and the held-out ones.
-#[derive(Debug)]
-pub(crate) struct Prompts {
-    slices: Vec<Vec<Prompt>>,
-    held_out: Vec<Prompt>,
-}
-
-impl Prompts {
-    /// Reads, encodes and checks every prompt before anything is computed.
-    pub(crate) fn read(config: &RunConfig, policy: &Policy) -> Result<Self, TrainError> {
-        // Judges read text: a model without a tokenizer cannot run the loop.
-        policy.codec()?;
-        let mut prompts = encode(&config.data.prompts, config, policy, 0)?;
-        if config.data.shuffle {
-            prompts.shuffle(&mut ChaCha8Rng::seed_from_u64(config.seed));
-        }
-        let rounds = config.iteration.num_iterations;
-        let size = config.iteration.prompts_per_iteration;
-        let size = size.unwrap_or(prompts.len() / rounds);
-        if size == 0 || size > prompts.len() / rounds {
-            let key = "iteration.prompts_per_iteration";
-            let allowed = format!(
-                "at most {} for {rounds} iterations on disjoint slices of {} prompts",
-                prompts.len() / rounds,
-                prompts.len()
-            );
-            return Err(TrainError::setting(key, size, &allowed));
-        }
-        let mut held_out = match &config.data.eval_prompts {
-            Some(path) => encode(path, config, policy, EVAL_PROMPTS)?,
-            None => Vec::new(),
-        };
-        held_out.truncate(config.eval.num_prompts.unwrap_or(usize::MAX));
-        let slices = prompts.chunks(size).take(rounds).map(<[_]>::to_vec);
-        Ok(Self {
-            slices: slices.collect(),
-            held_out,
-        })
-    }
-
-    /// sha256 over the token ids of all prompts, in order.
-    pub(crate) fn digest(&self) -> String {
-        let all = self.slices.iter().flatten().chain(&self.held_out);
-        let ids: Vec<&Vec<u32>> = all.map(|prompt| &prompt.ids).collect();
-        sha256(&serde_json::to_vec(&ids).expect("lists of ids are JSON"))
-    }
-}
-
-fn encode(
-    path: &Path,
-    config: &RunConfig,
-    policy: &Policy,
-    first: u64,
-) -> Result<Vec<Prompt>, TrainError> {
-    let context = policy.config().max_position_embeddings;
-    let limit = config.policy.max_length.unwrap_or(context).min(context);
-    let limit = limit.saturating_sub(config.generation.max_new_tokens);
-    read_rows(path)?
-        .into_iter()
-        .zip(first..)
-        .map(|(row, number)| {
-            let ids = row.prompt_ids(policy, path)?;
-            if ids.len() > limit {
-                let tokens = ids.len();
-                let reason = format!(
-                    "the prompt has {tokens} tokens, but only {limit} fit beside \
-                     generation.max_new_tokens; shorten it or leave it out"
-                );
-                return Err(row.error(path, reason));
-            }
-            let task = PromptTask { ids, number };
-            policy
-                .check_prompt(&task, &config.generation)
-                .map_err(|error| row.error(path, error.to_string()))?;
-            let ids = task.ids;
-            // A prompt that is given as ids alone is shown to the judge as the text they stand for.
-            let input = match row.prompt {
-                Some(input) => input,
-                None => PromptInput::Text(policy.codec()?.decode(&ids)?),
-            };
-            let input = Some(input);
-            Ok(Prompt { number, input, ids })
-        })
-        .collect()
-}
 
 /// What all stages share.
 pub(crate) struct Stages<'a> {
@@ -391,9 +292,9 @@ impl<'a> Stages<'a> {
         self.observer
             .stage(t, "optimise", config.steps(pairs.len()));
         let before = self.steps;
-        let start = self.policies.to_train(phase.start, self.dir)?;
+        let start = self.policies.trainable(phase.start, self.dir)?;
         let (dir, observer) = (self.dir, &mut *self.observer);
-        let mut log = |metrics: crate::metrics::StepMetrics| {
+        let mut log = |metrics: StepMetrics| {
             observer.step(t, &metrics);
             let step = metrics.timing.step;
             if step.is_multiple_of(config.logging_steps) {
@@ -506,50 +407,4 @@ fn data_folder(phase: &Phase) -> Option<&'static str> {
         true => None,
         false => phase.name,
     }
-}
-
-/// A row of metrics with the phase it is of, where an iteration has two.
-fn with_phase(mut row: Value, phase: Option<&'static str>) -> Value {
-    if let Some(phase) = phase {
-        row["phase"] = phase.into();
-    }
-    row
-}
-
-fn judge_metrics(t: usize, rows: &[PreferenceRecord], calls: u64) -> Value {
-    let above = |matrix: &[Vec<f64>]| -> Vec<f64> {
-        let upper = matrix.iter().enumerate();
-        upper.flat_map(|(i, row)| row[i + 1..].to_vec()).collect()
-    };
-    let all: Vec<f64> = rows.iter().flat_map(|row| above(&row.preference)).collect();
-    let count = all.len().max(1) as f64;
-    let mut report = inpo_oracle::CycleReport::default();
-    for row in rows {
-        report += inpo_oracle::cycle_report(&row.preference).expect("an oracle's matrix");
-    }
-    json!({
-        "stage": "judge",
-        "iteration": t,
-        "judge/report_calls": calls,
-        "judge/tie_rate": all.iter().filter(|&&p| p == 0.5).count() as f64 / count,
-        "judge/mean_margin": all.iter().map(|p| (2.0 * p - 1.0).abs()).sum::<f64>() / count,
-        "judge/cycle_rate": report.rate(),
-        "judge/cyclic_triples": report.cyclic,
-        "judge/triples": report.triples,
-    })
-}
-
-fn eval_metrics(evaluation: &Evaluation) -> Value {
-    json!({
-        "stage": "eval",
-        "iteration": evaluation.iteration,
-        "game/win_rate_vs_ref": evaluation.win_rate_vs_ref.mean,
-        "game/win_rate_vs_ref_low": evaluation.win_rate_vs_ref.low,
-        "game/win_rate_vs_ref_high": evaluation.win_rate_vs_ref.high,
-        "game/win_rate_vs_prev": evaluation.win_rate_vs_prev.mean,
-        "game/kl_ref": evaluation.kl_ref,
-        "completions/mean_length": evaluation.mean_length,
-        "completions/clipped_ratio": evaluation.clipped_ratio,
-        "judge/cycle_rate": evaluation.cycles.rate(),
-    })
 }
