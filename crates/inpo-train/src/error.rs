@@ -86,7 +86,7 @@ pub enum TrainError {
     },
     /// The first loss is not the one that the cached log-probs give.
     #[error(
-        "the loss before the first step is {got}, expected {expected} from the cached log-probs; \
+        "the loss before the first step is {got:.6}, expected {expected:.6} from the cached log-probs; \
          nothing was trained"
     )]
     FirstLoss {

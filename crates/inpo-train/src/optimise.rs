@@ -112,7 +112,8 @@ fn batches(pairs: usize, config: &TrainSection, order: Order) -> Vec<Vec<usize>>
     batches
 }
 
-/// Before the first step the policy's log-probs must be the cached ones, and the loss what they give.
+/// Before the first step the policy's log-probs must be the cached ones, and the loss what they give in
+/// f64: (1/(2 eta))^2 for INPO in iteration 1.
 fn check_start(
     figures: &[PairFigures],
     pairs: &[&TrainPair],
@@ -131,19 +132,16 @@ fn check_start(
             }
         }
     }
+    if objective.exploration.is_some() {
+        // Its responses have no cached log-probs, so that the loss is not known.
+        return Ok(());
+    }
     let start: Vec<[f64; 2]> = pairs.iter().map(|pair| pair.start).collect();
-    // The exploration term has no cached log-prob; it is left out on both sides.
-    let plain = Objective {
-        exploration: None,
-        ..objective.clone()
-    };
     let options = (&device.clone().without_autodiff(), DType::F64);
-    let expected = plain.evaluate(pairs, &start, &[], options)?;
-    let now: Vec<[f64; 2]> = figures.iter().map(|figures| figures.logps).collect();
-    let got = plain.evaluate(pairs, &now, &[], options)?;
+    let expected = objective.evaluate(pairs, &start, &[], options)?;
     let count = pairs.len() as f64;
     let mean = |figures: &[PairFigures]| figures.iter().map(|f| f.loss).sum::<f64>() / count;
-    let (expected_loss, got_loss) = (mean(&expected.figures), mean(&got.figures));
+    let (expected_loss, got_loss) = (mean(&expected.figures), mean(figures));
     let slack: f64 = expected
         .gradient
         .iter()
@@ -155,7 +153,9 @@ fn check_start(
             })
         })
         .sum();
-    if (got_loss - expected_loss).abs() > slack / count + 1e-9 * expected_loss.abs() {
+    // The step's own loss is in f32.
+    let off = (got_loss - expected_loss).abs();
+    if off.is_nan() || off > slack / count + 1e-6 * expected_loss.abs() {
         return Err(TrainError::FirstLoss {
             got: got_loss,
             expected: expected_loss,
@@ -191,5 +191,43 @@ mod tests {
         let given = super::batches(3, &limited, Order::Given);
         assert_eq!(given, vec![vec![0, 1, 2]; 4]);
         assert_eq!(super::batches(10, &limited, Order::Shuffled(5)).len(), 4);
+    }
+
+    /// Two pairs whose cached log-probs are 0.003 off, which is within f32's reach for 40 tokens: h = 0,
+    /// loss 25 at eta = 0.1, slope 10, so a loss of 25.05 passes and one of 26 does not. A log-prob 0.2 off is
+    /// another policy's.
+    #[test]
+    fn training_stops_before_a_first_step_that_is_not_the_expected_one() {
+        let loss = inpo_loss::InpoLossConfig {
+            eta: 0.1,
+            tau: 0.03,
+        };
+        let objective = Objective::from(loss.init().unwrap());
+        let sequence = || inpo_policy::Sequence::new(&[1], &[3; 40]);
+        let anchor = [-80.0, -90.0];
+        let pair = TrainPair::new(sequence(), sequence(), vec![anchor; 2]);
+        let check = |loss: f64, off: f64| {
+            let figures = PairFigures {
+                logps: [anchor[0] + off, anchor[1]],
+                reference: anchor,
+                previous: anchor,
+                h: off,
+                target: Some(5.0),
+                loss,
+                tokens: [40, 40],
+            };
+            let device = Device::flex();
+            check_start(&[figures; 2], &[&pair, &pair], &objective, &device)
+        };
+        check(25.05, 0.003).unwrap();
+        let error = check(26.0, 0.003).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the loss before the first step is 26.000000, expected 25.000000 from the cached log-probs; nothing was \
+             trained"
+        );
+        assert!(check(f64::NAN, 0.0).is_err());
+        let error = check(25.0, 0.2).unwrap_err();
+        assert!(matches!(error, TrainError::StaleAnchors { .. }), "{error}");
     }
 }
