@@ -99,7 +99,12 @@ fn train(policy: Policy, args: &Args, load: f64) -> Result<(), Error> {
         let rejected = sequence(&row.prompt_token_ids, &row.rejected_token_ids);
         let sums = policy.logps(&[chosen.clone(), rejected.clone()])?;
         let anchor = [sums[0].iter().sum(), sums[1].iter().sum()];
-        pairs.push(TrainPair::new(chosen, rejected, vec![anchor, anchor]));
+        pairs.push(TrainPair::new(
+            chosen,
+            rejected,
+            anchor,
+            vec![anchor, anchor],
+        ));
     }
     let tokens = pairs
         .iter()
@@ -161,7 +166,12 @@ fn objectives(policy: &Policy, args: &Args, (count, tokens): (usize, usize)) -> 
         let anchor = [sums[0].iter().sum(), sums[1].iter().sum()];
         for (loss, pairs) in losses.iter().zip(&mut pairs) {
             let anchors = vec![anchor; loss.anchors().len()];
-            pairs.push(TrainPair::new(chosen.clone(), rejected.clone(), anchors));
+            pairs.push(TrainPair::new(
+                chosen.clone(),
+                rejected.clone(),
+                anchor,
+                anchors,
+            ));
         }
     }
     let config = TrainSection {

@@ -297,11 +297,12 @@ pub fn transformer_iterates(
             .map(|pair| {
                 let [chosen, rejected] =
                     [pair.chosen, pair.rejected].map(|y| Sequence::new(&PROMPT, &[y as u32]));
-                let anchors = vec![logs(&reference, pair), logs(&previous, pair)];
+                let start = logs(&previous, pair);
+                let anchors = vec![logs(&reference, pair), start];
                 TrainPair {
                     probability: pair.probability,
                     weight: pair.weight * pairs.len() as f64,
-                    ..TrainPair::new(chosen, rejected, anchors)
+                    ..TrainPair::new(chosen, rejected, start, anchors)
                 }
             })
             .collect();

@@ -233,7 +233,7 @@ fn bad_settings_are_refused_in_sentences() {
     );
     let error = refused(pair, "algorithm = 'mnpo'\nhistory_weights = [0.5, 0.25]");
     assert!(
-        error.contains("the anchors' weights add up to 0.75, not to 1"),
+        error.contains("history_weights add up to 0.75, not to 1"),
         "{error}"
     );
     // A setting of another algorithm is not ignored.

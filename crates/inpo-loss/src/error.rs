@@ -50,6 +50,9 @@ pub enum LossError {
         /// The weight.
         value: f64,
     },
+    /// MNPO's weights do not add up to one.
+    #[error("history_weights add up to {0}, not to 1")]
+    HistorySum(f64),
     /// The anchors' weights do not add up to one.
     #[error("the anchors' weights add up to {0}, not to 1")]
     AnchorWeights(f64),

@@ -9,7 +9,7 @@ use crate::{
 pub(crate) const ANY_LABEL: &[LabelKind] = &[LabelKind::Hard, LabelKind::Soft, LabelKind::Scores];
 
 /// How far from 1 the anchors' weights may add up.
-const WEIGHT_TOLERANCE: f64 = 1e-9;
+pub(crate) const WEIGHT_TOLERANCE: f64 = 1e-9;
 
 /// A method's loss over pairs: anchors and a [`Kernel`]. The named configurations
 /// ([`InpoLossConfig`](crate::InpoLossConfig), [`DpoLossConfig`](crate::DpoLossConfig), ..) make one.
@@ -88,7 +88,7 @@ impl PairLoss {
 
     /// The scale of the implicit rewards `beta (log pi - log pi_ref)`: the inverse step size times the
     /// reference's weight (INPO: tau; DPO: beta), or the inverse step size where the reference is no
-    /// anchor.
+    /// anchor. INPO's rewards therefore jump from tau's scale to eta's at tau = 0, where tau's would all be 0.
     pub fn reward_scale(&self) -> f64 {
         let reference = self.anchors.iter().find(|a| a.role == Role::Reference);
         self.kernel.inverse_step() * reference.map_or(1.0, |anchor| anchor.weight)

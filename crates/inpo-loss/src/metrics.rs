@@ -64,7 +64,7 @@ pub struct RegressionMetrics {
 
 impl BatchMetrics {
     /// The metrics of `pairs`; `beta` scales the rewards
-    /// ([`PairLoss::reward_scale`](crate::PairLoss::reward_scale)). All are NaN without a pair.
+    /// ([`PairLoss::reward_scale`](crate::PairLoss::reward_scale)). Means are NaN without a pair.
     pub fn new(pairs: &[PairFigures], beta: f64) -> Self {
         let mean = |of: &dyn Fn(&PairFigures) -> f64| {
             pairs.iter().map(of).sum::<f64>() / pairs.len() as f64

@@ -370,9 +370,9 @@ fn settings_are_refused_in_sentences() {
     };
     assert_eq!(
         mnpo(vec![0.5, 0.25]),
-        "the anchors' weights add up to 0.75, not to 1"
+        "history_weights add up to 0.75, not to 1"
     );
-    assert_eq!(mnpo(vec![]), "the anchors' weights add up to 0, not to 1");
+    assert_eq!(mnpo(vec![]), "history_weights add up to 0, not to 1");
     assert!(mnpo(vec![1.5, -0.5]).starts_with("history_weights has -0.5 at place 1;"));
     let half = [Anchor::new(Role::Reference, 0.5)];
     let own = PairLoss::new("own", half, Kernel::Squared { eta: 0.1 }).unwrap_err();

@@ -212,15 +212,12 @@ impl Anchors {
         let row = |columns: &[Vec<f64>; 2], i: usize| [columns[0][i], columns[1][i]];
         let join = |(i, pair): (usize, &PairRecord)| {
             let prompt = &pair.prompt_token_ids;
-            let explored = objective.exploration.as_ref().map(|_| {
-                let ids = pair.explored_token_ids.as_deref();
-                Sequence::new(prompt, ids.unwrap_or(&pair.chosen_token_ids))
-            });
+            let explored = pair.explored_token_ids.as_ref();
             TrainPair {
                 name: format!("pair {i} (prompt {})", pair.prompt_id),
                 chosen: Sequence::new(prompt, &pair.chosen_token_ids),
                 rejected: Sequence::new(prompt, &pair.rejected_token_ids),
-                explored,
+                explored: explored.map(|ids| Sequence::new(prompt, ids)),
                 probability: pair.probability,
                 scores: [pair.score_chosen, pair.score_rejected],
                 weight: 1.0,

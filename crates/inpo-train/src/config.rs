@@ -7,6 +7,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+use crate::judge::Selection;
+use crate::objective::Objective;
+use crate::phases::Phase;
 
 mod objective;
 mod sections;
@@ -147,6 +150,22 @@ impl RunConfig {
         parse(text, origin, overrides, Self::validate)
     }
 
+    /// How a phase makes pairs: as `[selection]` says, else by the paper's tournament, but from i.i.d. pairs
+    /// where the loss regresses on scores, which a tournament's winner has too good.
+    pub fn selection(&self, objective: &Objective, phase: &Phase) -> Selection {
+        let default = match objective.label {
+            LabelKind::Scores => SelectionStrategy::Iid,
+            LabelKind::Hard | LabelKind::Soft => SelectionStrategy::Tournament,
+        };
+        let half = u64::from(phase.name.is_some());
+        Selection {
+            strategy: self.selection.strategy.unwrap_or(default),
+            label: objective.label,
+            explore: objective.exploration.is_some(),
+            key: (self.seed, phase.iteration as u64 | half << 32),
+        }
+    }
+
     /// How many iterations the reference stays; 0: for ever.
     pub fn ref_update_every(&self) -> usize {
         let default = self.objective.algorithm.default_ref_update();
@@ -159,7 +178,23 @@ impl RunConfig {
     ///
     /// The first setting out of its range, with what it may be.
     pub fn validate(&self) -> Result<(), TrainError> {
-        self.objective.online(1)?;
+        let objective = self.objective.online(1)?;
+        let name = self.objective.algorithm.name();
+        if let Some(every @ 1..) = self.iteration.ref_update_every
+            && objective.reference_weight() == 0.0
+        {
+            let key = "iteration.ref_update_every";
+            let allowed = format!("0: the reference is no anchor of {name} with these settings");
+            return Err(TrainError::setting(key, every, &allowed));
+        }
+        let responses = self.generation.num_generations;
+        if objective.label == LabelKind::Scores && responses == 2 {
+            let key = "generation.num_generations";
+            let allowed = format!(
+                "at least 3: {name} estimates win rates by comparisons with the prompt's other responses"
+            );
+            return Err(TrainError::setting(key, responses, &allowed));
+        }
         self.generation.validate()?;
         self.policy.validate()?;
         self.train.validate()?;

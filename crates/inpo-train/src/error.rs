@@ -69,8 +69,8 @@ pub enum TrainError {
     OtherRun(PathBuf),
     /// Nothing was left to train on.
     #[error(
-        "iteration {iteration}: none of {prompts} prompts gave a pair; the oracle ties or contradicts \
-         itself on every one of them"
+        "iteration {iteration}: none of {prompts} prompts gave a pair: every one was dropped as a tie, a \
+         contradiction of the oracle, equal or empty responses (see select/* in metrics.jsonl)"
     )]
     NoPairs {
         /// The iteration.
@@ -95,6 +95,9 @@ pub enum TrainError {
         /// What it had to be.
         expected: f64,
     },
+    /// A pair lacks the third response of the exploration term.
+    #[error("{0} has no response for the exploration term (explored_token_ids)")]
+    NoExplored(String),
     /// Log-probs that an objective needs are neither given nor can they be computed.
     #[error("{method} needs the columns {} and {}", .columns[0], .columns[1])]
     MissingAnchors {

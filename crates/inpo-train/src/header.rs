@@ -5,7 +5,7 @@ use inpo_loss::LabelKind;
 use inpo_policy::{GenerationConfig, Policy};
 use serde::Serialize;
 
-use crate::config::{RunConfig, SelectionStrategy};
+use crate::config::{ObjectiveSection, RunConfig, SelectionStrategy};
 use crate::error::TrainError;
 use crate::files::sha256;
 use crate::judge::Oracle;
@@ -40,6 +40,8 @@ pub struct RunHeader {
     pub draws: String,
     /// How pairs are chosen.
     pub selection: SelectionStrategy,
+    /// Whether labels are scores of the responses that a tournament chose by them: too far apart.
+    pub selection_biases_scores: bool,
 }
 
 /// What is minimised, in words and numbers.
@@ -69,14 +71,18 @@ pub struct ObjectiveHeader {
 }
 
 impl ObjectiveHeader {
-    /// The header of `objective`; `tau` is its KL weight.
-    pub fn new(objective: &Objective, tau: Option<f64>) -> Self {
+    /// The header of `objective`, which `section` describes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the section.
+    pub fn new(objective: &Objective, section: &ObjectiveSection) -> Result<Self, TrainError> {
         let loss = objective.pair_loss();
         let hard = objective.label == LabelKind::Hard && objective.sft.is_none();
-        Self {
+        Ok(Self {
             algorithm: loss.name(),
-            eta: loss.kernel().inverse_step(),
-            tau,
+            eta: section.inverse_step()?,
+            tau: section.tau()?,
             anchors: loss.to_string(),
             label: objective.label,
             target: loss.kernel().hard_target(),
@@ -84,7 +90,7 @@ impl ObjectiveHeader {
             sft_loss_coef: objective.sft.map_or(0.0, |term| term.coefficient()),
             alpha: objective.exploration.map_or(0.0, |term| term.alpha()),
             logp_reduction: objective.reduction(),
-        }
+        })
     }
 }
 
@@ -165,6 +171,7 @@ impl RunHeader {
         let weight = objective.reference_weight();
         // Iteration 2 shows what iteration 1 hides: that pi_t is not pi_ref.
         let samplers = phases(config.objective.algorithm, 2, 0, weight);
+        let selection = config.selection(&objective, &samplers[0]);
         Ok(Self {
             inpo_version: env!("CARGO_PKG_VERSION"),
             seed: config.seed,
@@ -173,11 +180,17 @@ impl RunHeader {
             reference: config.reference.as_ref().map(|r| r.model.clone()),
             inputs: Inputs::new(policies.start(), policies.reference(), prompts),
             oracle: oracle.name(),
-            objective: ObjectiveHeader::new(&objective, config.objective.tau()?),
+            objective: ObjectiveHeader::new(&objective, &config.objective)?,
             ref_update_every: every,
-            samplers: samplers.iter().map(sampler).collect(),
+            samplers: samplers
+                .iter()
+                .filter(|p| p.samples())
+                .map(sampler)
+                .collect(),
             draws: draws(&config.generation),
-            selection: config.selection.strategy,
+            selection: selection.strategy,
+            selection_biases_scores: selection.strategy == SelectionStrategy::Tournament
+                && objective.label == LabelKind::Scores,
         })
     }
 }
@@ -245,7 +258,11 @@ impl std::fmt::Display for RunHeader {
             SelectionStrategy::Tournament => "best against worst of a tournament",
             SelectionStrategy::Iid => "the first two samples",
         };
-        writeln!(f, "selection  {selection}")?;
+        let biased = match self.selection_biases_scores {
+            true => "; the scores of its winners and losers are too far apart",
+            false => "",
+        };
+        writeln!(f, "selection  {selection}{biased}")?;
         writeln!(f, "oracle     {}", self.oracle)?;
         write!(f, "{}", self.objective)
     }

@@ -60,12 +60,29 @@ impl Models {
         })
     }
 
-    /// Checks that all models speak of the same token ids.
+    /// Checks that the models are those of the configuration and speak of the same tokens; `reference` and
+    /// `previous` say which sections there are.
     ///
     /// # Errors
     ///
-    /// A reference or previous policy with another vocabulary.
-    pub(crate) fn check(&self) -> Result<(), TrainError> {
+    /// A section without its model or a model without its section, a reference or previous policy with
+    /// another vocabulary or tokenizer.
+    pub(crate) fn check(&self, reference: bool, previous: bool) -> Result<(), TrainError> {
+        let sections = [
+            ("reference", reference, self.reference.is_some()),
+            ("previous", previous, self.previous.is_some()),
+        ];
+        for (section, named, loaded) in sections {
+            if named != loaded {
+                let got = if loaded { "absent" } else { "set" };
+                let allowed = "set if and only if the models given to the run have one";
+                return Err(TrainError::setting(
+                    &format!("{section}.model"),
+                    got,
+                    allowed,
+                ));
+            }
+        }
         let expected = self.policy.config().vocab_size;
         let others = [("reference", &self.reference), ("previous", &self.previous)];
         for (section, policy) in others {
@@ -74,6 +91,15 @@ impl Models {
                 let allowed = format!("{expected}, as the policy has");
                 let key = format!("{section}.model's vocabulary");
                 return Err(TrainError::setting(&key, got, &allowed));
+            }
+            let ours = self.policy.codec().ok();
+            let theirs = policy.as_ref().and_then(|p| p.codec().ok());
+            if let (Some(ours), Some(theirs)) = (ours, theirs)
+                && ours.tokenizer_hash() != theirs.tokenizer_hash()
+            {
+                let allowed = "the policy's: ids would mean other tokens";
+                let key = format!("{section}.model's tokenizer");
+                return Err(TrainError::setting(&key, "another one", allowed));
             }
         }
         Ok(())

@@ -68,13 +68,19 @@ pub struct Phase {
 }
 
 impl Phase {
+    /// Whether it makes pairs, which ONPO's second phase does not.
+    pub fn samples(&self) -> bool {
+        !(self.shares_pairs && matches!(self.start, PolicyId::Side(t) if t == self.iteration))
+    }
+
     /// The policy that plays `role`.
     pub fn policy(&self, role: Role) -> PolicyId {
         match role {
             Role::Reference => self.reference,
             Role::Previous => PolicyId::After(self.iteration - 1),
             Role::Auxiliary => self.auxiliary,
-            Role::History(age) => PolicyId::After((self.iteration - 1).saturating_sub(age)),
+            // There are no more than t policies in iteration t.
+            Role::History(age) => PolicyId::After(self.iteration - 1 - age),
         }
     }
 }
@@ -143,7 +149,18 @@ pub fn phases(
             };
             vec![half, full]
         }
-        _ => vec![only],
+        Algorithm::Inpo
+        | Algorithm::OnlineIpo
+        | Algorithm::IterativeIpo
+        | Algorithm::IterativeDpo
+        | Algorithm::Sppo
+        | Algorithm::Dno
+        | Algorithm::DnoPrct
+        | Algorithm::Rebel
+        | Algorithm::Comal
+        | Algorithm::Mpo
+        | Algorithm::Mnpo
+        | Algorithm::Enpo => vec![only],
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Policies {
 
 impl Policies {
     pub(crate) fn new(config: &RunConfig, models: Models) -> Result<Self, TrainError> {
-        models.check()?;
+        models.check(config.reference.is_some(), false)?;
         let start = models.policy;
         let trainable = match &config.policy.lora {
             Some(lora) => start.clone().with_adapters(lora, config.seed)?,
@@ -36,6 +36,17 @@ impl Policies {
             reference: models.reference,
             made: BTreeMap::new(),
         })
+    }
+
+    /// Tokens that every policy of the run can read.
+    pub(crate) fn context(&self) -> usize {
+        let of = |policy: &Policy| policy.config().max_position_embeddings;
+        of(&self.start).min(of(self.reference()))
+    }
+
+    /// Forgets what was made and can be read again: the optimisation needs the memory.
+    pub(crate) fn release(&mut self) {
+        self.made.clear();
     }
 
     /// The starting policy.

@@ -31,11 +31,16 @@ pub(crate) struct Prompts {
 }
 
 impl Prompts {
-    /// Reads, encodes and checks every prompt before anything is computed.
-    pub(crate) fn read(config: &RunConfig, policy: &Policy) -> Result<Self, TrainError> {
+    /// Reads, encodes and checks every prompt before anything is computed; `context` tokens fit into every
+    /// policy.
+    pub(crate) fn read(
+        config: &RunConfig,
+        policy: &Policy,
+        context: usize,
+    ) -> Result<Self, TrainError> {
         // Judges read text: a model without a tokenizer cannot run the loop.
         policy.codec()?;
-        let mut prompts = encode(&config.data.prompts, config, policy, 0)?;
+        let mut prompts = encode(&config.data.prompts, config, (policy, context), 0)?;
         if config.data.shuffle {
             prompts.shuffle(&mut ChaCha8Rng::seed_from_u64(config.seed));
         }
@@ -52,7 +57,7 @@ impl Prompts {
             return Err(TrainError::setting(key, size, &allowed));
         }
         let mut held_out = match &config.data.eval_prompts {
-            Some(path) => encode(path, config, policy, EVAL_PROMPTS)?,
+            Some(path) => encode(path, config, (policy, context), EVAL_PROMPTS)?,
             None => Vec::new(),
         };
         held_out.truncate(config.eval.num_prompts.unwrap_or(usize::MAX));
@@ -74,10 +79,9 @@ impl Prompts {
 fn encode(
     path: &Path,
     config: &RunConfig,
-    policy: &Policy,
+    (policy, context): (&Policy, usize),
     first: u64,
 ) -> Result<Vec<Prompt>, TrainError> {
-    let context = policy.config().max_position_embeddings;
     let limit = config.policy.max_length.unwrap_or(context).min(context);
     let limit = limit.saturating_sub(config.generation.max_new_tokens);
     read_rows(path)?

@@ -25,7 +25,7 @@ pub struct ResponseRecord {
     pub response_token_ids: Vec<Vec<u32>>,
     /// K reasons for the end.
     pub finish_reason: Vec<FinishReason>,
-    /// K sums of token log-probs at temperature 1, in nats.
+    /// K sums of token log-probs under the sampler at temperature 1, in nats: Nash-MD's is a mixture.
     pub sampling_logps: Vec<f64>,
 }
 
@@ -57,9 +57,9 @@ pub struct PairRecord {
     pub rejected_token_ids: Vec<u32>,
     /// P(chosen beats rejected).
     pub probability: f64,
-    /// Share of the prompt's other responses that the chosen one beats.
+    /// Share of the prompt's other responses, without the rejected one, that the chosen one beats.
     pub score_chosen: f64,
-    /// The same for the rejected one.
+    /// The same for the rejected one, without the chosen one.
     pub score_rejected: f64,
     /// A response of the sampler whatever the oracle says of it, for ENPO's exploration term.
     #[serde(default, skip_serializing_if = "Option::is_none")]

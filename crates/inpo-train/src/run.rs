@@ -13,7 +13,8 @@ use crate::prompts::Prompts;
 use crate::run_dir::RunDir;
 use crate::stages::Stages;
 
-/// Runs `config` from `models` and returns the evaluation of the starting policy and of every iteration.
+/// Runs `config` from `models` and returns the evaluation of the reference (iteration 0) and of every
+/// iteration.
 ///
 /// Everything is written to `config.output_dir`; with `resume` the run goes on at the first file that
 /// is missing.
@@ -31,7 +32,7 @@ pub fn run(
     config.validate()?;
     let oracle = Oracle::new(&config.oracle)?;
     let policies = Policies::new(config, models.into())?;
-    let prompts = Prompts::read(config, policies.start())?;
+    let prompts = Prompts::read(config, policies.start(), policies.context())?;
     let header = RunHeader::new(config, &prompts.digest(), &policies, &oracle)?;
     let dir = RunDir::open(config, &header, resume)?;
     observer.header(&header);
@@ -51,10 +52,9 @@ pub fn run(
             let responses = stages.generate(&phase)?;
             // What the oracle makes of them, and its tournament; at most one pair a prompt stays.
             let preferences = stages.preferences(&phase, &responses)?;
-            let explore = objective.exploration.is_some();
-            let strategy = config.selection.strategy;
+            let selection = config.selection(&objective, &phase);
             let pairs = stages.pairs(&phase, || {
-                select_pairs(&oracle, strategy, &responses, &preferences, explore)
+                select_pairs(&oracle, selection, &responses, &preferences)
             })?;
             // log pi_ref and log pi_t of every pair, once.
             let anchors = stages.anchors(&phase, &objective, &pairs)?;
@@ -62,8 +62,9 @@ pub fn run(
             let pairs = anchors.train_pairs(&pairs, &objective)?;
             stages.optimise(&phase, &objective, &pairs)?;
         }
-        // How good it is against the starting policy and against pi_t.
+        // How good it is against the reference and against pi_t.
         evaluations.extend(stages.evaluate(t)?);
     }
+    stages.finish()?;
     Ok(evaluations)
 }

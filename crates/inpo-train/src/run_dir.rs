@@ -153,8 +153,8 @@ impl RunDir {
     /// # Errors
     ///
     /// Files that cannot be read or written.
-    pub(crate) fn save_state(&self, config: &TrainSection) -> Result<(), TrainError> {
-        save_state(&self.root, config)
+    pub(crate) fn save_state(&self, config: &TrainSection, steps: usize) -> Result<(), TrainError> {
+        save_state(&self.root, config, steps)
     }
 
     /// Forgets the metrics of stages whose file is missing, as they are computed again, and a last line
@@ -177,6 +177,7 @@ impl RunDir {
                 Some("anchors") => "anchors.safetensors",
                 Some("train") => "policy/.complete",
                 Some("evaluate") => "eval_responses.jsonl",
+                Some("evaluate_start") => "start_responses.jsonl",
                 _ => "eval.json",
             };
             let t = row["iteration"].as_u64().unwrap_or(0) as usize;
@@ -206,15 +207,18 @@ fn side(algorithm: Algorithm) -> &'static str {
     first.name.unwrap_or_default()
 }
 
-/// Writes trainer_state.json, as Hugging Face's Trainer does, from the metrics.jsonl beside it.
+/// Writes trainer_state.json, as Hugging Face's Trainer does, after `steps` optimiser steps, from the
+/// metrics.jsonl beside it.
 ///
 /// # Errors
 ///
 /// Files that cannot be read or written.
-pub(crate) fn save_state(root: &Path, config: &TrainSection) -> Result<(), TrainError> {
+pub(crate) fn save_state(
+    root: &Path,
+    config: &TrainSection,
+    steps: usize,
+) -> Result<(), TrainError> {
     let rows: Vec<serde_json::Value> = read_jsonl(&root.join("metrics.jsonl"))?;
-    let steps = rows.iter().filter_map(|row| row["global_step"].as_u64());
-    let steps = steps.max().unwrap_or(0);
     let state = serde_json::json!({
         "best_global_step": null,
         "best_metric": null,

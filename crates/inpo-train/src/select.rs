@@ -70,19 +70,31 @@ pub fn tournament<E>(
     Ok(verdict(chosen, rejected, probability))
 }
 
-/// The i.i.d. pair of the theory: the first two samples, ordered by the oracle.
+/// The i.i.d. pair of the theory: the first two samples. With a `draw`, uniform on [0, 1), the first wins
+/// with the oracle's probability: one Bernoulli draw, as Proposition 6 asks, a tie being a fair coin.
+/// Without one the likelier winner is put first, for a loss that reads the probability itself; a tie stays a
+/// pair.
 ///
 /// # Errors
 ///
 /// Those of `beats`.
 pub fn iid_pair<E>(
     mut beats: impl FnMut(&[(usize, usize)]) -> Result<Vec<f64>, E>,
-) -> Result<Result<Selected, Dropped>, E> {
+    draw: Option<f64>,
+) -> Result<Selected, E> {
     let probability = beats(&[(0, 1)])?[0];
-    Ok(if probability >= 0.5 {
-        verdict(0, 1, probability)
-    } else {
-        verdict(1, 0, 1.0 - probability)
+    let first = match draw {
+        Some(uniform) => uniform < probability,
+        None => probability >= 0.5,
+    };
+    let (chosen, rejected, probability) = match first {
+        true => (0, 1, probability),
+        false => (1, 0, 1.0 - probability),
+    };
+    Ok(Selected {
+        chosen,
+        rejected,
+        probability,
     })
 }
 
@@ -197,8 +209,14 @@ mod tests {
 
     #[test]
     fn the_iid_pair_is_the_first_two_in_order() {
-        let pair = iid_pair(by_score(&[0.0, 1.0])).unwrap().unwrap();
+        let pair = iid_pair(by_score(&[0.0, 1.0]), None).unwrap();
         assert_eq!((pair.chosen, pair.rejected, pair.probability), (1, 0, 1.0));
-        assert_eq!(iid_pair(by_score(&[1.0, 1.0])).unwrap(), Err(Dropped::Tie));
+        let tie = iid_pair(by_score(&[1.0, 1.0]), None).unwrap();
+        assert_eq!((tie.chosen, tie.rejected, tie.probability), (0, 1, 0.5));
+        // P(0 beats 1) = 0.3: a draw below it is a win of 0, one above a win of 1.
+        let beats = |_: &[(usize, usize)]| Ok::<_, Infallible>(vec![0.3]);
+        let of = |draw| iid_pair(beats, Some(draw)).unwrap();
+        assert_eq!((of(0.29).chosen, of(0.29).probability), (0, 0.3));
+        assert_eq!((of(0.31).chosen, of(0.31).probability), (1, 0.7));
     }
 }

@@ -88,7 +88,7 @@ impl<'a> Stages<'a> {
     pub(crate) fn generate(&mut self, phase: &Phase) -> Result<Vec<ResponseRecord>, TrainError> {
         let t = phase.iteration;
         let (config, prompts) = (self.config, self.prompts);
-        // The full step of two samples anew: its draws must not be those of the half step.
+        // EGPO's half step: the draws of its two phases must not be the same.
         let own_draws = !phase.shares_pairs && phase.name.is_some();
         self.sample(&Sampling {
             iteration: t,
@@ -292,7 +292,9 @@ impl<'a> Stages<'a> {
         self.observer
             .stage(t, "optimise", config.steps(pairs.len()));
         let before = self.steps;
+        self.policies.release();
         let start = self.policies.trainable(phase.start, self.dir)?;
+        self.policies.release();
         let (dir, observer) = (self.dir, &mut *self.observer);
         let mut log = |metrics: StepMetrics| {
             observer.step(t, &metrics);
@@ -310,7 +312,12 @@ impl<'a> Stages<'a> {
         dir.save(phase.result, &policy, &self.config.policy.model)?;
         self.policies.put(phase.result, policy);
         self.steps += config.steps(pairs.len());
-        self.dir.save_state(config)
+        self.dir.save_state(config, self.steps)
+    }
+
+    /// The state of the whole run, evaluations included.
+    pub(crate) fn finish(&self) -> Result<(), TrainError> {
+        self.dir.save_state(&self.config.train, self.steps)
     }
 
     /// `eval.json`: the policy after iteration `t` on the held-out prompts; nothing without any.
@@ -325,7 +332,7 @@ impl<'a> Stages<'a> {
             0 => PolicyId::Reference,
             _ => PolicyId::After(t),
         };
-        let records = self.sample_held_out(t, id, "eval_responses.jsonl")?;
+        let records = self.sample_held_out(t, id, "evaluate", "eval_responses.jsonl")?;
         let file = self.dir.iteration(t).join("eval.json");
         let evaluation = match self.dir.read_if_there(&file)? {
             Some(evaluation) => evaluation,
@@ -341,7 +348,12 @@ impl<'a> Stages<'a> {
         self.held_out.push(records);
         if t == 0 && self.config.reference.is_some() {
             // What iteration 1 is compared with, where the reference is another model.
-            let start = self.sample_held_out(0, PolicyId::After(0), "start_responses.jsonl")?;
+            let start = self.sample_held_out(
+                0,
+                PolicyId::After(0),
+                "evaluate_start",
+                "start_responses.jsonl",
+            )?;
             self.held_out.push(start);
         }
         Ok(vec![evaluation])
@@ -351,6 +363,7 @@ impl<'a> Stages<'a> {
         &mut self,
         t: usize,
         id: PolicyId,
+        name: &'static str,
         file: &str,
     ) -> Result<Vec<ResponseRecord>, TrainError> {
         let generation = GenerationConfig {
@@ -360,7 +373,7 @@ impl<'a> Stages<'a> {
         let prompts = self.prompts;
         self.sample(&Sampling {
             iteration: t,
-            name: "evaluate",
+            name,
             phase: None,
             key: t as u64,
             path: &self.dir.iteration(t).join(file),

@@ -39,10 +39,14 @@ pub struct TrainPair {
 }
 
 impl TrainPair {
-    /// A pair, chosen first, with its anchors; labels are those of a sure win, the reference is the first
-    /// anchor and training starts from the last one.
-    pub fn new(chosen: Sequence, rejected: Sequence, anchors: Vec<[f64; 2]>) -> Self {
-        let ends = [anchors.first(), anchors.last()].map(|a| a.copied().unwrap_or_default());
+    /// A pair, chosen first, whose policy starts at the log-probs `start`, with those under its anchors;
+    /// labels are those of a sure win, and the metrics take `start` for pi_ref and pi_t.
+    pub fn new(
+        chosen: Sequence,
+        rejected: Sequence,
+        start: [f64; 2],
+        anchors: Vec<[f64; 2]>,
+    ) -> Self {
         Self {
             name: "a pair".to_owned(),
             chosen,
@@ -52,15 +56,26 @@ impl TrainPair {
             scores: [1.0, 0.0],
             weight: 1.0,
             anchors,
-            reference: ends[0],
-            previous: ends[1],
-            start: ends[1],
+            reference: start,
+            previous: start,
+            start,
         }
     }
 
     /// Response tokens of chosen and rejected.
     pub fn tokens(&self) -> [usize; 2] {
         [&self.chosen, &self.rejected].map(|sequence| sequence.response().len())
+    }
+}
+
+/// Sequences are padded to a multiple of this many tokens.
+const BUCKET: usize = 8;
+
+/// In which type the loss is computed: f64 for a model in f64, else f32.
+pub(crate) fn loss_dtype(decoder: &Decoder) -> DType {
+    match decoder.dtype() {
+        DType::F64 => DType::F64,
+        _ => DType::F32,
     }
 }
 
@@ -76,12 +91,17 @@ struct Forward {
 }
 
 impl Forward {
-    fn run(decoder: &Decoder, pairs: &[&TrainPair], bucket: usize) -> Self {
+    fn run(decoder: &Decoder, pairs: &[&TrainPair], explore: bool) -> Result<Self, TrainError> {
         let chosen = pairs.iter().map(|pair| &pair.chosen);
         let rejected = pairs.iter().map(|pair| &pair.rejected);
-        let explored = pairs.iter().filter_map(|pair| pair.explored.as_ref());
-        let sequences: Vec<&Sequence> = chosen.chain(rejected).chain(explored).collect();
-        let batch = PackedBatch::new(&sequences, bucket);
+        let mut sequences: Vec<&Sequence> = chosen.chain(rejected).collect();
+        if explore {
+            for pair in pairs {
+                let missing = || TrainError::NoExplored(pair.name.clone());
+                sequences.push(pair.explored.as_ref().ok_or_else(missing)?);
+            }
+        }
+        let batch = PackedBatch::new(&sequences, BUCKET);
         let hidden = scored_hidden(decoder, &batch);
         let head = decoder.head();
         let logps = token_logps(&hidden, &head, &batch.targets, DEFAULT_CHUNK);
@@ -90,13 +110,13 @@ impl Forward {
             .iter()
             .map(|row| row.iter().sum())
             .collect();
-        Self {
+        Ok(Self {
             batch,
             hidden,
             head,
             sums,
             pairs: pairs.len(),
-        }
+        })
     }
 
     /// Chosen and rejected of each pair.
@@ -116,19 +136,17 @@ impl Forward {
 ///
 /// # Errors
 ///
-/// Those of the loss; a log-prob or a loss that is not finite, with the pair's name.
+/// Those of the loss; a pair without the response that the exploration term needs; a log-prob or a loss that
+/// is not finite, with the pair's name.
 pub fn pair_gradient(
     decoder: &Decoder,
     pairs: &[&TrainPair],
     objective: &Objective,
     scale: f64,
 ) -> Result<(GradientsParams, Vec<PairFigures>), TrainError> {
-    let forward = Forward::run(decoder, pairs, 8);
+    let forward = Forward::run(decoder, pairs, objective.exploration.is_some())?;
     let device = decoder.device().without_autodiff();
-    let dtype = match decoder.dtype() {
-        DType::F64 => DType::F64,
-        _ => DType::F32,
-    };
+    let dtype = loss_dtype(decoder);
     let logps = forward.logps();
     check_finite(pairs, &logps, forward.explored())?;
     let evaluated = objective.evaluate(pairs, &logps, forward.explored(), (&device, dtype))?;

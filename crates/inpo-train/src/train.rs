@@ -95,7 +95,7 @@ pub fn train(
     config.validate()?;
     let objective = config.objective.offline()?;
     let models = models.into();
-    models.check()?;
+    models.check(config.reference.is_some(), config.previous.is_some())?;
     let start = &models.policy;
     let pairs = read_pairs(&config.data.pairs, start, config.policy.max_length)?;
     pairs.require(objective.label, &config.data.pairs)?;
@@ -137,7 +137,7 @@ pub fn train(
             &AnchorKey::new(&policies, &pairs.records).pairs,
         ),
         pairs: pairs.counts,
-        objective: ObjectiveHeader::new(&objective, config.objective.tau()?),
+        objective: ObjectiveHeader::new(&objective, &config.objective)?,
     };
     let root = &config.output_dir;
     let policy_dir = root.join("policy");
@@ -187,7 +187,7 @@ pub fn train(
         order,
         &mut log,
     )?;
-    save_state(root, &config.train)?;
+    save_state(root, &config.train, config.train.steps(rows.len()))?;
     policy.save(&config.policy.model, &policy_dir)?;
     write_whole(&policy_dir.join(".complete"), b"")?;
     Ok(policy)

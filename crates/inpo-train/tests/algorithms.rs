@@ -294,6 +294,13 @@ fn a_reference_of_its_own() {
         reference: Some(policy.clone().with_saved_adapters(&moved).unwrap()),
         ..Models::from(policy)
     };
+    let error = run(&config, start(dir.path()), false, &mut Silent).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("`reference.model` is set; allowed:"),
+        "{error}"
+    );
     let evaluations = run(&config, models, false, &mut Silent).unwrap();
     assert_eq!(evaluations.len(), 4);
     let root = dir.path().join("other");

@@ -84,7 +84,7 @@ fn pairs(objective: &Objective) -> Vec<TrainPair> {
             probability,
             scores: [0.75, 0.5],
             explored: (objective.exploration.is_some()).then(|| Sequence::new(prompt, &[9, 33])),
-            ..TrainPair::new(chosen, rejected, anchors)
+            ..TrainPair::new(chosen, rejected, [-10.0, -10.5], anchors)
         }
     };
     vec![
@@ -218,6 +218,7 @@ fn the_padding_token_is_not_trained_as_an_input() {
     let pair = TrainPair::new(
         sequence(&[7, 2, 9]),
         sequence(&[1, 3]),
+        [-9.0, -8.0],
         vec![[-9.0, -8.0]; 2],
     );
     let decoder = policy.decoder().clone().train();

@@ -216,6 +216,17 @@ fn bad_settings_and_rows_are_refused_in_sentences() {
         error,
         "run.toml: `train.max_grad_norm` is -1; allowed: a positive number, or 0 for no limit"
     );
+    let error = refuse("[iteration]\nref_update_every = 2\n[objective]\nalgorithm = 'sppo'\n");
+    assert_eq!(
+        error,
+        "run.toml: `iteration.ref_update_every` is 2; allowed: 0: the reference is no anchor of sppo with these \
+         settings"
+    );
+    let error = refuse("[generation]\nnum_generations = 2\n[objective]\nalgorithm = 'rebel'\n");
+    assert!(
+        error.contains("`generation.num_generations` is 2; allowed: at least 3: rebel estimates"),
+        "{error}"
+    );
     let error = RunConfig::parse(base, "run.toml", &["train.nonsense=1".into()]).unwrap_err();
     assert!(error.to_string().contains("nonsense"), "{error}");
 

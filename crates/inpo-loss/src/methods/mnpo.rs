@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use crate::loss::WEIGHT_TOLERANCE;
 use crate::{Anchor, Kernel, LossError, PairLoss, Role};
 
 /// MNPO with a history of opponents, TD (arXiv 2509.23102):
@@ -34,6 +35,10 @@ impl MnpoLossConfig {
             if !(value > 0.0 && value.is_finite()) {
                 return Err(LossError::HistoryWeight { place, value });
             }
+        }
+        let total = self.history_weights.iter().fold(0.0, |sum, w| sum + w);
+        if (total - 1.0_f64).abs() > WEIGHT_TOLERANCE {
+            return Err(LossError::HistorySum(total));
         }
         let anchors = weights.map(|(age, weight)| Anchor::new(Role::History(age), weight));
         PairLoss::new("mnpo", anchors, kernel)

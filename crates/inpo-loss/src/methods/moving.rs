@@ -53,6 +53,9 @@ impl MpoLossConfig {
             let (setting, value) = ("eta", self.eta);
             return Err(LossError::InverseStep { setting, value });
         }
+        if !(self.tau >= 0.0 && self.tau.is_finite()) {
+            return Err(LossError::Tau(self.tau));
+        }
         regularised("mpo", self.eta + self.tau, self.tau)
     }
 }

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::towards;
-use crate::{Kernel, LossError, PairLoss, Role};
+use crate::{Kernel, LabelKind, LossError, PairLoss, Role};
 
 /// SPPO (arXiv 2405.00675): each response of a pair by itself,
 ///
@@ -40,6 +40,7 @@ impl SppoLossConfig {
     /// `eta` not positive.
     pub fn init(self) -> Result<PairLoss, LossError> {
         let kernel = Kernel::SquaredEach { eta: self.eta };
-        towards(Role::Previous, "sppo", kernel, "eta")
+        let loss = towards(Role::Previous, "sppo", kernel, "eta")?;
+        Ok(loss.with_labels(&[LabelKind::Scores, LabelKind::Hard, LabelKind::Soft]))
     }
 }

@@ -78,12 +78,22 @@ impl Algorithm {
         match self {
             Self::Dpo | Self::IterativeDpo | Self::Hinge | Self::IpoMean => StepKey::Beta,
             Self::Ipo | Self::OnlineIpo | Self::IterativeIpo | Self::Sppo => StepKey::Either,
-            _ => StepKey::Eta,
+            Self::Inpo
+            | Self::Dno
+            | Self::DnoPrct
+            | Self::Rebel
+            | Self::NashMd
+            | Self::Onpo
+            | Self::Egpo
+            | Self::Comal
+            | Self::Mpo
+            | Self::Mnpo
+            | Self::Enpo => StepKey::Eta,
         }
     }
 
-    /// The inverse step size when none is given: the paper's for INPO and those that share its loss, TRL's
-    /// for DPO and its kin, the published code's for SPPO.
+    /// The inverse step size when none is given: INPO's paper's for whatever is called eta, TRL's for DPO and
+    /// its kin, the published code's for SPPO.
     fn default_step(self) -> f64 {
         match (self, self.step_key()) {
             (Self::Sppo, _) => 0.001,
@@ -172,11 +182,7 @@ impl ObjectiveSection {
     ///
     /// A setting the algorithm does not have, or outside its range.
     pub fn online(&self, t: usize) -> Result<Objective, TrainError> {
-        let default_label = match self.algorithm {
-            Algorithm::Sppo => LabelKind::Scores,
-            _ => LabelKind::Hard,
-        };
-        self.init(t, self.alpha.unwrap_or(1e-3), default_label)
+        self.init(t, self.alpha.unwrap_or(1e-3), None)
     }
 
     /// The objective of one phase on given pairs.
@@ -196,7 +202,7 @@ impl ObjectiveSection {
             let got = self.alpha.unwrap_or_default();
             return Err(TrainError::setting("objective.alpha", got, allowed));
         }
-        self.init(usize::MAX, 0.0, LabelKind::Hard)
+        self.init(usize::MAX, 0.0, Some(LabelKind::Hard))
     }
 
     /// `tau` of the objective, where the algorithm has one.
@@ -263,7 +269,7 @@ impl ObjectiveSection {
         &self,
         t: usize,
         alpha: f64,
-        default_label: LabelKind,
+        preferred: Option<LabelKind>,
     ) -> Result<Objective, TrainError> {
         let algorithm = self.algorithm;
         if !algorithm.has_label_smoothing() {
@@ -280,9 +286,23 @@ impl ObjectiveSection {
         }
         let step = self.inverse_step()?;
         let tau = self.tau()?.unwrap_or(0.0);
-        let in_section = |error: LossError| TrainError::Config {
-            origin: "[objective]".to_owned(),
-            reason: error.to_string(),
+        let in_section = |error: LossError| {
+            let error = match error {
+                // Under the name that it was given by.
+                LossError::InverseStep { setting, value } => LossError::InverseStep {
+                    setting: match (self.eta, self.beta) {
+                        (Some(_), _) => "eta",
+                        (None, Some(_)) => "beta",
+                        (None, None) => setting,
+                    },
+                    value,
+                },
+                other => other,
+            };
+            TrainError::Config {
+                origin: "[objective]".to_owned(),
+                reason: error.to_string(),
+            }
         };
         let mut exploration = None;
         let loss = match algorithm {
@@ -304,7 +324,7 @@ impl ObjectiveSection {
         };
         let mut objective = Objective {
             loss,
-            label: default_label,
+            label: LabelKind::Hard,
             sft: None,
             exploration,
         };
@@ -315,8 +335,9 @@ impl ObjectiveSection {
         let allowed = objective.pair_loss().labels();
         objective.label = match self.label {
             Some(label) => label,
-            None if allowed.contains(&default_label) => default_label,
-            None => allowed[0],
+            None => preferred
+                .filter(|label| allowed.contains(label))
+                .unwrap_or(allowed[0]),
         };
         if !allowed.contains(&objective.label) {
             let method = objective.pair_loss().name();

@@ -119,19 +119,11 @@ pub enum SelectionStrategy {
 }
 
 /// `[selection]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SelectionSection {
-    /// The strategy.
-    pub strategy: SelectionStrategy,
-}
-
-impl Default for SelectionSection {
-    fn default() -> Self {
-        Self {
-            strategy: SelectionStrategy::Tournament,
-        }
-    }
+    /// The strategy; default: the tournament, but i.i.d. pairs where labels are scores.
+    pub strategy: Option<SelectionStrategy>,
 }
 
 /// `[iteration]`.
