@@ -1,7 +1,7 @@
 //! What a run says about itself before it computes anything.
 
 use inpo_game::PreferenceOracle;
-use inpo_loss::LabelKind;
+use inpo_loss::{Kernel, LabelKind};
 use inpo_policy::{GenerationConfig, Policy};
 use serde::Serialize;
 
@@ -34,6 +34,8 @@ pub struct RunHeader {
     pub objective: ObjectiveHeader,
     /// After how many iterations the reference becomes pi_t; 0: never.
     pub ref_update_every: usize,
+    /// How often that happens in this run.
+    pub ref_updates: usize,
     /// Whom each phase of an iteration samples its pairs from.
     pub samplers: Vec<String>,
     /// How responses are drawn, and whether that is the sampler itself.
@@ -49,16 +51,19 @@ pub struct RunHeader {
 pub struct ObjectiveHeader {
     /// The algorithm.
     pub algorithm: &'static str,
-    /// INVERSE step size.
-    pub eta: f64,
+    /// INVERSE step size, whatever the algorithm calls it.
+    pub inverse_step: f64,
+    /// What the algorithm calls it, `eta` or `beta`.
+    pub inverse_step_name: &'static str,
     /// KL weight, where the algorithm has one.
     pub tau: Option<f64>,
     /// The anchors with their weights.
     pub anchors: String,
     /// The kind of label.
     pub label: LabelKind,
-    /// What `h` is pulled to by a hard label, in nats; none for the logistic and the hinge loss.
-    pub target: Option<f64>,
+    /// What the labels ask, in nats: a number for hard ones, else a formula; none for the logistic and the
+    /// hinge loss.
+    pub target: String,
     /// The loss before the first step of a policy that is each of its anchors, with hard labels (with others
     /// it depends on the pairs).
     pub expected_first_loss: Option<f64>,
@@ -78,15 +83,18 @@ impl ObjectiveHeader {
     /// Those of the section.
     pub fn new(objective: &Objective, section: &ObjectiveSection) -> Result<Self, TrainError> {
         let loss = objective.pair_loss();
-        let hard = objective.label == LabelKind::Hard && objective.sft.is_none();
+        let constant = matches!(loss.kernel(), Kernel::Logistic { .. });
+        let hard = objective.label == LabelKind::Hard || constant;
+        let known = hard && objective.sft.is_none() && objective.exploration.is_none();
         Ok(Self {
             algorithm: loss.name(),
-            eta: section.inverse_step()?,
+            inverse_step: section.inverse_step()?,
+            inverse_step_name: section.inverse_step_name(),
             tau: section.tau()?,
             anchors: loss.to_string(),
             label: objective.label,
-            target: loss.kernel().hard_target(),
-            expected_first_loss: hard.then(|| objective.loss_at_zero()),
+            target: target(objective),
+            expected_first_loss: known.then(|| objective.loss_at_zero()),
             sft_loss_coef: objective.sft.map_or(0.0, |term| term.coefficient()),
             alpha: objective.exploration.map_or(0.0, |term| term.alpha()),
             logp_reduction: objective.reduction(),
@@ -98,8 +106,8 @@ impl std::fmt::Display for ObjectiveHeader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "objective  {}: eta (inverse step) {}",
-            self.algorithm, self.eta
+            "objective  {}: {} (inverse step) {}",
+            self.algorithm, self.inverse_step_name, self.inverse_step
         )?;
         if let Some(tau) = self.tau {
             write!(f, ", tau {tau}")?;
@@ -114,11 +122,7 @@ impl std::fmt::Display for ObjectiveHeader {
             _ => "",
         };
         writeln!(f, "\nanchors    {}{per_token}", self.anchors)?;
-        let target = match self.target {
-            Some(target) => format!("{target} nats by a hard label"),
-            None => "none: the loss has no end".to_owned(),
-        };
-        write!(f, "target     {target}; labels are {}", self.label)?;
+        write!(f, "target     {}; labels are {}", self.target, self.label)?;
         if let Some(loss) = self.expected_first_loss {
             write!(
                 f,
@@ -126,6 +130,33 @@ impl std::fmt::Display for ObjectiveHeader {
             )?;
         }
         Ok(())
+    }
+}
+
+/// What an objective's labels ask of h, or of each response.
+fn target(objective: &Objective) -> String {
+    let step = objective.pair_loss().kernel().inverse_step();
+    match (objective.pair_loss().kernel(), objective.label) {
+        (Kernel::Logistic { .. }, LabelKind::Scores) => {
+            format!("h = (s_w - s_l)/{step}, s the scores")
+        }
+        (Kernel::Logistic { .. } | Kernel::Hinge { .. }, _) => "none: the loss has no end".into(),
+        (Kernel::Squared { .. }, LabelKind::Hard) => format!("h = {} nats", 0.5 / step),
+        (Kernel::Squared { .. }, LabelKind::Soft) => {
+            format!("h = (p - 1/2)/{step} nats, p = P(chosen beats rejected)")
+        }
+        (Kernel::Squared { .. }, LabelKind::Scores) => {
+            format!("h = (s_w - s_l)/{step} nats, s the scores")
+        }
+        (Kernel::SquaredEach { .. }, LabelKind::Hard) => {
+            format!("r = {0} and -{0} nats", 0.5 / step)
+        }
+        (Kernel::SquaredEach { .. }, LabelKind::Soft) => {
+            format!("r = (p - 1/2)/{step} and its negative, p = P(chosen beats rejected)")
+        }
+        (Kernel::SquaredEach { .. }, LabelKind::Scores) => {
+            format!("r = (s - 1/2)/{step} nats for each response, s its score")
+        }
     }
 }
 
@@ -182,6 +213,9 @@ impl RunHeader {
             oracle: oracle.name(),
             objective: ObjectiveHeader::new(&objective, &config.objective)?,
             ref_update_every: every,
+            ref_updates: (config.iteration.num_iterations - 1)
+                .checked_div(every)
+                .unwrap_or(0),
             samplers: samplers
                 .iter()
                 .filter(|p| p.samples())
@@ -250,7 +284,13 @@ impl std::fmt::Display for RunHeader {
         match self.ref_update_every {
             0 => writeln!(f, ", fixed")?,
             1 => writeln!(f, "; becomes pi_t after every iteration")?,
-            every => writeln!(f, "; becomes pi_t after every {every} iterations")?,
+            every => {
+                let times = match self.ref_updates {
+                    0 => "NEVER in this run".to_owned(),
+                    count => format!("{count} x in this run"),
+                };
+                writeln!(f, "; becomes pi_t after every {every} iterations, {times}")?;
+            }
         }
         let samplers = self.samplers.join(", then ");
         writeln!(f, "pairs      from {samplers} ({})", self.draws)?;

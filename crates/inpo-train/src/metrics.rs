@@ -21,10 +21,13 @@ pub struct Timing {
     pub grad_norm: f64,
     /// How long it took.
     pub seconds: f64,
+    /// Tokens of the phase's steps before this one.
+    pub tokens_before: usize,
 }
 
 /// The metrics of one optimiser step, before its update: those of [`BatchMetrics`] over the step's
-/// pairs, `step`, `epoch`, `learning_rate`, `grad_norm`, `num_tokens`, `perf/*`, `timing_s/step`.
+/// pairs, `step`, `epoch`, `learning_rate`, `grad_norm`, `num_tokens` (of the phase so far), `perf/*`,
+/// `timing_s/step`. The loss is the plain mean over pairs, whatever their weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepMetrics {
     /// Where and when.
@@ -62,13 +65,14 @@ impl StepMetrics {
             learning_rate,
             grad_norm,
             seconds,
+            tokens_before,
         } = self.timing;
         let first = json!({
             "step": step,
             "epoch": epoch,
             "learning_rate": learning_rate,
             "grad_norm": grad_norm,
-            "num_tokens": self.num_tokens,
+            "num_tokens": tokens_before + self.num_tokens,
             "perf/tokens_per_second_step": self.num_tokens as f64 / seconds,
             "timing_s/step": seconds,
         });

@@ -52,7 +52,7 @@ pub fn optimise(
     let mut optimiser = Optimiser::new(config);
     let mut decoder = policy.decoder().clone().train();
     let batches = batches(pairs.len(), config, order);
-    let total = batches.len();
+    let (total, mut tokens) = (batches.len(), 0);
     for (step, batch) in batches.iter().enumerate() {
         let started = Instant::now();
         let in_step = |error: TrainError| error.in_step(step + 1);
@@ -85,8 +85,11 @@ pub fn optimise(
             learning_rate: rate,
             grad_norm,
             seconds: started.elapsed().as_secs_f64(),
+            tokens_before: tokens,
         };
-        log(StepMetrics::new(timing, &figures, &members, objective))?;
+        let metrics = StepMetrics::new(timing, &figures, &members, objective);
+        tokens += metrics.num_tokens;
+        log(metrics)?;
     }
     Ok(policy.with_decoder(&decoder))
 }

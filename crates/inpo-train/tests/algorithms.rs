@@ -331,7 +331,7 @@ fn the_header_matches_the_configuration() {
                 "selection  best against worst of a tournament",
                 "objective  inpo: eta (inverse step) 0.1, tau 0.0333",
                 "anchors    0.3333 pi_ref + 0.6667 pi_t",
-                "target     5 nats by a hard label; labels are hard; first loss 25 where",
+                "target     h = 5 nats; labels are hard; first loss 25 where",
             ][..],
         ),
         (
@@ -342,7 +342,10 @@ fn the_header_matches_the_configuration() {
             Algorithm::NashMd,
             &["pairs      from the mixture pi_ref^0.3333 pi_t^0.6667, token by token"],
         ),
-        (Algorithm::Comal, &["becomes pi_t after every 2 iterations"]),
+        (
+            Algorithm::Comal,
+            &["becomes pi_t after every 2 iterations, 1 x in this run"],
+        ),
         (
             Algorithm::Dpo,
             &["pairs      from pi_ref", "target     none"],
@@ -351,7 +354,14 @@ fn the_header_matches_the_configuration() {
             Algorithm::Mnpo,
             &["anchors    0.3333 pi_t + 0.3333 pi_(t-1) + 0.3333 pi_(t-2)"],
         ),
-        (Algorithm::Sppo, &["labels are scores"]),
+        (
+            Algorithm::Sppo,
+            &[
+                "selection  the first two samples",
+                "target     r = (s - 1/2)/0.1 nats for each response, s its score; labels are scores",
+            ],
+        ),
+        (Algorithm::Onpo, &["pairs      from pi_t (temperature"]),
         (Algorithm::Enpo, &["alpha 0.5", "labels are scores"]),
     ] {
         let mut seen = Header(None);

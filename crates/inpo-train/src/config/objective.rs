@@ -229,6 +229,14 @@ impl ObjectiveSection {
         }
     }
 
+    /// What the algorithm calls its inverse step size here: `eta` or `beta`.
+    pub fn inverse_step_name(&self) -> &'static str {
+        match (self.algorithm.step_key(), self.beta) {
+            (StepKey::Beta, _) | (StepKey::Either, Some(_)) => "beta",
+            (StepKey::Eta, _) | (StepKey::Either, None) => "eta",
+        }
+    }
+
     /// The inverse step size.
     ///
     /// # Errors
@@ -289,12 +297,8 @@ impl ObjectiveSection {
         let in_section = |error: LossError| {
             let error = match error {
                 // Under the name that it was given by.
-                LossError::InverseStep { setting, value } => LossError::InverseStep {
-                    setting: match (self.eta, self.beta) {
-                        (Some(_), _) => "eta",
-                        (None, Some(_)) => "beta",
-                        (None, None) => setting,
-                    },
+                LossError::InverseStep { value, .. } => LossError::InverseStep {
+                    setting: self.inverse_step_name(),
                     value,
                 },
                 other => other,
