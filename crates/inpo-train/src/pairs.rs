@@ -2,16 +2,19 @@
 
 use std::path::Path;
 
-use inpo_loss::{LabelKind, Role};
+use inpo_loss::LabelKind;
 use inpo_policy::{Message, Policy, Sequence};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::anchors::{Anchors, Source};
 use crate::error::TrainError;
 use crate::files::read_lines;
 use crate::records::PairRecord;
 use crate::rows::{PromptInput, column};
+
+mod given;
+
+pub use given::GivenLogps;
 
 /// The pairs of a file, as token ids.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,8 +23,8 @@ pub struct Pairs {
     pub records: Vec<PairRecord>,
     /// Their lines in the file, from 1.
     pub lines: Vec<usize>,
-    /// Log-probs that the file brings: those of a source that every row has.
-    pub logps: Anchors,
+    /// Log-probs that the file brings.
+    pub logps: GivenLogps,
     /// What was done to rows.
     pub counts: PairCounts,
     labels: Vec<Labels>,
@@ -62,6 +65,10 @@ struct RawPair {
     prompt: Option<PromptInput>,
     prompt_token_ids: Option<Vec<u32>>,
     sides: [RawSide; 2],
+    /// Whether `logp_reduction` says that log-probs are sums.
+    sums: bool,
+    /// Whether the pair was cut to the limit.
+    cut: bool,
 }
 
 struct RawSide {
@@ -71,26 +78,23 @@ struct RawSide {
 
 const SIDES: [&str; 2] = ["chosen", "rejected"];
 
-/// The policies whose log-probs a file may bring.
-const ROLES: [Role; 2] = [Role::Reference, Role::Previous];
-
-/// How far back a file's history is read.
-const HISTORY: usize = 16;
-
 /// Reads the pairs of `path` for `policy`. Rows have `prompt` (text or messages) or `prompt_token_ids`,
 /// and for both `chosen` and `rejected` text, messages or `*_token_ids`; ids win over text. Where there is no
 /// prompt, the messages that `chosen` and `rejected` have in common at the front are the prompt. Text goes
 /// through the chat template, and a text response gets the turn-end token.
 ///
 /// Optional: `probability` (or `chosen_probs`), P(chosen beats rejected); `score_chosen` and
-/// `score_rejected`; log-prob sums `ref_*_logps` (or `reference_*_logps`), `prev_*_logps`, `history{j}_*_logps`.
+/// `score_rejected`; log-prob sums `ref_*_logps` (or `reference_*_logps`), `prev_*_logps`, `history{j}_*_logps`,
+/// and `logp_reduction`, which says that they are sums.
 ///
 /// A pair longer than `max_length` tokens (default: the model's context) has its prompt cut on the left, and
-/// a response only where it alone is too long; all cuts are counted.
+/// a response only where it leaves no room for one token of the prompt; all cuts are counted. Of a key that a
+/// row has twice the last one counts, as in Python.
 ///
 /// # Errors
 ///
-/// A file that cannot be read or holds no usable pair; a row that does not fit, with its line and column.
+/// A file that cannot be read or holds no usable pair; a row that does not fit, with its line and column; a
+/// limit that leaves no room for one token of prompt and response each.
 pub fn read_pairs(
     path: &Path,
     policy: &Policy,
@@ -98,19 +102,24 @@ pub fn read_pairs(
 ) -> Result<Pairs, TrainError> {
     let context = policy.config().max_position_embeddings;
     let limit = max_length.unwrap_or(context).min(context);
+    if limit < 2 {
+        let allowed = "at least 2: one token of the prompt and one of a response";
+        return Err(TrainError::setting("policy.max_length", limit, allowed));
+    }
     let raw = read_lines(path, parse)?;
     let mut pairs = Pairs {
         records: Vec::with_capacity(raw.len()),
         lines: Vec::new(),
-        logps: Anchors::default(),
+        logps: GivenLogps::default(),
         counts: PairCounts::default(),
         labels: Vec::new(),
     };
     let mut kept = Vec::with_capacity(raw.len());
-    for row in raw {
+    for mut row in raw {
+        let line = row.line;
         let fail = |reason: String| TrainError::Row {
             path: path.to_owned(),
-            line: row.line,
+            line,
             reason,
         };
         let (prompt, sides) = row.encode(policy).map_err(|error| match error {
@@ -121,10 +130,12 @@ pub fn read_pairs(
             pairs.counts.dropped_empty += 1;
             continue;
         }
+        let before = pairs.counts;
         let (prompt, sides) = cut(prompt, sides, limit, &mut pairs.counts);
+        row.cut = pairs.counts != before;
         for side in &sides {
             let sequence = Sequence::new(&prompt, side);
-            let checked = policy.check(row.line as u64, &sequence);
+            let checked = policy.check(line as u64, &sequence);
             checked.map_err(|error| fail(error.to_string()))?;
         }
         let (record, labels) = row.record(prompt, sides).map_err(fail)?;
@@ -137,7 +148,7 @@ pub fn read_pairs(
     }
     pairs.counts.pairs = pairs.records.len();
     pairs.lines = kept.iter().map(|row| row.line).collect();
-    pairs.logps = given_logps(path, &kept)?;
+    pairs.logps = GivenLogps::read(path, &kept)?;
     Ok(pairs)
 }
 
@@ -187,7 +198,8 @@ fn parse(line: usize, columns: Map<String, Value>) -> Result<RawPair, String> {
             _ => Ok(side),
         }
     };
-    if column::<Value>(&columns, "logp_reduction", "a word")?.is_some_and(|word| word != "sum") {
+    let reduction: Option<Value> = column(&columns, "logp_reduction", "a word")?;
+    if reduction.as_ref().is_some_and(|word| word != "sum") {
         return Err(
             "`logp_reduction` is not \"sum\": log-probs must be sums over the response's tokens"
                 .to_owned(),
@@ -198,6 +210,8 @@ fn parse(line: usize, columns: Map<String, Value>) -> Result<RawPair, String> {
         prompt,
         prompt_token_ids,
         sides: [side("chosen")?, side("rejected")?],
+        sums: reduction.is_some(),
+        cut: false,
         columns,
     })
 }
@@ -229,6 +243,11 @@ impl RawPair {
                 if messages.iter().all(|m| m.content.trim().is_empty()) {
                     return Err(Encoding::Row("`prompt` is empty".to_owned()));
                 }
+                if messages.last().is_some_and(|m| m.role == "assistant") {
+                    let reason =
+                        "the prompt ends with an assistant's message, which nothing answers";
+                    return Err(Encoding::Row(reason.to_owned()));
+                }
                 let codec = policy.codec().map_err(Encoding::Policy)?;
                 let ids = codec.encode_prompt(messages);
                 ids.map_err(|error| error.to_string())?
@@ -245,7 +264,10 @@ impl RawPair {
                     }
                     let codec = policy.codec().map_err(Encoding::Policy)?;
                     let mut ids = codec.encode(text).map_err(|error| error.to_string())?;
-                    ids.extend(codec.end_of_turn());
+                    // A text of which no token is left is as empty as no text.
+                    if !ids.is_empty() {
+                        ids.extend(codec.end_of_turn());
+                    }
                     ids
                 }
                 (None, None) => unreachable!("refused when the row was parsed"),
@@ -362,62 +384,4 @@ fn cut(
 
 fn number(columns: &Map<String, Value>, key: &str) -> Result<Option<f64>, String> {
     column(columns, key, "a number")
-}
-
-/// The log-probs that the rows bring. A source of which some rows have a column and some do not is an
-/// error: it is a cache that was not filled.
-fn given_logps(path: &Path, rows: &[RawPair]) -> Result<Anchors, TrainError> {
-    let mut given = Anchors::default();
-    let history = (0..HISTORY).map(Role::History);
-    for role in ROLES.into_iter().chain(history) {
-        let names = role.columns();
-        let older = names.clone().map(|name| match role {
-            Role::Reference => name.replacen("ref", "reference", 1),
-            _ => name,
-        });
-        let mut columns = [Vec::new(), Vec::new()];
-        for row in rows {
-            let fail = |reason: String| TrainError::Row {
-                path: path.to_owned(),
-                line: row.line,
-                reason,
-            };
-            for k in [0, 1] {
-                let value = number(&row.columns, &names[k]).map_err(fail)?;
-                let value = match value {
-                    Some(value) => Some(value),
-                    None => number(&row.columns, &older[k]).map_err(fail)?,
-                };
-                match value {
-                    None => {}
-                    Some(value) if value <= 0.0 => columns[k].push(value),
-                    Some(value) => {
-                        let name = &names[k];
-                        let reason = format!("`{name}` is {value}; a log-prob is at most 0");
-                        return Err(fail(reason));
-                    }
-                }
-            }
-        }
-        let filled = columns.iter().filter(|c| c.len() == rows.len()).count();
-        if filled == 2 {
-            given.insert(Source::Role(role), columns);
-        } else if columns.iter().any(|column| !column.is_empty()) {
-            let has = |row: &&RawPair| {
-                let there = |k: usize| {
-                    let place = |name: &String| row.columns.get(name).is_some_and(|v| !v.is_null());
-                    place(&names[k]) || place(&older[k])
-                };
-                there(0) && there(1)
-            };
-            let line = rows.iter().find(|row| !has(row)).map_or(1, |row| row.line);
-            let [chosen, rejected] = &names;
-            return Err(TrainError::Row {
-                path: path.to_owned(),
-                line,
-                reason: format!("`{chosen}` or `{rejected}` is missing, which other rows have"),
-            });
-        }
-    }
-    Ok(given)
 }

@@ -1,7 +1,6 @@
 //! One optimisation phase on given pairs: the offline form of INPO, DPO, IPO, SPPO and their kin.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use inpo_loss::Role;
 use inpo_policy::Policy;
@@ -15,9 +14,10 @@ use crate::files::{append_jsonl, read_json, sha256, write_json, write_whole};
 use crate::header::{Inputs, ObjectiveHeader};
 use crate::metrics::StepMetrics;
 use crate::models::Models;
+use crate::objective::Objective;
 use crate::observer::Observer;
 use crate::optimise::{Order, optimise};
-use crate::pairs::{PairCounts, Pairs, read_pairs};
+use crate::pairs::{GivenLogps, PairCounts, Pairs, read_pairs};
 use crate::run_dir::save_state;
 
 /// What a training phase says about itself: `manifest.json`, and the header on the screen.
@@ -39,6 +39,8 @@ pub struct TrainHeader {
     pub given: Vec<String>,
     /// Digests of what is read.
     pub inputs: Inputs,
+    /// sha256 of the pairs with their labels and log-probs, and of the policies that score them.
+    pub content: String,
     /// The pairs.
     pub pairs: PairCounts,
     /// The objective.
@@ -47,18 +49,19 @@ pub struct TrainHeader {
 
 impl std::fmt::Display for TrainHeader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let start = "the starting weights";
+        let origin = |model: &Option<String>, roles: &[Role]| {
+            let mut columns = roles.iter().flat_map(|role| role.columns());
+            match model {
+                Some(model) => model.clone(),
+                None if columns.any(|name| self.given.contains(&name)) => "see given".to_owned(),
+                None => "the starting weights".to_owned(),
+            }
+        };
+        let reference = origin(&self.reference, &[Role::Reference]);
+        let previous = origin(&self.previous, &[Role::Previous, Role::History(0)]);
         writeln!(f, "policy     {}, {:.12}", self.model, self.inputs.policy)?;
-        writeln!(
-            f,
-            "pi_ref     {}",
-            self.reference.as_deref().unwrap_or(start)
-        )?;
-        writeln!(
-            f,
-            "pi_t       {}",
-            self.previous.as_deref().unwrap_or(start)
-        )?;
+        writeln!(f, "pi_ref     {reference}")?;
+        writeln!(f, "pi_t       {previous}")?;
         if !self.given.is_empty() {
             writeln!(f, "given      {}", self.given.join(", "))?;
         }
@@ -100,29 +103,7 @@ pub fn train(
     let pairs = read_pairs(&config.data.pairs, start, config.policy.max_length)?;
     pairs.require(objective.label, &config.data.pairs)?;
 
-    let given = |role: Role| pairs.logps.get(Source::Role(role)).is_some();
-    let wanted = sources(&objective);
-    let mut policies = BTreeMap::new();
-    for &source in &wanted {
-        let policy = match source {
-            Source::Start => start,
-            Source::Role(role) if given(role) => continue,
-            Source::Role(Role::Reference) => models.reference.as_ref().unwrap_or(start),
-            Source::Role(Role::Previous | Role::History(0)) => {
-                models.previous.as_ref().unwrap_or(start)
-            }
-            Source::Role(_) => {
-                return Err(TrainError::MissingAnchors {
-                    method: objective.pair_loss().name(),
-                    columns: source.columns(),
-                });
-            }
-        };
-        policies.insert(source, policy.clone());
-    }
-    let columns = wanted
-        .iter()
-        .filter(|source| !policies.contains_key(source));
+    let (policies, given) = origins(&objective, &models, &pairs.logps)?;
     let header = TrainHeader {
         inpo_version: env!("CARGO_PKG_VERSION"),
         seed: config.seed,
@@ -130,12 +111,13 @@ pub fn train(
         model: config.policy.model.clone(),
         reference: config.reference.as_ref().map(|r| r.model.clone()),
         previous: config.previous.as_ref().map(|r| r.model.clone()),
-        given: columns.flat_map(|source| source.columns()).collect(),
+        given,
         inputs: Inputs::new(
             start,
             models.reference.as_ref().unwrap_or(start),
             &AnchorKey::new(&policies, &pairs.records).pairs,
         ),
+        content: content(&policies, &pairs),
         pairs: pairs.counts,
         objective: ObjectiveHeader::new(&objective, &config.objective)?,
     };
@@ -154,9 +136,21 @@ pub fn train(
         });
     }
 
-    let mut anchors = computed(root, &policies, &pairs, observer)?;
-    check_given(&pairs, &anchors, &models, &config.data.pairs)?;
-    anchors.extend(pairs.logps.clone());
+    let mut anchors = computed(config, &policies, &pairs, observer)?;
+    let scored = anchors.get(Source::Start).expect("always computed");
+    let model = |role| named(&models, role);
+    let path = &config.data.pairs;
+    pairs.logps.check(&pairs, scored, model, path)?;
+    for source in sources(&objective) {
+        if let (Source::Role(role), false) = (source, policies.contains_key(&source))
+            && let Some(logps) = pairs.logps.get(role)
+        {
+            anchors.insert(source, logps.clone());
+        }
+    }
+    // From here on anchors are numbers: the other models go, before the optimiser takes memory.
+    drop(policies);
+    drop(models);
     let mut rows = anchors.train_pairs(&pairs.records, &objective)?;
     for (row, line) in rows.iter_mut().zip(&pairs.lines) {
         row.name = format!("{}, line {line}", config.data.pairs.display());
@@ -193,6 +187,68 @@ pub fn train(
     Ok(policy)
 }
 
+/// The policies that score the pairs, and the columns of log-probs that the file brings instead.
+type Origins = (BTreeMap<Source, Policy>, Vec<String>);
+
+/// Where the log-probs of everything that `objective` reads come from.
+///
+/// # Errors
+///
+/// Log-probs that are neither in the file nor those of a model that is here.
+fn origins(
+    objective: &Objective,
+    models: &Models,
+    given: &GivenLogps,
+) -> Result<Origins, TrainError> {
+    let (mut policies, mut columns) = (BTreeMap::new(), Vec::new());
+    for source in sources(objective) {
+        let policy = match source {
+            Source::Start => &models.policy,
+            Source::Role(role) => {
+                if let Some(names) = given.names(role) {
+                    columns.extend(names);
+                    continue;
+                }
+                match role {
+                    Role::Reference | Role::Previous | Role::History(0) => {
+                        named(models, role).unwrap_or(&models.policy)
+                    }
+                    _ => {
+                        return Err(TrainError::MissingAnchors {
+                            method: objective.pair_loss().name(),
+                            columns: source.columns(),
+                        });
+                    }
+                }
+            }
+        };
+        policies.insert(source, policy.clone());
+    }
+    columns.sort();
+    columns.dedup();
+    Ok((policies, columns))
+}
+
+/// Digest of all that decides the losses beside the settings: what the optimisation goes on with after an
+/// interruption must be what it began with.
+fn content(policies: &BTreeMap<Source, Policy>, pairs: &Pairs) -> String {
+    let digests: Vec<String> = policies.values().map(Policy::digest).collect();
+    let given = pairs.logps.roles().iter();
+    let given: Vec<_> = given
+        .map(|&role| (role.columns(), pairs.logps.get(role)))
+        .collect();
+    sha256(&serde_json::to_vec(&(digests, &pairs.records, given)).expect("plain data is JSON"))
+}
+
+/// The model that the configuration names for a role.
+fn named(models: &Models, role: Role) -> Option<&Policy> {
+    match role {
+        Role::Reference => models.reference.as_ref(),
+        Role::Previous | Role::History(0) => models.previous.as_ref(),
+        _ => None,
+    }
+}
+
 /// Writes the settings into a new directory, or compares them with those of one that is gone on with.
 fn open(config: &TrainConfig, header: &TrainHeader, resume: bool) -> Result<(), TrainError> {
     let root = &config.output_dir;
@@ -207,7 +263,9 @@ fn open(config: &TrainConfig, header: &TrainHeader, resume: bool) -> Result<(), 
     }
     let saved = std::fs::read_to_string(&path).map_err(|e| TrainError::io(&path, e))?;
     let manifest: Value = read_json(&root.join("manifest.json"))?;
-    if saved != text || manifest["inputs"] != json!(header.inputs) {
+    let same =
+        manifest["inputs"] == json!(header.inputs) && manifest["content"] == json!(header.content);
+    if saved != text || !same {
         return Err(TrainError::OtherRun(root.clone()));
     }
     Ok(())
@@ -215,93 +273,35 @@ fn open(config: &TrainConfig, header: &TrainHeader, resume: bool) -> Result<(), 
 
 /// `anchors.safetensors`: the log-probs that have to be computed, read again where they are there.
 fn computed(
-    root: &Path,
+    config: &TrainConfig,
     policies: &BTreeMap<Source, Policy>,
     pairs: &Pairs,
     observer: &mut dyn Observer,
 ) -> Result<Anchors, TrainError> {
-    let path = root.join("anchors.safetensors");
+    let path = config.output_dir.join("anchors.safetensors");
     let key = AnchorKey::new(policies, &pairs.records);
     if path.exists() {
         return Anchors::load(&path, &key, policies, &pairs.records);
     }
     observer.stage(1, "anchors", pairs.records.len());
     let anchors = Anchors::compute(policies, &pairs.records)?;
-    anchors.save(&path, &key)?;
-    observer.advance(pairs.records.len());
-    Ok(anchors)
-}
-
-/// Log-probs that the file brings must be sums, and those of the model that the configuration names.
-fn check_given(
-    pairs: &Pairs,
-    computed: &Anchors,
-    models: &Models,
-    path: &Path,
-) -> Result<(), TrainError> {
-    let start = computed.get(Source::Start).expect("always computed");
-    let fail = |i: usize, reason: String| TrainError::Row {
-        path: path.to_owned(),
-        line: pairs.lines[i],
-        reason,
-    };
-    let tokens = |i: usize, k: usize| {
-        let record = &pairs.records[i];
-        [&record.chosen_token_ids, &record.rejected_token_ids][k].len()
-    };
-    let roles = [Role::Reference, Role::Previous].into_iter();
-    for role in roles.chain((0..16).map(Role::History)) {
-        let Some(given) = pairs.logps.get(Source::Role(role)) else {
-            continue;
-        };
-        let names = role.columns();
-        for k in [0, 1] {
-            // A mean is the sum over the number of tokens, whatever the policy: policies of one family
-            // differ far less than that.
-            let long: Vec<usize> = (0..given[k].len()).filter(|&i| tokens(i, k) >= 4).collect();
-            let mean = long.iter().filter(|&&i| {
-                let (value, sum) = (given[k][i], start[k][i]);
-                (value * tokens(i, k) as f64 - sum).abs() < (value - sum).abs()
-            });
-            let count = mean.count();
-            if count > 0 && count * 10 >= long.len() * 9 {
-                let i = long[0];
-                let (value, n) = (given[k][i], tokens(i, k));
-                return Err(fail(
-                    i,
-                    format!(
-                        "`{}` is {value} for {n} tokens: it looks like a mean over tokens, and sums are \
-                         needed (the policy's is {:.3})",
-                        names[k], start[k][i]
-                    ),
-                ));
-            }
-        }
-        let model = match role {
-            Role::Reference => models.reference.as_ref(),
-            Role::Previous | Role::History(0) => models.previous.as_ref(),
-            _ => None,
-        };
-        let Some(model) = model else { continue };
-        let last = pairs.records.len() - 1;
-        let mut sample = vec![0, last / 2, last];
-        sample.dedup();
-        let records: Vec<_> = sample.iter().map(|&i| pairs.records[i].clone()).collect();
-        let policies = [(Source::Start, model.clone())].into();
-        let fresh = Anchors::compute(&policies, &records)?;
-        let fresh = fresh.get(Source::Start).expect("just computed");
-        for (place, &i) in sample.iter().enumerate() {
-            for k in [0, 1] {
-                let (value, now) = (given[k][i], fresh[k][place]);
-                if (value - now).abs() > 0.05_f64.max(2e-3 * tokens(i, k) as f64) {
-                    let reason = format!(
-                        "`{}` is {value}, but the model that the configuration names gives {now:.4}",
-                        names[k]
-                    );
-                    return Err(fail(i, reason));
-                }
+    for &source in policies.keys() {
+        let columns = anchors.get(source).expect("just computed");
+        for (side, column) in ["chosen", "rejected"].into_iter().zip(columns) {
+            if let Some(i) = column.iter().position(|logp| !logp.is_finite()) {
+                let (path, line) = (config.data.pairs.display(), pairs.lines[i]);
+                let policy = match source {
+                    Source::Role(role) => role.to_string(),
+                    Source::Start => "the starting weights".to_owned(),
+                };
+                let what = format!(
+                    "the log-prob of the {side} response of {path}, line {line}, under {policy}"
+                );
+                return Err(TrainError::NonFinite { what });
             }
         }
     }
-    Ok(())
+    anchors.save(&path, &key)?;
+    observer.advance(pairs.records.len());
+    Ok(anchors)
 }
