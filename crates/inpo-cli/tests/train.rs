@@ -344,6 +344,10 @@ fn bad_log_probs_are_refused_in_sentences() {
         error.contains("`ref_chosen_logps` is -30, but the model that the configuration names"),
         "{error}"
     );
+    // Nothing stands in the way of the corrected file.
+    let mut config = small(dir.path(), &row(json!({})), "algorithm = 'dpo'");
+    config += &format!("[reference]\nmodel = '{}'\n", model("tiny_llama_tied"));
+    assert!(train(dir.path(), &config).status.success());
 }
 
 /// Sums that come with the pairs are used instead of a model's: the loss is IPO's on them.

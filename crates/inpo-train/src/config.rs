@@ -236,6 +236,16 @@ impl RunConfig {
     }
 }
 
+/// Whether two configurations, as TOML, are the same but for the device: a run may go on elsewhere.
+pub(crate) fn same_settings(a: &str, b: &str) -> bool {
+    let read = |text: &str| {
+        let mut table: toml::Table = toml::from_str(text).ok()?;
+        table.remove("device");
+        Some(table)
+    };
+    read(a).is_some_and(|a| read(b) == Some(a))
+}
+
 fn load<T: DeserializeOwned>(
     path: &Path,
     overrides: &[String],

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use inpo_policy::Policy;
 
-use crate::config::{Algorithm, RunConfig, TrainSection};
+use crate::config::{Algorithm, RunConfig, TrainSection, same_settings};
 use crate::error::TrainError;
 use crate::files::{append_jsonl, read_json, read_jsonl, write_json, write_jsonl, write_whole};
 use crate::header::RunHeader;
@@ -42,7 +42,7 @@ impl RunDir {
                 return Err(TrainError::RunExists(dir.root));
             }
             let saved = std::fs::read_to_string(&path).map_err(|e| TrainError::io(&path, e))?;
-            if saved != text {
+            if !same_settings(&saved, &text) {
                 return Err(TrainError::OtherRun(dir.root));
             }
             let manifest: serde_json::Value = read_json(&dir.root.join("manifest.json"))?;

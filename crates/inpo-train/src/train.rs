@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::anchors::{AnchorKey, Anchors, Source, sources};
-use crate::config::TrainConfig;
+use crate::config::{TrainConfig, same_settings};
 use crate::error::TrainError;
 use crate::files::{append_jsonl, read_json, sha256, write_json, write_whole};
 use crate::header::{Inputs, ObjectiveHeader};
@@ -123,7 +123,7 @@ pub fn train(
     };
     let root = &config.output_dir;
     let policy_dir = root.join("policy");
-    open(config, &header, resume)?;
+    let found = found(config, &header, resume)?;
     let trainable = match &config.policy.lora {
         Some(lora) => start.clone().with_adapters(lora, config.seed)?,
         None => start.clone(),
@@ -136,11 +136,17 @@ pub fn train(
         });
     }
 
-    let mut anchors = computed(config, &policies, &pairs, observer)?;
+    let mut anchors = computed(config, &policies, &pairs, found, observer)?;
     let scored = anchors.get(Source::Start).expect("always computed");
     let model = |role| named(&models, role);
     let path = &config.data.pairs;
     pairs.logps.check(&pairs, scored, model, path)?;
+    // Nothing is wrong with the input: from here on the directory holds a training.
+    if !found {
+        write_json(&root.join("manifest.json"), &header)?;
+        let text = toml::to_string_pretty(config).expect("a configuration is TOML");
+        write_whole(&root.join("train.toml"), text.as_bytes())?;
+    }
     for source in sources(&objective) {
         if let (Source::Role(role), false) = (source, policies.contains_key(&source))
             && let Some(logps) = pairs.logps.get(role)
@@ -249,14 +255,16 @@ fn named(models: &Models, role: Role) -> Option<&Policy> {
     }
 }
 
-/// Writes the settings into a new directory, or compares them with those of one that is gone on with.
-fn open(config: &TrainConfig, header: &TrainHeader, resume: bool) -> Result<(), TrainError> {
+/// Whether the directory holds this very training, to be gone on with.
+///
+/// # Errors
+///
+/// A directory that holds a training while `resume` is not set, or another one.
+fn found(config: &TrainConfig, header: &TrainHeader, resume: bool) -> Result<bool, TrainError> {
     let root = &config.output_dir;
     let path = root.join("train.toml");
-    let text = toml::to_string_pretty(config).expect("a configuration is TOML");
     if !path.exists() {
-        write_json(&root.join("manifest.json"), header)?;
-        return write_whole(&path, text.as_bytes());
+        return Ok(false);
     }
     if !resume {
         return Err(TrainError::RunExists(root.clone()));
@@ -265,22 +273,25 @@ fn open(config: &TrainConfig, header: &TrainHeader, resume: bool) -> Result<(), 
     let manifest: Value = read_json(&root.join("manifest.json"))?;
     let same =
         manifest["inputs"] == json!(header.inputs) && manifest["content"] == json!(header.content);
-    if saved != text || !same {
+    let text = toml::to_string_pretty(config).expect("a configuration is TOML");
+    if !same_settings(&saved, &text) || !same {
         return Err(TrainError::OtherRun(root.clone()));
     }
-    Ok(())
+    Ok(true)
 }
 
-/// `anchors.safetensors`: the log-probs that have to be computed, read again where they are there.
+/// `anchors.safetensors`: the log-probs that have to be computed, read again where the training is gone on
+/// with.
 fn computed(
     config: &TrainConfig,
     policies: &BTreeMap<Source, Policy>,
     pairs: &Pairs,
+    found: bool,
     observer: &mut dyn Observer,
 ) -> Result<Anchors, TrainError> {
     let path = config.output_dir.join("anchors.safetensors");
     let key = AnchorKey::new(policies, &pairs.records);
-    if path.exists() {
+    if found && path.exists() {
         return Anchors::load(&path, &key, policies, &pairs.records);
     }
     observer.stage(1, "anchors", pairs.records.len());
