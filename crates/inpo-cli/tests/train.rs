@@ -371,6 +371,27 @@ fn given_sums_are_the_anchors() {
     assert!((of("inpo/delta_ref") + 5.0).abs() < 1e-9);
 }
 
+/// ENPO's and COMAL's names for the same columns.
+#[test]
+fn other_names_of_the_columns_are_understood() {
+    let [enpo, comal] = [
+        json!({"logp_ref_chosen": -30.0, "logp_ref_rejected": -25.0, "logp_t_chosen": -28.0, "logp_t_rejected": -26.0}),
+        json!({"ref_chosen_logprob": -30.0, "ref_rejected_logprob": -25.0, "chosen_logprob": -28.0,
+            "rejected_logprob": -26.0}),
+    ];
+    for columns in [enpo, comal] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = small(dir.path(), &row(columns), "eta = 0.1");
+        assert!(train(dir.path(), &config).status.success());
+        let state = read(&dir.path().join("out/trainer_state.json"));
+        let first = &state["log_history"][0];
+        assert_eq!(
+            (&first["inpo/delta_ref"], &first["inpo/delta_prev"]),
+            (&json!(-5.0), &json!(-2.0))
+        );
+    }
+}
+
 /// The header says what is trained; before the first update h = 0, so that the loss is the printed one.
 #[test]
 fn the_header_names_the_first_loss() {

@@ -142,10 +142,18 @@ impl GivenLogps {
     }
 }
 
-/// The columns of `role` in a row; the reference has an older name too.
+/// The columns of `role` in a row, our own last: older TRL's, ENPO's and COMAL's names are understood, all
+/// of them of sums.
 fn columns(role: Role) -> [Vec<String>; 2] {
-    role.columns().map(|name| match role {
-        Role::Reference => vec![name.replacen("ref", "reference", 1), name],
+    let [chosen, rejected] = role.columns();
+    [("chosen", chosen), ("rejected", rejected)].map(|(side, name)| match role {
+        Role::Reference => vec![
+            format!("reference_{side}_logps"),
+            format!("logp_ref_{side}"),
+            format!("ref_{side}_logprob"),
+            name,
+        ],
+        Role::Previous => vec![format!("logp_t_{side}"), format!("{side}_logprob"), name],
         _ => vec![name],
     })
 }
