@@ -263,35 +263,41 @@ fn the_prompt_is_cut_on_the_left_and_a_response_only_when_alone_too_long() {
         "prompt_token_ids": [10, 11, 12, 13, 14],
         "chosen_token_ids": [20, 21, 22, 23], "rejected_token_ids": [30, 31]
     });
-    // Limit; what is left of prompt, chosen, rejected; prompts and responses cut.
-    let cases: [(usize, &[u32], &[u32], &[u32], usize, usize); 8] = [
+    // Limit; what is left of prompt, chosen and rejected; prompts and responses cut.
+    type Case<'a> = (usize, [&'a [u32]; 3], [usize; 2]);
+    let cases: [Case; 8] = [
         (
             10,
-            &[10, 11, 12, 13, 14],
-            &[20, 21, 22, 23],
-            &[30, 31],
-            0,
-            0,
+            [&[10, 11, 12, 13, 14], &[20, 21, 22, 23], &[30, 31]],
+            [0, 0],
         ),
-        (9, &[10, 11, 12, 13, 14], &[20, 21, 22, 23], &[30, 31], 0, 0),
+        (
+            9,
+            [&[10, 11, 12, 13, 14], &[20, 21, 22, 23], &[30, 31]],
+            [0, 0],
+        ),
         // The longer response decides: both keep the same prompt.
-        (8, &[11, 12, 13, 14], &[20, 21, 22, 23], &[30, 31], 1, 0),
-        (6, &[13, 14], &[20, 21, 22, 23], &[30, 31], 1, 0),
+        (8, [&[11, 12, 13, 14], &[20, 21, 22, 23], &[30, 31]], [1, 0]),
+        (6, [&[13, 14], &[20, 21, 22, 23], &[30, 31]], [1, 0]),
         // A response of limit - 1 leaves one token of the prompt.
-        (5, &[14], &[20, 21, 22, 23], &[30, 31], 1, 0),
-        (4, &[14], &[20, 21, 22], &[30, 31], 1, 1),
-        (3, &[14], &[20, 21], &[30, 31], 1, 1),
-        (2, &[14], &[20], &[30], 1, 2),
+        (5, [&[14], &[20, 21, 22, 23], &[30, 31]], [1, 0]),
+        (4, [&[14], &[20, 21, 22], &[30, 31]], [1, 1]),
+        (3, [&[14], &[20, 21], &[30, 31]], [1, 1]),
+        (2, [&[14], &[20], &[30]], [1, 2]),
     ];
-    for (limit, prompt, chosen, rejected, prompts, responses) in cases {
+    for (limit, [prompt, chosen, rejected], cut) in cases {
         let pairs = read_bytes(format!("{row}\n").as_bytes(), Some(limit)).unwrap();
         let record = &pairs.records[0];
         assert_eq!(record.prompt_token_ids, prompt, "{limit}");
         assert_eq!(record.chosen_token_ids, chosen, "{limit}");
         assert_eq!(record.rejected_token_ids, rejected, "{limit}");
-        assert_eq!(pairs.counts.truncated_prompts, prompts, "{limit}");
-        assert_eq!(pairs.counts.truncated_responses, responses, "{limit}");
-        assert_eq!((pairs.counts.pairs, pairs.counts.dropped_empty), (1, 0));
+        let counts = pairs.counts;
+        assert_eq!(
+            [counts.truncated_prompts, counts.truncated_responses],
+            cut,
+            "{limit}"
+        );
+        assert_eq!((counts.pairs, counts.dropped_empty), (1, 0));
     }
     let error = read_bytes(format!("{row}\n").as_bytes(), Some(1)).unwrap_err();
     assert_eq!(
