@@ -3,7 +3,7 @@
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
-use super::{HostTensor, WeightSource, expected_tensors};
+use super::{HostTensor, WeightSource, expected_tensors, sha256_bytes};
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
 
@@ -57,7 +57,8 @@ impl WeightSource for RandomWeights {
     }
 
     fn identity(&self) -> Result<String, PolicyError> {
-        Ok(format!("fresh-{}", self.seed))
+        let shapes = sha256_bytes(format!("{:?}", self.tensors).as_bytes());
+        Ok(format!("fresh-{}-{shapes}", self.seed))
     }
 }
 
