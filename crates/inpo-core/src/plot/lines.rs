@@ -47,7 +47,10 @@ const SIZE: (u32, u32) = (860, 520);
 const LEGEND_INSIDE: usize = 4;
 
 /// What a character of a name is taken to be wide, in pixels.
-const CHARACTER: u32 = 8;
+pub(super) const CHARACTER: u32 = 8;
+
+/// Where one chart is drawn.
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 impl Chart<'_> {
     /// Draws the series and writes the SVG whole: a neighbour first, then a rename.
@@ -67,22 +70,10 @@ impl Chart<'_> {
     /// # Errors
     /// If no series has a point that its scales can show.
     pub fn svg(&self, series: &[Series<'_>]) -> Result<String, Box<dyn Error>> {
-        let visible = |x: f64, scale| x.is_finite() && (scale == Scale::Linear || x > 0.0);
-        let shown: Vec<Series<'_>> = series
-            .iter()
-            .map(|s| Series {
-                name: s.name,
-                points: s
-                    .points
-                    .iter()
-                    .copied()
-                    .filter(|&(x, y)| visible(x, self.x_scale) && visible(y, self.y_scale))
-                    .collect(),
-            })
-            .collect();
+        let shown = visible(series, self);
         let points = || shown.iter().flat_map(|s| &s.points);
-        let (x0, x1) = range(points().map(|p| p.0), self.x_scale).ok_or("nothing to draw")?;
-        let (y0, y1) = range(points().map(|p| p.1), self.y_scale).ok_or("nothing to draw")?;
+        let x = range(points().map(|p| p.0), self.x_scale).ok_or("nothing to draw")?;
+        let y = range(points().map(|p| p.1), self.y_scale).ok_or("nothing to draw")?;
         let mut out = String::new();
         {
             let beside = match shown.len() > LEGEND_INSIDE {
@@ -99,29 +90,38 @@ impl Chart<'_> {
             if beside > 0 {
                 draw_legend(&legend, &shown)?;
             }
-            match (self.x_scale, self.y_scale) {
-                (Scale::Linear, Scale::Linear) => self.draw(&area, x0..x1, y0..y1, &shown)?,
-                (Scale::Linear, Scale::Log) => {
-                    self.draw(&area, x0..x1, (y0..y1).log_scale(), &shown)?;
-                }
-                (Scale::Log, Scale::Linear) => {
-                    self.draw(&area, (x0..x1).log_scale(), y0..y1, &shown)?;
-                }
-                (Scale::Log, Scale::Log) => {
-                    self.draw(&area, (x0..x1).log_scale(), (y0..y1).log_scale(), &shown)?;
-                }
-            }
+            self.draw_scaled(&area, (x, y), (&shown, &[]), beside > 0)?;
             legend.present()?;
         }
         Ok(out)
     }
 
-    fn draw<'a, X, Y>(
+    /// Draws the series, and thin lines in their colours, over these ranges; the legend goes into the chart
+    /// unless it is drawn beside it.
+    pub(super) fn draw_scaled(
         &self,
-        area: &DrawingArea<SVGBackend<'a>, plotters::coord::Shift>,
-        x: X,
-        y: Y,
-        series: &[Series<'_>],
+        area: &Area<'_>,
+        ((x0, x1), (y0, y1)): ((f64, f64), (f64, f64)),
+        lines: (&[Series<'_>], &[Series<'_>]),
+        beside: bool,
+    ) -> Result<(), Box<dyn Error>> {
+        let (x, y) = (x0..x1, y0..y1);
+        match (self.x_scale, self.y_scale) {
+            (Scale::Linear, Scale::Linear) => self.draw(area, (x, y), lines, beside),
+            (Scale::Linear, Scale::Log) => self.draw(area, (x, y.log_scale()), lines, beside),
+            (Scale::Log, Scale::Linear) => self.draw(area, (x.log_scale(), y), lines, beside),
+            (Scale::Log, Scale::Log) => {
+                self.draw(area, (x.log_scale(), y.log_scale()), lines, beside)
+            }
+        }
+    }
+
+    fn draw<X, Y>(
+        &self,
+        area: &Area<'_>,
+        (x, y): (X, Y),
+        (series, references): (&[Series<'_>], &[Series<'_>]),
+        beside: bool,
     ) -> Result<(), Box<dyn Error>>
     where
         X: AsRangedCoord<Value = f64>,
@@ -138,8 +138,16 @@ impl Chart<'_> {
             .y_label_area_size(72)
             .build_cartesian_2d(x, y)
             .map_err(failed)?;
+        // A small chart has room for a few ticks and for no light lines.
+        let (ticks, light) = match area.dim_in_pixel().1 < SIZE.1 {
+            true => (5, 1),
+            false => (11, 10),
+        };
         chart
             .configure_mesh()
+            .x_labels(ticks)
+            .y_labels(ticks)
+            .max_light_lines(light)
             .x_desc(self.x_label)
             .y_desc(self.y_label)
             .axis_desc_style(("sans-serif", 16))
@@ -158,7 +166,13 @@ impl Chart<'_> {
                 .label(series.name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], style));
         }
-        if series.len() > LEGEND_INSIDE {
+        for (series, colour) in references.iter().zip(COLOURS.iter().cycle()) {
+            let points = series.points.iter().copied();
+            chart
+                .draw_series(LineSeries::new(points, colour.stroke_width(1)))
+                .map_err(failed)?;
+        }
+        if beside {
             return Ok(());
         }
         chart
@@ -176,10 +190,7 @@ impl Chart<'_> {
 }
 
 /// The names beside a chart, one under the other.
-fn draw_legend(
-    area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
-    series: &[Series<'_>],
-) -> Result<(), Box<dyn Error>> {
+pub(super) fn draw_legend(area: &Area<'_>, series: &[Series<'_>]) -> Result<(), Box<dyn Error>> {
     for (row, (series, colour)) in series.iter().zip(COLOURS.iter().cycle()).enumerate() {
         let y = 60 + 24 * row as i32;
         area.draw(&PathElement::new([(4, y), (26, y)], colour.stroke_width(2)))?;
@@ -189,9 +200,24 @@ fn draw_legend(
     Ok(())
 }
 
+/// The series without the points that the chart's scales cannot show.
+pub(super) fn visible<'a>(series: &[Series<'a>], chart: &Chart<'_>) -> Vec<Series<'a>> {
+    let shows = |x: f64, scale| x.is_finite() && (scale == Scale::Linear || x > 0.0);
+    let points = |series: &Series<'_>| {
+        let points = series.points.iter().copied();
+        let shown = points.filter(|&(x, y)| shows(x, chart.x_scale) && shows(y, chart.y_scale));
+        shown.collect()
+    };
+    let of = |series: &Series<'a>| Series {
+        name: series.name,
+        points: points(series),
+    };
+    series.iter().map(of).collect()
+}
+
 /// The smallest and the largest value, with some air on a linear axis and to whole powers of ten
 /// on a logarithmic one when it spans less than one.
-fn range(values: impl Iterator<Item = f64>, scale: Scale) -> Option<(f64, f64)> {
+pub(super) fn range(values: impl Iterator<Item = f64>, scale: Scale) -> Option<(f64, f64)> {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
         (low.min(v), high.max(v))
     });

@@ -1,5 +1,6 @@
-//! Pictures as SVG: line charts, and estimates with their intervals.
+//! Pictures as SVG: line charts, several of them side by side, and estimates with their intervals.
 
+mod grid;
 mod intervals;
 mod lines;
 
@@ -9,6 +10,7 @@ use std::path::Path;
 
 use plotters::prelude::RGBColor;
 
+pub use grid::{LineGrid, LinePanel};
 pub use intervals::{Estimate, IntervalChart, Panel};
 pub use lines::{Chart, Scale, Series};
 
