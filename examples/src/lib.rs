@@ -2,6 +2,7 @@
 
 use inpo_core::train::Evaluation;
 
+pub mod compare;
 pub mod proof;
 
 /// Training prompts of our own writing, JSONL.

@@ -228,7 +228,7 @@ pub fn free_logit_iterates(
 }
 
 /// The prompt of the one-token game.
-const PROMPT: [u32; 1] = [0];
+pub(crate) const PROMPT: [u32; 1] = [0];
 
 /// A small transformer whose vocabulary is the game's actions: one token is a whole response.
 ///
@@ -262,10 +262,14 @@ pub fn tiny_transformer(actions: usize, seed: u64) -> Result<Policy, Box<dyn Err
 ///
 /// Log-probs that are no strategy.
 pub fn as_strategy(policy: &Policy) -> Result<Strategy, Box<dyn Error>> {
+    Ok(Strategy::from_logits(&response_logps(policy)?)?)
+}
+
+/// The log-prob of each one-token response.
+pub(crate) fn response_logps(policy: &Policy) -> Result<Vec<f64>, Box<dyn Error>> {
     let actions = policy.config().vocab_size as u32;
     let responses: Vec<Sequence> = (0..actions).map(|y| Sequence::new(&PROMPT, &[y])).collect();
-    let logps: Vec<f64> = policy.logps(&responses)?.concat();
-    Ok(Strategy::from_logits(&logps)?)
+    Ok(policy.logps(&responses)?.concat())
 }
 
 /// `count` iterations of a transformer through the trainer's own optimisation phase (chunked head,
