@@ -245,7 +245,7 @@ fn bad_settings_are_refused_in_sentences() {
             "objective.tau_eta_ratio",
         ),
         ("algorithm = 'inpo'\nbeta = 0.1", "objective.beta"),
-        ("algorithm = 'ipo'\nbeta = 0.1\neta = 0.1", "objective.eta"),
+        ("algorithm = 'ipo'\nbeta = 0.1\neta = 0.2", "objective.eta"),
         (
             "algorithm = 'ipo'\nlabel_smoothing = 0.1",
             "objective.label_smoothing",

@@ -109,6 +109,11 @@ impl Algorithm {
         )
     }
 
+    /// IPO's KL weight is its inverse step size: it is INPO at tau = eta.
+    fn is_ipo(self) -> bool {
+        matches!(self, Self::Ipo | Self::OnlineIpo | Self::IterativeIpo)
+    }
+
     fn has_label_smoothing(self) -> bool {
         matches!(self, Self::Dpo | Self::IterativeDpo)
     }
@@ -135,7 +140,8 @@ impl Algorithm {
 pub struct ObjectiveSection {
     /// The algorithm.
     pub algorithm: Algorithm,
-    /// INVERSE step size; default: 0.005, or the algorithm's own.
+    /// INVERSE step size; default: 0.005, or the algorithm's own. IPO and SPPO take it as `eta` or `beta`, IPO as
+    /// `tau` too.
     pub eta: Option<f64>,
     /// What DPO and IPO call their inverse step size; default: 0.1.
     pub beta: Option<f64>,
@@ -211,6 +217,17 @@ impl ObjectiveSection {
     ///
     /// Both `tau` and `tau_eta_ratio`; settings the algorithm does not have.
     pub fn tau(&self) -> Result<Option<f64>, TrainError> {
+        if self.algorithm.is_ipo() {
+            let ratio = self.tau_eta_ratio.map(Ratio::value);
+            return match ratio.filter(|ratio| *ratio != 1.0) {
+                None => Ok(None),
+                Some(ratio) => {
+                    let key = "objective.tau_eta_ratio";
+                    let allowed = "1: IPO is INPO at tau = eta";
+                    Err(TrainError::setting(key, ratio, allowed))
+                }
+            };
+        }
         if !self.algorithm.has_tau() {
             self.absent("tau", self.tau.map(|tau| tau.to_string()))?;
             let ratio = self.tau_eta_ratio.map(|r| r.value().to_string());
@@ -241,14 +258,33 @@ impl ObjectiveSection {
     ///
     /// # Errors
     ///
-    /// Both `eta` and `beta`, or the one that the algorithm does not have.
+    /// The one of `eta` and `beta` that the algorithm does not have; two names of the same thing with two
+    /// values.
     pub fn inverse_step(&self) -> Result<f64, TrainError> {
         let key = self.algorithm.step_key();
+        if key == StepKey::Either {
+            let tau = self.tau.filter(|_| self.algorithm.is_ipo());
+            let given = [("beta", self.beta), ("eta", self.eta), ("tau", tau)];
+            let mut given = given
+                .iter()
+                .filter_map(|(key, value)| Some((key, (*value)?)));
+            let Some((first, step)) = given.next() else {
+                return Ok(self.algorithm.default_step());
+            };
+            return match given.find(|(_, value)| *value != step) {
+                None => Ok(step),
+                Some((key, value)) => {
+                    let name = self.algorithm.name();
+                    let allowed = format!("{step}, as {first}: they are the same thing in {name}");
+                    Err(TrainError::setting(
+                        &format!("objective.{key}"),
+                        value,
+                        &allowed,
+                    ))
+                }
+            };
+        }
         match (self.eta, self.beta) {
-            (Some(eta), Some(_)) if key == StepKey::Either => {
-                let allowed = "eta or beta, not both: they are the same thing here";
-                Err(TrainError::setting("objective.eta", eta, allowed))
-            }
             (Some(eta), _) if key == StepKey::Beta => {
                 let allowed = format!("absent: {} has `beta`", self.algorithm.name());
                 Err(TrainError::setting("objective.eta", eta, &allowed))
