@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::CliError;
 use crate::model::ModelArgs;
+use crate::print::{lines, tell};
 
 /// Samples responses to the prompts of a file.
 #[derive(Debug, Args)]
@@ -99,15 +100,15 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     }
     match &args.output {
         Some(path) => write_jsonl(path, &output)?,
-        None => output.iter().for_each(|row| println!("{}", json!(row))),
+        None => lines(output.iter().map(|row| json!(row).to_string()))?,
     }
     let rate = |tokens: usize, time: std::time::Duration| tokens as f64 / time.as_secs_f64();
-    eprintln!(
+    tell(&format!(
         "prefill: {} tokens, {:.1} tokens/s; decoding: {} tokens, {:.1} tokens/s",
         result.prefill_tokens,
         rate(result.prefill_tokens, result.prefill_time),
         result.decode_tokens,
         rate(result.decode_tokens, result.decode_time),
-    );
+    ));
     Ok(())
 }

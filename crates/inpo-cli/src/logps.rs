@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::CliError;
 use crate::model::ModelArgs;
+use crate::print::lines;
 
 /// Scores the response of each row under the model.
 #[derive(Debug, Args)]
@@ -75,7 +76,7 @@ pub(crate) fn run(args: &LogpsArgs) -> Result<(), CliError> {
         .collect();
     match &args.output {
         Some(path) => write_jsonl(path, &scored)?,
-        None => scored.iter().for_each(|row| println!("{}", json!(row))),
+        None => lines(scored.iter().map(|row| json!(row).to_string()))?,
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ mod game;
 mod generate;
 mod logps;
 mod model;
+mod print;
 mod run;
 mod train;
 
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            print::tell(&format!("error: {error}"));
             ExitCode::from(error.status())
         }
     }

@@ -6,6 +6,7 @@ use clap::Args;
 use inpo_core::train::{Console, Models, RunConfig, run as run_loop};
 
 use crate::error::CliError;
+use crate::print::lines;
 
 /// Aligns a model: generate, judge, select, anchor, optimise, evaluate.
 #[derive(Debug, Args)]
@@ -35,12 +36,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let device = inpo_core::device(&config.device)?;
     let models = Models::load(&config.policy, config.reference.as_ref(), None, &device)?;
     let evaluations = run_loop(&config, models, args.resume, &mut Console::default())?;
-    if args.json {
-        println!("{}", serde_json::json!(evaluations));
-    } else {
-        for evaluation in evaluations {
-            println!("{evaluation}");
-        }
+    match args.json {
+        true => lines([serde_json::json!(evaluations).to_string()]),
+        false => lines(evaluations.iter().map(ToString::to_string)),
     }
-    Ok(())
 }

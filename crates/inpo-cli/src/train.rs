@@ -6,6 +6,7 @@ use clap::Args;
 use inpo_core::train::{Console, Models, TrainConfig, train};
 
 use crate::error::CliError;
+use crate::print::tell;
 
 /// Trains on a file of preference pairs: offline INPO, DPO, IPO, SPPO and their kin.
 #[derive(Debug, Args)]
@@ -32,7 +33,10 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), CliError> {
     let device = inpo_core::device(&config.device)?;
     let (reference, previous) = (config.reference.as_ref(), config.previous.as_ref());
     let models = Models::load(&config.policy, reference, previous, &device)?;
+    let policy = config.output_dir.join("policy");
+    let before = policy.join(".complete").exists();
     train(&config, models, args.resume, &mut Console::default())?;
-    eprintln!("trained: {}", config.output_dir.join("policy").display());
+    let word = if before { "already trained" } else { "trained" };
+    tell(&format!("{word}: {}", policy.display()));
     Ok(())
 }

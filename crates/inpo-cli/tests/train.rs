@@ -435,6 +435,34 @@ fn the_header_names_the_first_loss() {
     }
 }
 
+/// What the header says a smoothed label asks: h = log(0.9/0.1)/0.1 = 21.97 nats; and the last step has a row
+/// whatever `logging_steps` is.
+#[test]
+fn the_last_step_is_logged_and_a_smoothed_label_has_an_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let objective = "algorithm = 'dpo'\nlabel_smoothing = 0.1";
+    let mut config = small(dir.path(), &row(json!({})), objective);
+    config += "max_steps = 5\nlogging_steps = 3\n";
+    let output = train(dir.path(), &config);
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{message}");
+    assert!(message.contains("target     h = 21.97"), "{message}");
+    let state = read(&dir.path().join("out/trainer_state.json"));
+    let steps: Vec<_> = state["log_history"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["step"].clone())
+        .collect();
+    assert_eq!(steps, [3, 5]);
+    assert_eq!(
+        (&state["global_step"], &state["epoch"]),
+        (&json!(5), &json!(5.0))
+    );
+    let error = refused(&row(json!({})), "eta = 0.1\n[ignored]");
+    assert!(error.contains("unknown field `ignored`"), "{error}");
+}
+
 /// A finished directory is not overwritten; with --resume it is read.
 #[test]
 fn a_directory_is_never_overwritten() {

@@ -123,6 +123,7 @@ impl TrainConfig {
     ///
     /// The first setting out of its range, with what it may be.
     pub fn validate(&self) -> Result<(), TrainError> {
+        check_output_dir(&self.output_dir)?;
         self.objective.offline()?;
         self.policy.validate()?;
         self.train.validate()
@@ -178,6 +179,7 @@ impl RunConfig {
     ///
     /// The first setting out of its range, with what it may be.
     pub fn validate(&self) -> Result<(), TrainError> {
+        check_output_dir(&self.output_dir)?;
         let objective = self.objective.online(1)?;
         let name = self.objective.algorithm.name();
         if let Some(every @ 1..) = self.iteration.ref_update_every
@@ -233,6 +235,13 @@ impl RunConfig {
             return Err(TrainError::setting("eval.kl_samples", got, allowed));
         }
         Ok(())
+    }
+}
+
+fn check_output_dir(path: &Path) -> Result<(), TrainError> {
+    match path.as_os_str().is_empty() {
+        true => Err(TrainError::setting("output_dir", "empty", "a directory")),
+        false => Ok(()),
     }
 }
 

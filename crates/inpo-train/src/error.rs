@@ -61,6 +61,9 @@ pub enum TrainError {
         .0.display()
     )]
     RunExists(PathBuf),
+    /// The output directory is in use.
+    #[error("another process is running in {}; wait for it, or choose another output_dir", .0.display())]
+    Busy(PathBuf),
     /// The output directory holds a run with other settings.
     #[error(
         "{} was written with other settings, another model or other prompts; restore them, or choose another \
@@ -99,7 +102,10 @@ pub enum TrainError {
     #[error("{0} has no response for the exploration term (explored_token_ids)")]
     NoExplored(String),
     /// Log-probs that an objective needs are neither given nor can they be computed.
-    #[error("{method} needs the columns {} and {}", .columns[0], .columns[1])]
+    #[error(
+        "{method} needs the columns {} and {} in the file of pairs{}", .columns[0], .columns[1],
+        if *.method == "mnpo" { ", or fewer objective.history_weights" } else { "" }
+    )]
     MissingAnchors {
         /// The objective.
         method: &'static str,

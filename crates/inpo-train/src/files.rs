@@ -22,6 +22,23 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
     Ok(inpo_policy::files::write_whole(path, bytes)?)
 }
 
+/// Holds the directory `root` for this process, which is created when it is missing, until the file is
+/// dropped: two runs in one directory would mix their rows.
+///
+/// # Errors
+///
+/// Another process that holds it; a directory that cannot be made or written.
+pub(crate) fn lock(root: &Path) -> Result<std::fs::File, TrainError> {
+    std::fs::create_dir_all(root).map_err(|e| TrainError::io(root, e))?;
+    let path = root.join(".lock");
+    let file = std::fs::File::create(&path).map_err(|e| TrainError::io(&path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(TrainError::Busy(root.to_owned())),
+        Err(std::fs::TryLockError::Error(error)) => Err(TrainError::io(&path, error)),
+    }
+}
+
 /// Writes one JSON document.
 ///
 /// # Errors
@@ -101,11 +118,12 @@ pub(crate) fn read_lines<T>(
             reason,
         };
         let text = text.map_err(|e| fail(e.to_string()))?;
+        let text = text.trim_start_matches('\u{feff}');
         if text.trim().is_empty() {
             continue;
         }
         let value: Value =
-            serde_json::from_str(&text).map_err(|e| fail(format!("not JSON: {e}")))?;
+            serde_json::from_str(text).map_err(|e| fail(format!("not JSON: {e}")))?;
         let Value::Object(columns) = value else {
             return Err(fail("not a JSON object".to_owned()));
         };
@@ -118,4 +136,34 @@ pub(crate) fn read_lines<T>(
 pub fn sha256(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_for_one_process_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("run");
+        let held = lock(&root).unwrap();
+        let error = lock(&root).unwrap_err().to_string();
+        assert!(
+            error.starts_with("another process is running in "),
+            "{error}"
+        );
+        drop(held);
+        lock(&root).unwrap();
+    }
+
+    /// A byte-order mark, as some editors write it, is not part of the first row.
+    #[test]
+    fn a_byte_order_mark_is_no_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows.jsonl");
+        std::fs::write(&path, "\u{feff}{\"a\": 1}\n{\"a\": 2}\n").unwrap();
+        let rows: Vec<Value> = read_jsonl(&path).unwrap();
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[0]["a"], 1);
+    }
 }

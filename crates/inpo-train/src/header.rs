@@ -140,7 +140,30 @@ fn target(objective: &Objective) -> String {
         (Kernel::Logistic { .. }, LabelKind::Scores) => {
             format!("h = (s_w - s_l)/{step}, s the scores")
         }
-        (Kernel::Logistic { .. } | Kernel::Hinge { .. }, _) => "none: the loss has no end".into(),
+        (Kernel::Logistic { .. }, LabelKind::Soft) => {
+            format!(
+                "h = logit(p)/{step} nats, p = P(chosen beats rejected), flipped labels included"
+            )
+        }
+        (
+            Kernel::Logistic {
+                label_smoothing: e, ..
+            },
+            LabelKind::Hard,
+        ) if *e > 0.0 => {
+            format!(
+                "h = {} nats, with label_smoothing {e}",
+                ((1.0 - e) / e).ln() / step
+            )
+        }
+        (Kernel::Logistic { .. }, LabelKind::Hard) => "none: the loss has no end".into(),
+        (Kernel::Hinge { .. }, LabelKind::Hard) => format!("h = {} nats or more", 1.0 / step),
+        (Kernel::Hinge { .. }, _) => {
+            format!(
+                "h = {} nats where chosen is the likelier winner, else its negative",
+                1.0 / step
+            )
+        }
         (Kernel::Squared { .. }, LabelKind::Hard) => format!("h = {} nats", 0.5 / step),
         (Kernel::Squared { .. }, LabelKind::Soft) => {
             format!("h = (p - 1/2)/{step} nats, p = P(chosen beats rejected)")

@@ -13,6 +13,8 @@ use crate::step::TrainPair;
 pub struct Timing {
     /// The step of the phase, from 1.
     pub step: usize,
+    /// Steps of the phase.
+    pub steps: usize,
     /// Passes over the pairs after the step.
     pub epoch: f64,
     /// The step's learning rate.
@@ -57,6 +59,12 @@ impl StepMetrics {
         }
     }
 
+    /// Whether the step has a row: every `logging_steps`-th has, and the last one.
+    pub fn is_logged(&self, logging_steps: usize) -> bool {
+        let Timing { step, steps, .. } = self.timing;
+        step.is_multiple_of(logging_steps) || step == steps
+    }
+
     /// A row for metrics.jsonl and trainer_state.json.
     pub fn row(&self) -> Map<String, Value> {
         let Timing {
@@ -66,6 +74,7 @@ impl StepMetrics {
             grad_norm,
             seconds,
             tokens_before,
+            ..
         } = self.timing;
         let first = json!({
             "step": step,

@@ -1,5 +1,6 @@
 //! Watching a run.
 
+use std::io::Write;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -37,6 +38,11 @@ pub struct Console {
     bar: Option<ProgressBar>,
 }
 
+/// Whoever watches may have gone; the run goes on.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 impl Console {
     fn finish(&mut self) {
         if let Some(bar) = self.bar.take() {
@@ -47,16 +53,16 @@ impl Console {
 
 impl Observer for Console {
     fn header(&mut self, header: &RunHeader) {
-        eprintln!("{header}");
+        tell(&header.to_string());
     }
 
     fn train_header(&mut self, header: &TrainHeader) {
-        eprintln!("{header}");
+        tell(&header.to_string());
     }
 
     fn stage(&mut self, iteration: usize, name: &str, total: usize) {
         self.finish();
-        eprintln!("iteration {iteration}: {name} ({total})");
+        tell(&format!("iteration {iteration}: {name} ({total})"));
         let style =
             ProgressStyle::with_template("  {bar:40} {pos}/{len} {elapsed} eta {eta} {msg}");
         let style = style.expect("the template is valid");
@@ -81,7 +87,7 @@ impl Observer for Console {
 
     fn evaluated(&mut self, evaluation: &Evaluation) {
         self.finish();
-        eprintln!("{evaluation}");
+        tell(&evaluation.to_string());
     }
 }
 

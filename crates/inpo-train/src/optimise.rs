@@ -81,6 +81,7 @@ pub fn optimise(
         let per_epoch = pairs.len().div_ceil(config.pairs_per_step());
         let timing = Timing {
             step: step + 1,
+            steps: total,
             epoch: (step + 1) as f64 / per_epoch as f64,
             learning_rate: rate,
             grad_norm,

@@ -6,7 +6,9 @@ use inpo_policy::Policy;
 
 use crate::config::{Algorithm, RunConfig, TrainSection, same_settings};
 use crate::error::TrainError;
-use crate::files::{append_jsonl, read_json, read_jsonl, write_json, write_jsonl, write_whole};
+use crate::files::{
+    append_jsonl, lock, read_json, read_jsonl, write_json, write_jsonl, write_whole,
+};
 use crate::header::RunHeader;
 use crate::phases::{Phase, PolicyId, phases};
 
@@ -16,6 +18,8 @@ pub(crate) struct RunDir {
     root: PathBuf,
     /// The folder of an iteration's first phase where there are two.
     side: &'static str,
+    /// Held while the run goes on.
+    _lock: std::fs::File,
 }
 
 impl RunDir {
@@ -34,6 +38,7 @@ impl RunDir {
         let dir = Self {
             root: config.output_dir.clone(),
             side: side(config.objective.algorithm),
+            _lock: lock(&config.output_dir)?,
         };
         let path = dir.root.join("run.toml");
         let text = toml::to_string_pretty(config).expect("a configuration is TOML");

@@ -299,7 +299,7 @@ impl<'a> Stages<'a> {
         let mut log = |metrics: StepMetrics| {
             observer.step(t, &metrics);
             let step = metrics.timing.step;
-            if step.is_multiple_of(config.logging_steps) {
+            if metrics.is_logged(config.logging_steps) {
                 let mut row = metrics.row();
                 row.insert("stage".into(), "train".into());
                 row.insert("iteration".into(), t.into());

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::anchors::{AnchorKey, Anchors, Source, sources};
 use crate::config::{TrainConfig, same_settings};
 use crate::error::TrainError;
-use crate::files::{append_jsonl, read_json, sha256, write_json, write_whole};
+use crate::files::{append_jsonl, lock, read_json, sha256, write_json, write_whole};
 use crate::header::{Inputs, ObjectiveHeader};
 use crate::metrics::StepMetrics;
 use crate::models::Models;
@@ -123,6 +123,7 @@ pub fn train(
     };
     let root = &config.output_dir;
     let policy_dir = root.join("policy");
+    let _lock = lock(root)?;
     let found = found(config, &header, resume)?;
     let trainable = match &config.policy.lora {
         Some(lora) => start.clone().with_adapters(lora, config.seed)?,
@@ -172,7 +173,7 @@ pub fn train(
     let mut log = |metrics: StepMetrics| {
         observer.step(1, &metrics);
         let step = metrics.timing.step;
-        if step.is_multiple_of(config.train.logging_steps) {
+        if metrics.is_logged(config.train.logging_steps) {
             let mut row = metrics.row();
             row.insert("global_step".into(), step.into());
             append_jsonl(&log_file, &Value::Object(row))?;

@@ -77,7 +77,7 @@ pub struct TrainSection {
     pub momentum: f64,
     /// RMSprop's decay rate of the mean square.
     pub rmsprop_alpha: f64,
-    /// Steps between rows of metrics.jsonl.
+    /// Steps between rows of metrics.jsonl; the last step has one too.
     pub logging_steps: usize,
 }
 

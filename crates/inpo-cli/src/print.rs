@@ -1,0 +1,25 @@
+//! Printing that survives a reader who has gone: `inpo .. | head` is no error.
+
+use std::io::{self, Write};
+
+use crate::error::CliError;
+
+/// Prints lines to standard output.
+pub(crate) fn lines(lines: impl IntoIterator<Item = String>) -> Result<(), CliError> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let written = lines
+        .into_iter()
+        .try_for_each(|line| writeln!(out, "{line}"))
+        .and_then(|()| out.flush());
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CliError::Other(format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Tells people something on standard error, if anyone listens.
+pub(crate) fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
