@@ -1,0 +1,59 @@
+//! What is in memory while training.
+
+use inpo_train::{Models, Observer, StepMetrics, TrainHeader};
+
+use crate::setup::{config, rows, tiny, train};
+
+/// Resident memory of this process, in MiB.
+#[cfg(target_os = "linux")]
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib / 1024.0
+}
+
+/// Memory before anything is computed and in the first step.
+#[cfg(target_os = "linux")]
+#[derive(Default)]
+struct Memory {
+    before: f64,
+    training: f64,
+}
+
+#[cfg(target_os = "linux")]
+impl Observer for Memory {
+    fn train_header(&mut self, _header: &TrainHeader) {
+        self.before = resident();
+    }
+
+    fn step(&mut self, _iteration: usize, _metrics: &StepMetrics) {
+        self.training = resident();
+    }
+}
+
+/// Training reads cached log-probs only: the 256 MiB of the reference and of the previous policy are gone by
+/// the first step (the policy has 1 MiB).
+#[cfg(target_os = "linux")]
+#[test]
+fn only_the_policy_is_in_memory_while_training() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path(), "out", &rows(2), "eta = 0.1");
+    let large = || Some(tiny(16_384, 2048));
+    let models = Models {
+        policy: tiny(16_384, 16),
+        reference: large(),
+        previous: large(),
+    };
+    let mut memory = Memory::default();
+    train(&config, models, false, &mut memory).unwrap();
+    let Memory { before, training } = memory;
+    assert!(before > 256.0, "both models are there: {before} MiB");
+    assert!(
+        before - training > 200.0,
+        "{before} MiB before, {training} MiB in the first step"
+    );
+}

@@ -1,0 +1,216 @@
+//! Resumption, order, odd pairs.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use inpo_policy::Policy;
+use inpo_train::{Models, Silent, TrainConfig, TrainError};
+use serde_json::{Value, json};
+
+use crate::setup::{
+    MODEL, OTHER, close, columns, config, first_loss, json_of, load, logps, merge, row, rows, train,
+};
+
+/// Every file below `root` but its log of times, and trainer_state.json without times.
+fn contents(root: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut dirs = vec![root.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(root).unwrap().display().to_string();
+            match name.as_str() {
+                _ if path.is_dir() => dirs.push(path),
+                "train.toml" | "manifest.json" | "metrics.jsonl" => {}
+                "trainer_state.json" => {
+                    let mut state = json_of(&path);
+                    for row in state["log_history"].as_array_mut().unwrap() {
+                        let row = row.as_object_mut().unwrap();
+                        row.retain(|key, _| {
+                            !key.starts_with("timing_s/") && !key.starts_with("perf/")
+                        });
+                    }
+                    files.push((name, state.to_string().into_bytes()));
+                }
+                _ => files.push((name, std::fs::read(&path).unwrap())),
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+#[track_caller]
+fn assert_same(a: &Path, b: &Path) {
+    let (a, b) = (contents(a), contents(b));
+    let names = |files: &[(String, Vec<u8>)]| files.iter().map(|f| f.0.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&a), names(&b));
+    let differ = a.iter().zip(&b).filter(|(x, y)| x.1 != y.1);
+    let differ: Vec<&str> = differ.map(|(x, _)| x.0.as_str()).collect();
+    assert!(differ.is_empty(), "{differ:?} differ");
+}
+
+/// Wherever a training is cut off, before, within or after the optimisation, going on writes the same bytes.
+#[test]
+fn a_resumed_training_repeats_the_uninterrupted_one() {
+    let dir = tempfile::tempdir().unwrap();
+    for lora in [false, true] {
+        // 7 pairs in steps of 2: the last step of an epoch has one.
+        let settings = |name: &str| {
+            let mut config = config(dir.path(), name, &rows(7), "eta = 0.1");
+            config.data.shuffle = true;
+            config.train.per_device_train_batch_size = 1;
+            config.train.num_train_epochs = 2;
+            if lora {
+                config.policy.lora = Some(toml::from_str("rank = 2\nalpha = 4.0\n").unwrap());
+            }
+            config
+        };
+        let models = || Models {
+            reference: Some(load(OTHER)),
+            ..Models::from(load(MODEL))
+        };
+        let whole = settings(&format!("whole-{lora}"));
+        let policy = train(&whole, models(), false, &mut Silent).unwrap();
+        let steps = json_of(&whole.output_dir.join("trainer_state.json"))["global_step"].clone();
+        assert_eq!(steps, 8);
+        let before = &[
+            "policy",
+            "trainer_state.json",
+            "metrics.jsonl",
+            "anchors.safetensors",
+        ][..];
+        for (name, lost) in [
+            ("early", &[&["train.toml"], before].concat()[..]),
+            ("before", before),
+            ("within", &before[..2]),
+            ("saving", &["policy/.complete"]),
+            ("after", &[]),
+        ] {
+            let config = settings(&format!("{name}-{lora}"));
+            train(&config, models(), false, &mut Silent).unwrap();
+            let root = &config.output_dir;
+            for file in lost {
+                let path = root.join(file);
+                match path.is_dir() {
+                    true => std::fs::remove_dir_all(path).unwrap(),
+                    false => std::fs::remove_file(path).unwrap(),
+                }
+            }
+            if name == "within" {
+                // Three whole lines and one that was cut off.
+                let log = root.join("metrics.jsonl");
+                let text = std::fs::read_to_string(&log).unwrap();
+                let mut kept: Vec<&str> = text.lines().take(3).collect();
+                kept.push("{\"step\": 4, \"lo");
+                std::fs::write(&log, kept.join("\n")).unwrap();
+            }
+            let again = train(&config, models(), true, &mut Silent).unwrap();
+            assert_same(root, &whole.output_dir);
+            assert_eq!(logps(&again, 1), logps(&policy, 1), "{name}");
+        }
+    }
+}
+
+/// What decides the losses must be the same when a training is gone on with.
+#[test]
+fn a_training_is_not_gone_on_with_on_other_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let objective = "eta = 0.5\nlabel = 'soft'";
+    let first = |p: f64, shift: f64| -> Vec<Value> {
+        let labels = |i: usize| {
+            let given = columns("ref", &load(OTHER), i, |sum, _| sum - shift);
+            merge(row(i, json!({"probability": p})), given)
+        };
+        (0..3).map(labels).collect()
+    };
+    let models = |previous: Option<Policy>| Models {
+        previous,
+        ..Models::from(load(MODEL))
+    };
+    let go_on = |rows: &[Value], models: Models, resume| {
+        let config = config(dir.path(), "out", rows, objective);
+        train(&config, models, resume, &mut Silent)
+    };
+    go_on(&first(0.75, 0.0), models(None), false).unwrap();
+    go_on(&first(0.75, 0.0), models(None), true).unwrap();
+    let cases = [
+        (first(0.5, 0.0), None),
+        (first(0.75, 0.5), None),
+        (first(0.75, 0.0)[..2].to_vec(), None),
+        (first(0.75, 0.0), Some(load(OTHER))),
+    ];
+    for (rows, previous) in cases {
+        let error = go_on(&rows, models(previous), true).unwrap_err();
+        assert!(matches!(error, TrainError::OtherRun(_)), "{error}");
+    }
+    let error = go_on(&first(0.75, 0.0), models(None), false).unwrap_err();
+    assert!(matches!(error, TrainError::RunExists(_)), "{error}");
+}
+
+/// With one pair a step and next to no step size, log-probs say which pair a step had.
+#[test]
+fn the_order_depends_on_the_seed_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = load(MODEL);
+    let of_pair: Vec<f64> = (0..7).map(|i| logps(&policy, i)[0]).collect();
+    let order = |name: &str, seed: u64, change: &dyn Fn(&mut TrainConfig)| -> Vec<usize> {
+        let mut config = config(dir.path(), name, &rows(7), "eta = 0.1");
+        config.seed = seed;
+        config.data.shuffle = true;
+        config.train.learning_rate = 1e-12;
+        config.train.per_device_train_batch_size = 1;
+        config.train.gradient_accumulation_steps = 1;
+        config.train.num_train_epochs = 2;
+        change(&mut config);
+        train(&config, policy.clone(), false, &mut Silent).unwrap();
+        let state = json_of(&config.output_dir.join("trainer_state.json"));
+        let history = state["log_history"].as_array().unwrap();
+        let pair = |row: &Value| {
+            let logp = row["logps/chosen"].as_f64().unwrap();
+            of_pair
+                .iter()
+                .position(|of| (of - logp).abs() < 1e-3)
+                .unwrap()
+        };
+        history.iter().map(pair).collect()
+    };
+    let first = order("a", 1, &|_| {});
+    for epoch in first.chunks(7) {
+        assert_eq!(
+            BTreeSet::from_iter(epoch.iter().copied()).len(),
+            7,
+            "{first:?}"
+        );
+    }
+    assert_ne!(first[..7], first[7..], "each epoch has its own order");
+    assert_eq!(order("b", 1, &|_| {}), first);
+    let other = |config: &mut TrainConfig| {
+        config.train.learning_rate = 2e-12;
+        config.objective.eta = Some(0.2);
+        config.train.weight_decay = 0.1;
+    };
+    assert_eq!(order("c", 1, &other), first);
+    let lora = |config: &mut TrainConfig| {
+        config.policy.lora = Some(toml::from_str("rank = 2\nalpha = 4.0\n").unwrap());
+    };
+    assert_eq!(order("d", 1, &lora), first);
+    assert_ne!(order("e", 2, &|_| {}), first);
+    let given = order("f", 1, &|config| config.data.shuffle = false);
+    assert_eq!(given, [0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5, 6]);
+}
+
+/// Of one pair, of equal responses and of one token the loss is as of any other: (0 - 5)^2.
+#[test]
+fn odd_pairs_are_trained_on() {
+    let odd = json!({"prompt_token_ids": [9], "chosen_token_ids": [2], "rejected_token_ids": [3]});
+    let equal =
+        json!({"prompt_token_ids": [9], "chosen_token_ids": [5, 6], "rejected_token_ids": [5, 6]});
+    for rows in [
+        vec![odd.clone()],
+        vec![equal.clone()],
+        vec![odd, equal, row(0, json!({}))],
+    ] {
+        close(first_loss(&rows, "eta = 0.1", load(MODEL)), 25.0, 1e-4);
+    }
+}
