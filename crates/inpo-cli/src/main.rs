@@ -1,5 +1,6 @@
 //! The `inpo` command: Nash alignment of language models.
 
+mod config;
 mod error;
 mod game;
 mod generate;

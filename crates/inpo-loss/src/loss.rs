@@ -45,7 +45,11 @@ impl PairLoss {
         anchors: impl IntoIterator<Item = Anchor>,
         kernel: Kernel,
     ) -> Result<Self, LossError> {
-        kernel.validate("eta")?;
+        let setting = match kernel {
+            Kernel::Squared { .. } | Kernel::SquaredEach { .. } => "eta",
+            Kernel::Logistic { .. } | Kernel::Hinge { .. } => "scale",
+        };
+        kernel.validate(setting)?;
         let anchors: Vec<Anchor> = anchors.into_iter().collect();
         let total = anchors.iter().fold(0.0, |sum, anchor| sum + anchor.weight);
         if total.is_nan() || (total - 1.0).abs() > WEIGHT_TOLERANCE {

@@ -377,6 +377,9 @@ fn settings_are_refused_in_sentences() {
     let half = [Anchor::new(Role::Reference, 0.5)];
     let own = PairLoss::new("own", half, Kernel::Squared { eta: 0.1 }).unwrap_err();
     assert_eq!(own, LossError::AnchorWeights(0.5));
+    let whole = [Anchor::new(Role::Reference, 1.0)];
+    let own = PairLoss::new("own", whole, Kernel::Hinge { scale: 0.0 }).unwrap_err();
+    assert!(own.to_string().starts_with("scale is 0;"));
     let alpha = EnpoLossConfig {
         eta: 0.1,
         tau: 0.0,

@@ -1,0 +1,31 @@
+//! The flags of a command that is driven by a TOML configuration.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// `--config` and what changes it.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// TOML configuration.
+    #[arg(long)]
+    pub(crate) config: PathBuf,
+    /// Override a setting, for instance `train.learning_rate=1e-5`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Override `device`: flex, cpu, cuda:N, tch, wgpu:N.
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// Go on with what `output_dir` holds at the first file that is missing.
+    #[arg(long)]
+    pub(crate) resume: bool,
+}
+
+impl ConfigArgs {
+    /// Puts `--device` in the place of the configuration's.
+    pub(crate) fn set_device(&self, device: &mut String) {
+        if let Some(given) = &self.device {
+            device.clone_from(given);
+        }
+    }
+}
