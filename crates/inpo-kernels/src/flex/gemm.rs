@@ -1,0 +1,299 @@
+//! Matrix products that may add to what is there: the `gemm` crate behind checked views.
+//!
+//! The only module with unsafe code. `gemm::gemm` takes pointers and strides; the views below are
+//! made from slices and check at construction that every element they can name lies inside, so that
+//! no call can read or write beyond. A writable view has rows that do not overlap and borrows its
+//! slice exclusively.
+
+#![allow(unsafe_code)]
+
+use gemm::Parallelism;
+use rayon::prelude::*;
+
+/// From this many multiplications on a product is split among the threads (as Burn's own).
+const PARALLEL_FROM: usize = 192 * 192 * 192;
+/// Products with fewer columns than this are split by rows here: `gemm` splits them badly.
+const NARROW: usize = 128;
+/// Rows of one such part.
+const ROWS: usize = 64;
+
+/// A matrix in a slice, element `(i, j)` at `i * row_stride + j * column_stride`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Matrix<'a> {
+    values: &'a [f32],
+    shape: [usize; 2],
+    strides: [usize; 2],
+}
+
+impl<'a> Matrix<'a> {
+    /// A matrix of `shape` with the given strides.
+    ///
+    /// # Panics
+    ///
+    /// If an element lies outside `values`.
+    pub(crate) fn new(values: &'a [f32], shape: [usize; 2], strides: [usize; 2]) -> Self {
+        assert!(
+            fits(values.len(), shape, strides),
+            "a {shape:?} matrix with strides {strides:?} does not fit {} values",
+            values.len()
+        );
+        Self {
+            values,
+            shape,
+            strides,
+        }
+    }
+
+    /// A matrix stored row by row.
+    pub(crate) fn rows(values: &'a [f32], shape: [usize; 2]) -> Self {
+        Self::new(values, shape, [shape[1], 1])
+    }
+
+    /// The transpose, of the same values.
+    pub(crate) fn transposed(self) -> Self {
+        let [rows, columns] = self.shape;
+        let [row, column] = self.strides;
+        Self {
+            values: self.values,
+            shape: [columns, rows],
+            strides: [column, row],
+        }
+    }
+
+    /// `count` rows from `first` on.
+    pub(crate) fn slice_rows(self, first: usize, count: usize) -> Self {
+        let [row, _] = self.strides;
+        let from = (first * row).min(self.values.len());
+        Self::new(&self.values[from..], [count, self.shape[1]], self.strides)
+    }
+}
+
+/// A matrix stored row by row, `row_stride` apart, that is written.
+#[derive(Debug)]
+pub(crate) struct MatrixMut<'a> {
+    values: &'a mut [f32],
+    shape: [usize; 2],
+    row_stride: usize,
+}
+
+impl<'a> MatrixMut<'a> {
+    /// A matrix of `shape` whose rows begin `row_stride` values apart.
+    ///
+    /// # Panics
+    ///
+    /// If an element lies outside `values` or rows overlap.
+    pub(crate) fn new(values: &'a mut [f32], shape: [usize; 2], row_stride: usize) -> Self {
+        assert!(
+            row_stride >= shape[1] && fits(values.len(), shape, [row_stride, 1]),
+            "a {shape:?} matrix with rows {row_stride} apart does not fit {} values",
+            values.len()
+        );
+        Self {
+            values,
+            shape,
+            row_stride,
+        }
+    }
+
+    /// A matrix stored row by row without gaps.
+    pub(crate) fn rows(values: &'a mut [f32], shape: [usize; 2]) -> Self {
+        Self::new(values, shape, shape[1])
+    }
+}
+
+fn fits(length: usize, [rows, columns]: [usize; 2], [row, column]: [usize; 2]) -> bool {
+    if rows == 0 || columns == 0 {
+        return true;
+    }
+    let last = (rows - 1)
+        .checked_mul(row)
+        .zip((columns - 1).checked_mul(column))
+        .and_then(|(down, across)| down.checked_add(across));
+    last.is_some_and(|last| last < length)
+}
+
+/// What happens to the values that a product is written over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Write {
+    /// `out = scale * lhs rhs`.
+    Replace,
+    /// `out += scale * lhs rhs`.
+    Add,
+}
+
+/// Who computes a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// All threads, when the product is large enough.
+    All,
+    /// The calling thread: inside work that is split already.
+    One,
+}
+
+/// `out = scale * lhs rhs`, or adds that to `out`.
+///
+/// # Panics
+///
+/// If the shapes do not fit each other.
+pub(crate) fn multiply(
+    out: MatrixMut<'_>,
+    write: Write,
+    scale: f32,
+    lhs: Matrix<'_>,
+    rhs: Matrix<'_>,
+    threads: Threads,
+) {
+    let [m, k] = lhs.shape;
+    let n = rhs.shape[1];
+    assert!(
+        rhs.shape[0] == k && out.shape == [m, n],
+        "{:?} x {:?} is not {:?}",
+        lhs.shape,
+        rhs.shape,
+        out.shape
+    );
+    let large = m.saturating_mul(n).saturating_mul(k) >= PARALLEL_FROM;
+    if threads == Threads::One || !large {
+        return run(out, write, scale, lhs, rhs, Parallelism::None);
+    }
+    if n >= NARROW || m < 2 * ROWS {
+        return run(out, write, scale, lhs, rhs, Parallelism::Rayon(0));
+    }
+    let stride = out.row_stride;
+    let parts = out.values.par_chunks_mut(ROWS * stride).enumerate();
+    parts.for_each(|(part, values)| {
+        let first = part * ROWS;
+        if first >= m {
+            return;
+        }
+        let count = ROWS.min(m - first);
+        let out = MatrixMut::new(values, [count, n], stride);
+        let lhs = lhs.slice_rows(first, count);
+        run(out, write, scale, lhs, rhs, Parallelism::None);
+    });
+}
+
+fn run(
+    out: MatrixMut<'_>,
+    write: Write,
+    scale: f32,
+    lhs: Matrix<'_>,
+    rhs: Matrix<'_>,
+    parallelism: Parallelism,
+) {
+    let [m, n] = out.shape;
+    let k = lhs.shape[1];
+    if m == 0 || n == 0 {
+        return;
+    }
+    let [lhs_row, lhs_column] = lhs.strides.map(|stride| stride as isize);
+    let [rhs_row, rhs_column] = rhs.strides.map(|stride| stride as isize);
+    // SAFETY: the views hold `m x n`, `m x k` and `k x n` matrices whose elements all lie in their
+    // slices (checked when they were made, and the shapes fit, checked by the caller); `out` is an
+    // exclusive borrow with rows that do not overlap, so nothing that is written is read or written
+    // through another pointer.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.values.as_mut_ptr(),
+            1,
+            out.row_stride as isize,
+            write == Write::Add,
+            lhs.values.as_ptr(),
+            lhs_column,
+            lhs_row,
+            rhs.values.as_ptr(),
+            rhs_column,
+            rhs_row,
+            1.0_f32,
+            scale,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Repeatable values in [-1, 1).
+    fn values([rows, columns]: [usize; 2], salt: usize) -> Vec<f32> {
+        let value = |i: usize| ((i * 7919 + salt * 104_729) % 4001) as f32 / 2000.5 - 1.0;
+        (0..rows * columns).map(value).collect()
+    }
+
+    /// Against sums in f64: shapes that split by rows, by gemm and not at all, both writes, transposes.
+    #[test]
+    fn products_are_sums() {
+        for [m, k, n] in [
+            [1, 1, 1],
+            [5, 7, 3],
+            [300, 200, 16],
+            [250, 300, 200],
+            [70, 900, 130],
+        ] {
+            let (a, b, start) = (values([m, k], 1), values([n, k], 2), values([m, n], 3));
+            for write in [Write::Replace, Write::Add] {
+                for threads in [Threads::All, Threads::One] {
+                    let mut out = start.clone();
+                    let rhs = Matrix::rows(&b, [n, k]).transposed();
+                    let to = MatrixMut::rows(&mut out, [m, n]);
+                    multiply(to, write, 0.5, Matrix::rows(&a, [m, k]), rhs, threads);
+                    for i in 0..m {
+                        for j in 0..n {
+                            let product =
+                                |p: usize| f64::from(a[i * k + p]) * f64::from(b[j * k + p]);
+                            let sum: f64 = (0..k).map(product).sum();
+                            let kept = match write {
+                                Write::Replace => 0.0,
+                                Write::Add => f64::from(start[i * n + j]),
+                            };
+                            let got = f64::from(out[i * n + j]);
+                            let error = (got - kept - 0.5 * sum).abs();
+                            assert!(
+                                error < 1e-5 + 1e-6 * k as f64,
+                                "{m} {k} {n}: {i} {j}: {error}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Columns 1..3 of a 2 x 4 matrix, written in place; its other columns stay.
+    #[test]
+    fn a_view_writes_only_its_own_values() {
+        let mut out = [9.0_f32; 8];
+        let to = MatrixMut::new(&mut out[1..], [2, 2], 4);
+        let lhs = [1.0, 2.0];
+        let rhs = [3.0, 4.0];
+        let lhs = Matrix::rows(&lhs, [2, 1]);
+        multiply(
+            to,
+            Write::Replace,
+            1.0,
+            lhs,
+            Matrix::rows(&rhs, [1, 2]),
+            Threads::One,
+        );
+        assert_eq!(out, [9.0, 3.0, 4.0, 9.0, 9.0, 6.0, 8.0, 9.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "does not fit")]
+    fn a_view_beyond_its_slice_is_refused() {
+        let _ = Matrix::new(&[0.0; 7], [2, 4], [4, 1]);
+    }
+
+    #[test]
+    #[should_panic(expected = "does not fit")]
+    fn overlapping_rows_are_refused() {
+        let _ = MatrixMut::new(&mut [0.0; 8], [2, 4], 3);
+    }
+}

@@ -1,0 +1,56 @@
+//! What the fused operations share: which tensors they take, their data, threads, vector instructions.
+
+#![allow(dead_code)]
+
+pub(crate) mod gemm;
+pub(crate) mod vector;
+
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{DispatchTensor, DispatchTensorKind, Flex, TensorMetadata};
+use burn::tensor::{DType, Tensor, TensorData};
+
+/// A float tensor of the CPU backend.
+pub(crate) type FlexFloat = FloatTensor<Flex>;
+
+/// Whether the fused operations take `tensor`: f32 on Flex, with or without autodiff.
+pub(crate) fn takes<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.dtype() == DType::F32 && on_flex(&tensor.clone().into_dispatch())
+}
+
+fn on_flex(tensor: &DispatchTensor) -> bool {
+    match &tensor.kind {
+        DispatchTensorKind::Flex(_) => true,
+        DispatchTensorKind::Autodiff(inner) => matches!(**inner, DispatchTensorKind::Flex(_)),
+        #[allow(unreachable_patterns)]
+        _ => false,
+    }
+}
+
+/// `tensor` with its values one after the other.
+pub(crate) fn contiguous(tensor: &FlexFloat) -> FlexFloat {
+    tensor.to_contiguous()
+}
+
+/// The values of a contiguous f32 tensor.
+///
+/// # Panics
+///
+/// If it is not contiguous or not f32: a fault of the caller.
+pub(crate) fn values(tensor: &FlexFloat) -> &[f32] {
+    tensor
+        .as_slice::<f32>()
+        .expect("fused operations read contiguous f32 tensors")
+}
+
+/// A tensor that owns `values`.
+pub(crate) fn tensor(values: Vec<f32>, shape: impl Into<Vec<usize>>) -> FlexFloat {
+    let data = TensorData::new(values, shape.into());
+    Flex::float_from_data(data, &Default::default())
+}
+
+/// Rows and columns of a matrix.
+pub(crate) fn dims2(tensor: &FlexFloat) -> [usize; 2] {
+    let shape = tensor.shape();
+    [shape[0], shape[1]]
+}

@@ -1,0 +1,4 @@
+//! Every operation: fused (f32 on Flex) against plain (f64), values and gradients.
+
+mod check;
+mod swiglu;
