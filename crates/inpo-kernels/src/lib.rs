@@ -7,6 +7,8 @@
 
 #[cfg(feature = "flex")]
 mod flex;
+mod linear;
 mod swiglu;
 
+pub use linear::{SidePath, linear};
 pub use swiglu::silu_mul;

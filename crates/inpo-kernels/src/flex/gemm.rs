@@ -173,6 +173,51 @@ pub(crate) fn multiply(
     });
 }
 
+/// Rows of one part of [`multiply_tall`]: fixed, so that a result does not depend on how many threads there
+/// are.
+const TALL: usize = 256;
+
+/// `out = scale * lhs^T rhs` for matrices of many rows, `[rows, m]` and `[rows, n]`.
+///
+/// A small result is summed from parts of the rows, one thread each: too little for `gemm` to split.
+///
+/// # Panics
+///
+/// If the shapes do not fit each other.
+pub(crate) fn multiply_tall(out: MatrixMut<'_>, scale: f32, lhs: Matrix<'_>, rhs: Matrix<'_>) {
+    let [rows, m] = lhs.shape;
+    let n = rhs.shape[1];
+    assert!(rhs.shape[0] == rows && out.shape == [m, n], "shapes differ");
+    if m.min(n) >= NARROW || rows <= TALL {
+        let lhs = lhs.transposed();
+        return multiply(out, Write::Replace, scale, lhs, rhs, Threads::All);
+    }
+    let parts: Vec<Vec<f32>> = (0..rows.div_ceil(TALL))
+        .into_par_iter()
+        .map(|part| {
+            let first = part * TALL;
+            let count = TALL.min(rows - first);
+            let mut sum = vec![0.0; m * n];
+            let to = MatrixMut::rows(&mut sum, [m, n]);
+            let lhs = lhs.slice_rows(first, count).transposed();
+            let rhs = rhs.slice_rows(first, count);
+            run(to, Write::Replace, scale, lhs, rhs, Parallelism::None);
+            sum
+        })
+        .collect();
+    let stride = out.row_stride;
+    for (row, values) in out.values.chunks_mut(stride.max(1)).take(m).enumerate() {
+        let values = &mut values[..n];
+        values.fill(0.0);
+        for part in &parts {
+            let part = &part[row * n..(row + 1) * n];
+            for (value, part) in values.iter_mut().zip(part) {
+                *value += part;
+            }
+        }
+    }
+}
+
 fn run(
     out: MatrixMut<'_>,
     write: Write,

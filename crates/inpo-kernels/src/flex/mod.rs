@@ -9,6 +9,7 @@ use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{DispatchTensor, DispatchTensorKind, Flex, TensorMetadata};
 use burn::tensor::{DType, Tensor, TensorData};
+use gemm::Matrix;
 
 /// A float tensor of the CPU backend.
 pub(crate) type FlexFloat = FloatTensor<Flex>;
@@ -47,6 +48,19 @@ pub(crate) fn values(tensor: &FlexFloat) -> &[f32] {
 pub(crate) fn tensor(values: Vec<f32>, shape: impl Into<Vec<usize>>) -> FlexFloat {
     let data = TensorData::new(values, shape.into());
     Flex::float_from_data(data, &Default::default())
+}
+
+/// A view of a matrix as it lies, transposed or not.
+///
+/// # Panics
+///
+/// If it is not f32: a fault of the caller.
+pub(crate) fn strided(tensor: &FlexFloat) -> Matrix<'_> {
+    let layout = tensor.layout();
+    let strides = layout.strides();
+    let stride = |axis: usize| usize::try_from(strides[axis]).expect("no axis is reversed");
+    let values = &tensor.storage::<f32>()[layout.start_offset()..];
+    Matrix::new(values, dims2(tensor), [stride(0), stride(1)])
 }
 
 /// Rows and columns of a matrix.
