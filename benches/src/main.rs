@@ -131,7 +131,7 @@ fn train(policy: Policy, args: &Args, load: f64) -> Result<(), Error> {
         Ok(())
     };
     let trained = optimise(
-        &policy,
+        policy,
         &pairs,
         &loss.into(),
         &config,
@@ -193,7 +193,14 @@ fn objectives(policy: &Policy, args: &Args, (count, tokens): (usize, usize)) -> 
                 Ok(())
             };
             let objective = Objective::from(loss.clone());
-            optimise(&policy, pairs, &objective, &config, Order::Given, &mut log)?;
+            optimise(
+                policy.clone(),
+                pairs,
+                &objective,
+                &config,
+                Order::Given,
+                &mut log,
+            )?;
         }
     }
     let medians = seconds.map(|mut seconds| {

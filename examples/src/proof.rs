@@ -322,7 +322,7 @@ pub fn transformer_iterates(
         };
         let mut ignore = |_| Ok(());
         policy = optimise(
-            &policy,
+            policy,
             &rows,
             &objective,
             &config,

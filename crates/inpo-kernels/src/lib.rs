@@ -5,10 +5,39 @@
 //! precision it is the composition of Burn's own operations that its documentation gives, which is
 //! also what the fused one is tested against (in f64). Callers need not know which it was.
 
+mod adamw;
+mod attention;
+mod embedding;
 #[cfg(feature = "flex")]
 mod flex;
+pub mod head;
 mod linear;
+mod memory;
+mod packed;
+mod rms_norm;
+mod rotary;
 mod swiglu;
 
+pub use adamw::{AdamWStep, adamw, scale, sum_of_squares};
+pub use attention::{AttentionOptions, PackedAttention};
+pub use embedding::embedding;
 pub use linear::{SidePath, linear};
+pub use memory::keep_freed_memory;
+pub use packed::{PackedGroup, PackedLayout, PackedSegment};
+pub use rms_norm::rms_norm;
+pub use rotary::rotate;
 pub use swiglu::silu_mul;
+
+use burn::tensor::Tensor;
+
+/// Whether operations on `tensor` are the fused ones: f32 on Flex, with or without autodiff, where the
+/// crate was built with that backend.
+pub fn fused<const D: usize>(tensor: &Tensor<D>) -> bool {
+    #[cfg(feature = "flex")]
+    return flex::takes(tensor);
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = tensor;
+        false
+    }
+}

@@ -121,7 +121,7 @@ mod fused {
     impl<C: CheckpointStrategy> SwigluOps for Autodiff<Flex, C> {
         fn silu_mul(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self> {
             let nodes = [gate.node(), up.node()];
-            let (gate, up) = (contiguous(&gate.primitive()), contiguous(&up.primitive()));
+            let (gate, up) = (contiguous(gate.primitive()), contiguous(up.primitive()));
             let out = <Flex as SwigluOps>::silu_mul(gate.clone(), up.clone());
             match SiluMul.prepare::<C>(nodes).compute_bound().stateful() {
                 OpsKind::Tracked(prep) => prep.finish([gate, up], out),

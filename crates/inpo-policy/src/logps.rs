@@ -1,9 +1,12 @@
 //! Log-probs of responses.
 
+use std::collections::HashMap;
+
 use burn::tensor::Tensor;
+use inpo_kernels::{PackedGroup, PackedLayout, embedding};
 
 use crate::head::{DEFAULT_CHUNK, token_logps};
-use crate::model::{Decoder, index_tensor};
+use crate::model::Decoder;
 
 /// A prompt with one response, as token ids. The response holds its end token when the model emitted
 /// one; ids are taken as they are.
@@ -24,50 +27,83 @@ impl Sequence {
         }
     }
 
+    /// The prompt's ids.
+    pub fn prompt(&self) -> &[u32] {
+        &self.ids[..self.prompt_len]
+    }
+
     /// The response's ids.
     pub fn response(&self) -> &[u32] {
         &self.ids[self.prompt_len..]
     }
 }
 
-/// Sequences packed into one right-padded batch, with the places whose next token is scored.
+/// Sequences packed into one batch without padding between them: the prompt that several sequences share
+/// is there once, followed by their responses.
 #[derive(Debug, Clone)]
 pub struct PackedBatch {
-    /// Padded ids, `rows * tokens`, row by row.
+    /// Ids of all groups, one after the other. The last token of a response is left out: nothing follows
+    /// it.
     pub ids: Vec<u32>,
-    /// Number of sequences.
-    pub rows: usize,
-    /// Index into `rows * tokens` of the position that predicts each response token.
-    pub positions: Vec<usize>,
-    /// Response tokens, all sequences one after the other.
+    /// Which of them are prompts and responses.
+    pub layout: PackedLayout,
+    /// Index into `ids` of the token that predicts each response token, sequence by sequence.
+    pub positions: Vec<u32>,
+    /// The response tokens, in the same order.
     pub targets: Vec<u32>,
-    /// Number of response tokens of each sequence.
+    /// Response tokens of each sequence.
     pub lengths: Vec<usize>,
 }
 
 impl PackedBatch {
-    /// Packs `sequences`, padding on the right to a multiple of `bucket` tokens. The last token of a
-    /// sequence predicts nothing that is scored, so it is not computed at all.
-    pub fn new(sequences: &[&Sequence], bucket: usize) -> Self {
-        let longest = sequences.iter().map(|s| s.ids.len().max(2) - 1).max();
-        let tokens = longest.unwrap_or(1).next_multiple_of(bucket.max(1));
-        let mut batch = Self {
-            ids: vec![0; sequences.len() * tokens],
-            rows: sequences.len(),
-            positions: Vec::new(),
-            targets: Vec::new(),
-            lengths: Vec::with_capacity(sequences.len()),
-        };
-        for (row, sequence) in sequences.iter().enumerate() {
-            let used = sequence.ids.len() - 1;
-            batch.ids[row * tokens..row * tokens + used].copy_from_slice(&sequence.ids[..used]);
-            let first = row * tokens + sequence.prompt_len - 1;
-            let response = sequence.response();
-            batch.positions.extend(first..first + response.len());
-            batch.targets.extend_from_slice(response);
-            batch.lengths.push(response.len());
+    /// Packs `sequences`, each with a prompt of at least one token; the number of tokens is padded to a
+    /// multiple of `multiple`.
+    pub fn new(sequences: &[&Sequence], multiple: usize) -> Self {
+        let mut groups: Vec<(&[u32], Vec<usize>)> = Vec::new();
+        let mut known = HashMap::new();
+        for (index, sequence) in sequences.iter().enumerate() {
+            let prompt = sequence.prompt();
+            let group = *known.entry(prompt).or_insert_with(|| {
+                groups.push((prompt, Vec::new()));
+                groups.len() - 1
+            });
+            groups[group].1.push(index);
         }
-        batch
+        let mut ids = Vec::new();
+        let mut layout = Vec::with_capacity(groups.len());
+        let mut positions = vec![Vec::new(); sequences.len()];
+        for (prompt, members) in groups {
+            ids.extend_from_slice(prompt);
+            let last = ids.len() as u32 - 1;
+            let mut responses = Vec::with_capacity(members.len());
+            for index in members {
+                let response = sequences[index].response();
+                let inputs = &response[..response.len().saturating_sub(1)];
+                let first = ids.len() as u32;
+                if !response.is_empty() {
+                    positions[index].push(last);
+                }
+                positions[index].extend(first..first + inputs.len() as u32);
+                ids.extend_from_slice(inputs);
+                responses.push(inputs.len());
+            }
+            layout.push(PackedGroup {
+                prompt: prompt.len(),
+                responses,
+            });
+        }
+        ids.resize(ids.len().next_multiple_of(multiple.max(1)), 0);
+        Self {
+            ids,
+            layout: PackedLayout::new(layout),
+            positions: positions.concat(),
+            targets: sequences
+                .iter()
+                .flat_map(|s| s.response())
+                .copied()
+                .collect(),
+            lengths: sequences.iter().map(|s| s.response().len()).collect(),
+        }
     }
 
     /// Splits a flat list, one entry per response token, into one list per sequence.
@@ -84,38 +120,66 @@ impl PackedBatch {
     }
 }
 
-/// How many padded tokens a scoring batch may hold.
-const BATCH_TOKENS: usize = 1024;
+/// How many tokens a scoring batch may hold, unless one sequence is longer.
+const BATCH_TOKENS: usize = 2048;
 
 /// Log-prob, in nats, of each response token of each sequence under `decoder` (one list per
-/// sequence, temperature 1). Sequences are batched by length; the result does not depend on it.
+/// sequence, temperature 1). Sequences of one prompt share it; the result depends on neither that nor
+/// on what else is in a batch.
 pub fn response_logps(decoder: &Decoder, sequences: &[Sequence]) -> Vec<Vec<f64>> {
-    let mut order: Vec<usize> = (0..sequences.len()).collect();
-    order.sort_by_key(|&i| std::cmp::Reverse(sequences[i].ids.len()));
     let mut result = vec![Vec::new(); sequences.len()];
     let head = decoder.head();
-    let mut rest = order.as_slice();
-    while let Some(&longest) = rest.first() {
-        let rows = (BATCH_TOKENS / sequences[longest].ids.len().max(1)).clamp(1, rest.len());
-        let (batch_rows, tail) = rest.split_at(rows);
-        rest = tail;
-        let members: Vec<&Sequence> = batch_rows.iter().map(|&i| &sequences[i]).collect();
-        let batch = PackedBatch::new(&members, 1);
+    for members in batches(sequences) {
+        let rows: Vec<&Sequence> = members.iter().map(|&i| &sequences[i]).collect();
+        let batch = PackedBatch::new(&rows, decoder.token_multiple());
         if batch.targets.is_empty() {
             continue;
         }
         let hidden = scored_hidden(decoder, &batch);
         let logps = token_logps(&hidden, &head, &batch.targets, DEFAULT_CHUNK);
-        for (&i, values) in batch_rows.iter().zip(batch.split(&logps)) {
+        for (i, values) in members.into_iter().zip(batch.split(&logps)) {
             result[i] = values;
         }
     }
     result
 }
 
+/// Indices of `sequences` in batches of at most [`BATCH_TOKENS`], those of one prompt together, long ones
+/// first.
+fn batches(sequences: &[Sequence]) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..sequences.len()).collect();
+    order.sort_by(|&i, &j| {
+        let key = |i: usize| (sequences[i].prompt_len, sequences[i].prompt());
+        let longest = |i: usize| std::cmp::Reverse(sequences[i].response().len());
+        key(j).cmp(&key(i)).then(longest(i).cmp(&longest(j)))
+    });
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    let mut tokens = 0;
+    for index in order {
+        let sequence = &sequences[index];
+        let last = batches.last_mut();
+        let shared = last.as_ref().is_some_and(|batch| {
+            let previous = batch.last().expect("a batch has a member");
+            sequences[*previous].prompt() == sequence.prompt()
+        });
+        let response = sequence.response().len();
+        let added = if shared { response } else { sequence.ids.len() };
+        match last {
+            Some(batch) if tokens + added <= BATCH_TOKENS => {
+                batch.push(index);
+                tokens += added;
+            }
+            _ => {
+                batches.push(vec![index]);
+                tokens = sequence.ids.len();
+            }
+        }
+    }
+    batches
+}
+
 /// Hidden states, `[targets, hidden]`, of the positions that predict the batch's response tokens.
 pub fn scored_hidden(decoder: &Decoder, batch: &PackedBatch) -> Tensor<2> {
-    let hidden = decoder.forward(&batch.ids, batch.rows);
-    let index = index_tensor(batch.positions.iter().copied(), &hidden.device());
-    hidden.select(0, index)
+    let hidden = decoder.forward(&batch.ids, &batch.layout);
+    embedding(hidden, &batch.positions)
 }

@@ -24,30 +24,43 @@ pub const TARGET_MODULES: [&str; 7] = [
     "down_proj",
 ];
 
-/// Settings of low-rank adaptation (arXiv 2106.09685): `W + (alpha / rank) A B` as a side path.
+/// Settings of low-rank adaptation (arXiv 2106.09685): `W + s A B` as a side path, `s = alpha / rank`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoraConfig {
     /// Rank of `A B`.
     pub rank: usize,
-    /// Numerator of the scale `alpha / rank`.
+    /// Numerator of the scale `s`.
     pub alpha: f64,
+    /// rsLoRA (arXiv 2312.03732): `s = alpha / sqrt(rank)`, which keeps the size of the side path's output
+    /// where the rank grows.
+    pub use_rslora: bool,
     /// Projections that get an adapter, of [`TARGET_MODULES`].
     pub target_modules: Vec<String>,
 }
 
 impl Default for LoraConfig {
-    /// Rank 16, alpha 32, all seven projections of a block.
+    /// Rank 16, alpha 32 over the rank, all seven projections of a block.
     fn default() -> Self {
         Self {
             rank: 16,
             alpha: 32.0,
+            use_rslora: false,
             target_modules: TARGET_MODULES.map(str::to_owned).to_vec(),
         }
     }
 }
 
 impl LoraConfig {
+    /// The scale `s` of the side path: `alpha / rank`, or `alpha / sqrt(rank)` for rsLoRA.
+    pub fn scale(&self) -> f64 {
+        let rank = self.rank as f64;
+        match self.use_rslora {
+            true => self.alpha / rank.sqrt(),
+            false => self.alpha / rank,
+        }
+    }
+
     /// Checks rank, alpha and the names.
     pub fn validate(&self) -> Result<(), PolicyError> {
         let fail = |key: &str, got: String, allowed: String| {
@@ -133,7 +146,8 @@ pub fn add_adapters(
             projection.lora = Some(LowRank {
                 a: Param::from_tensor(Tensor::from_data(a, (&device, dtype))),
                 b: Param::from_tensor(Tensor::zeros([config.rank, output], (&device, dtype))),
-                scale: config.alpha / config.rank as f64,
+                scale: config.scale(),
+                dropout: 0.0,
             });
         }
         Ok(())
@@ -219,7 +233,7 @@ pub fn save_adapters(
         "bias": "none",
         "fan_in_fan_out": false,
         "modules_to_save": null,
-        "use_rslora": false,
+        "use_rslora": config.use_rslora,
         "use_dora": false,
         "init_lora_weights": true,
         "inference_mode": true,
@@ -321,7 +335,6 @@ fn read_adapter_config(path: &Path) -> Result<LoraConfig, PolicyError> {
     let peft: PeftConfig = serde_json::from_slice(&text).map_err(|e| malformed(e.to_string()))?;
     let refused = [
         ("peft_type other than LORA", peft.peft_type != "LORA"),
-        ("use_rslora", peft.use_rslora),
         ("use_dora", peft.use_dora),
         ("fan_in_fan_out", peft.fan_in_fan_out),
         ("alpha_pattern", !peft.alpha_pattern.is_empty()),
@@ -333,6 +346,7 @@ fn read_adapter_config(path: &Path) -> Result<LoraConfig, PolicyError> {
     Ok(LoraConfig {
         rank: peft.r,
         alpha: peft.lora_alpha,
+        use_rslora: peft.use_rslora,
         target_modules: peft.target_modules,
     })
 }

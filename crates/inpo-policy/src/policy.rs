@@ -33,6 +33,31 @@ pub struct Policy {
     lora: Option<LoraConfig>,
     /// Digest of fully trained weights; empty while they are those of the file.
     trained: String,
+    /// The files that hold all of the weights, where there are such.
+    files: Option<PolicyFiles>,
+}
+
+/// The files that a policy's weights were read from, and the device they went to.
+#[derive(Debug, Clone)]
+pub struct PolicyFiles {
+    model: PathBuf,
+    adapter: Option<PathBuf>,
+    device: Device,
+}
+
+impl PolicyFiles {
+    /// Reads the policy again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::load`] and [`Policy::with_saved_adapters`].
+    pub fn load(&self) -> Result<Policy, PolicyError> {
+        let policy = Policy::load(&self.model, &self.device)?;
+        match &self.adapter {
+            Some(dir) => policy.with_saved_adapters(dir),
+            None => Ok(policy),
+        }
+    }
 }
 
 impl Policy {
@@ -57,6 +82,11 @@ impl Policy {
             source: files.path,
             lora: None,
             trained: String::new(),
+            files: Some(PolicyFiles {
+                model: path.to_owned(),
+                adapter: None,
+                device: device.clone(),
+            }),
         })
     }
 
@@ -79,6 +109,7 @@ impl Policy {
             source: PathBuf::from("a fresh model"),
             lora: None,
             trained: String::new(),
+            files: None,
         })
     }
 
@@ -126,6 +157,12 @@ impl Policy {
         &self.source
     }
 
+    /// The files that this policy can be read from again as it is; none for weights that were initialised or
+    /// trained here.
+    pub fn files(&self) -> Option<&PolicyFiles> {
+        self.files.as_ref()
+    }
+
     /// The adapters' settings, when there are adapters.
     pub fn lora(&self) -> Option<&LoraConfig> {
         self.lora.as_ref()
@@ -139,6 +176,7 @@ impl Policy {
     pub fn with_adapters(mut self, config: &LoraConfig, seed: u64) -> Result<Self, PolicyError> {
         self.decoder = add_adapters(self.decoder, config, seed)?;
         self.lora = Some(config.clone());
+        self.files = None;
         Ok(self)
     }
 
@@ -151,17 +189,24 @@ impl Policy {
         let (decoder, config) = load_adapters(self.decoder, dir)?;
         self.decoder = decoder;
         self.lora = Some(config);
+        if let Some(files) = &mut self.files {
+            files.adapter = Some(dir.to_owned());
+        }
         Ok(self)
     }
 
-    /// This policy with the weights that [`Policy::save`] wrote to `dir` without adapters.
+    /// This policy with the weights that [`Policy::save`] wrote to `dir` without adapters. The weights it had
+    /// go first.
     ///
     /// # Errors
     ///
     /// Missing or malformed files.
-    pub fn with_saved_weights(&self, dir: &Path) -> Result<Self, PolicyError> {
-        let saved = Self::load(dir, &self.decoder.device())?;
-        Ok(self.with_decoder(&saved.decoder))
+    pub fn with_saved_weights(self, dir: &Path) -> Result<Self, PolicyError> {
+        let device = self.decoder.device();
+        self.map_decoder(|before| {
+            drop(before);
+            Ok(Self::load(dir, &device)?.decoder)
+        })
     }
 
     /// Writes the policy into `dir`: the adapters in PEFT's layout, naming `base_model`, or the whole
@@ -182,22 +227,43 @@ impl Policy {
         Self {
             decoder: without_adapters(&self.decoder),
             lora: None,
+            files: self.files.clone().map(|files| PolicyFiles {
+                adapter: None,
+                ..files
+            }),
             ..self.clone()
         }
     }
 
     /// This policy with trained weights.
     pub fn with_decoder(&self, decoder: &Decoder) -> Self {
-        let decoder = decoder.valid();
+        let policy: Result<Self, std::convert::Infallible> =
+            self.clone().map_decoder(|_| Ok(decoder.clone()));
+        let Ok(policy) = policy;
+        policy
+    }
+
+    /// This policy with the weights that `change` makes of its own. `change` owns them: where no clone of this
+    /// policy is left, it can write the new ones in the old ones' place.
+    ///
+    /// # Errors
+    ///
+    /// Those of `change`.
+    pub fn map_decoder<E>(
+        self,
+        change: impl FnOnce(Decoder) -> Result<Decoder, E>,
+    ) -> Result<Self, E> {
+        let decoder = change(self.decoder)?.valid();
         let trained = match self.lora {
             Some(_) => String::new(),
             None => weight_digest(&decoder),
         };
-        Self {
+        Ok(Self {
             decoder,
             trained,
-            ..self.clone()
-        }
+            files: None,
+            ..self
+        })
     }
 
     /// Samples K responses for each prompt; see [`generate`].

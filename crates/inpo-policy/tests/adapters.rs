@@ -17,6 +17,7 @@ fn config() -> LoraConfig {
     LoraConfig {
         rank: 4,
         alpha: 8.0,
+        use_rslora: false,
         target_modules: vec!["q_proj".into(), "down_proj".into()],
     }
 }
@@ -98,6 +99,61 @@ fn adapters_come_back_from_their_files() {
     assert_eq!(loaded.lora(), Some(&config()));
     assert_eq!(sums(&loaded), sums(&trained));
     assert_eq!(loaded.digest(), trained.digest());
+}
+
+/// rsLoRA divides by the root of the rank: alpha 8 at rank 4 is a scale of 4, that of alpha 16 without it. PEFT's
+/// key says so in the file.
+#[test]
+fn rs_lora_divides_by_the_root_of_the_rank() {
+    let base = Policy::load(&fixture("tiny_llama_tied"), &Device::flex()).unwrap();
+    let trained = |config: &LoraConfig| {
+        let adapted = base.clone().with_adapters(config, 1).unwrap();
+        let decoder = adapted.decoder().clone().train().map(&mut Nudge);
+        adapted.with_decoder(&decoder)
+    };
+    let stabilised = LoraConfig {
+        use_rslora: true,
+        ..config()
+    };
+    assert_eq!((config().scale(), stabilised.scale()), (2.0, 4.0));
+    let policy = trained(&stabilised);
+    let doubled = LoraConfig {
+        alpha: 16.0,
+        ..config()
+    };
+    assert_eq!(sums(&policy), sums(&trained(&doubled)));
+    assert_ne!(sums(&policy), sums(&trained(&config())));
+
+    let dir = tempfile::tempdir().unwrap();
+    policy.save("base", dir.path()).unwrap();
+    let settings = std::fs::read(dir.path().join("adapter_config.json")).unwrap();
+    let settings: serde_json::Value = serde_json::from_slice(&settings).unwrap();
+    assert_eq!(settings["use_rslora"], true);
+    let loaded = base.with_saved_adapters(dir.path()).unwrap();
+    assert_eq!(loaded.lora(), Some(&stabilised));
+    assert_eq!(sums(&loaded), sums(&policy));
+}
+
+/// What was read from files can be read from them again; what was made here cannot.
+#[test]
+fn a_policy_knows_its_files() {
+    let base = Policy::load(&fixture("tiny_llama_tied"), &Device::flex()).unwrap();
+    let adapted = base.clone().with_adapters(&config(), 1).unwrap();
+    assert!(adapted.files().is_none());
+    let trained = adapted.decoder().clone().train().map(&mut Nudge);
+    let trained = adapted.with_decoder(&trained);
+    assert!(trained.files().is_none());
+    let dir = tempfile::tempdir().unwrap();
+    trained.save("base", dir.path()).unwrap();
+    let loaded = base.clone().with_saved_adapters(dir.path()).unwrap();
+    for policy in [&base, &loaded, &loaded.reference()] {
+        let again = policy.files().unwrap().load().unwrap();
+        assert_eq!(again.digest(), policy.digest());
+        assert_eq!(sums(&again), sums(policy));
+    }
+    assert_ne!(loaded.digest(), base.digest());
+    let moved = base.decoder().clone().train().map(&mut Nudge);
+    assert!(base.with_decoder(&moved).files().is_none());
 }
 
 /// A whole model, written and read again, is the same to the bit.

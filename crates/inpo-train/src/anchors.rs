@@ -49,6 +49,37 @@ pub fn sources(objective: &Objective) -> Vec<Source> {
     sources
 }
 
+/// The policies that score pairs, by what they are for. Each is asked for when its turn comes and is dropped
+/// before the next one.
+pub struct Scorers<'a> {
+    digests: BTreeMap<Source, String>,
+    get: Box<dyn FnMut(Source) -> Result<Policy, TrainError> + 'a>,
+}
+
+impl<'a> Scorers<'a> {
+    /// Those whose digests are given, from `get`.
+    pub fn new(
+        digests: BTreeMap<Source, String>,
+        get: impl FnMut(Source) -> Result<Policy, TrainError> + 'a,
+    ) -> Self {
+        Self {
+            digests,
+            get: Box::new(get),
+        }
+    }
+
+    /// `policy` alone, as the starting weights.
+    pub(crate) fn one(policy: &'a Policy) -> Self {
+        let digests = [(Source::Start, policy.digest())].into();
+        Self::new(digests, |_| Ok(policy.clone()))
+    }
+
+    /// What they are for.
+    pub fn sources(&self) -> impl Iterator<Item = Source> {
+        self.digests.keys().copied()
+    }
+}
+
 /// Log-probs of some pairs, each column `[pairs]`, sums in nats.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Anchors {
@@ -60,21 +91,17 @@ impl Anchors {
     ///
     /// # Errors
     ///
-    /// Sequences the model cannot score.
-    pub fn compute(
-        policies: &BTreeMap<Source, Policy>,
-        pairs: &[PairRecord],
-    ) -> Result<Self, TrainError> {
-        let mut scored: HashMap<String, [Vec<f64>; 2]> = HashMap::new();
+    /// Sequences the model cannot score; a policy that cannot be read.
+    pub fn compute(scorers: &mut Scorers<'_>, pairs: &[PairRecord]) -> Result<Self, TrainError> {
+        let mut scored: HashMap<&str, [Vec<f64>; 2]> = HashMap::new();
         let mut columns = BTreeMap::new();
-        for (source, policy) in policies {
-            let digest = policy.digest();
-            let of_policy = match scored.get(&digest) {
+        for (&source, digest) in &scorers.digests {
+            let of_policy = match scored.get(digest.as_str()) {
                 Some(known) => known.clone(),
-                None => score(policy, pairs)?,
+                None => score(&(scorers.get)(source)?, pairs)?,
             };
             scored.insert(digest, of_policy.clone());
-            columns.insert(*source, of_policy);
+            columns.insert(source, of_policy);
         }
         Ok(Self { columns })
     }
@@ -131,7 +158,7 @@ impl Anchors {
     pub fn load(
         path: &Path,
         of: &AnchorKey,
-        policies: &BTreeMap<Source, Policy>,
+        scorers: &mut Scorers<'_>,
         pairs: &[PairRecord],
     ) -> Result<Self, TrainError> {
         let refuse = |reason: String| TrainError::Artefact {
@@ -167,12 +194,12 @@ impl Anchors {
             }
         };
         let mut anchors = Self::default();
-        for &source in policies.keys() {
+        for source in scorers.sources() {
             let [chosen, rejected] = source.columns();
             anchors.insert(source, [column(chosen)?, column(rejected)?]);
         }
         if let Some(first) = pairs.first() {
-            let fresh = Self::compute(policies, std::slice::from_ref(first))?;
+            let fresh = Self::compute(scorers, std::slice::from_ref(first))?;
             for ((name, cached), (_, fresh)) in anchors.named().zip(fresh.named()) {
                 if (cached[0] - fresh[0]).abs() > RECHECK_TOLERANCE {
                     let (cached, fresh) = (cached[0], fresh[0]);
@@ -258,8 +285,8 @@ pub struct AnchorKey {
 }
 
 impl AnchorKey {
-    /// The key of `pairs` under `policies`.
-    pub fn new(policies: &BTreeMap<Source, Policy>, pairs: &[PairRecord]) -> Self {
+    /// The key of `pairs` under policies of these digests.
+    pub fn new(policies: &BTreeMap<Source, String>, pairs: &[PairRecord]) -> Self {
         let ids: Vec<_> = pairs
             .iter()
             .map(|p| {
@@ -270,9 +297,8 @@ impl AnchorKey {
                 )
             })
             .collect();
-        let digests = policies.iter().map(|(source, p)| (*source, p.digest()));
         Self {
-            policies: digests.collect(),
+            policies: policies.clone(),
             pairs: sha256(&serde_json::to_vec(&ids).expect("lists of ids are JSON")),
         }
     }

@@ -199,11 +199,11 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    pub(crate) fn new(policy: &Policy, reference: &Policy, prompts: &str) -> Self {
+    pub(crate) fn new(policy: &Policy, reference: &str, prompts: &str) -> Self {
         let codec = policy.codec().ok();
         Self {
             policy: policy.digest(),
-            reference: reference.digest(),
+            reference: reference.to_owned(),
             tokenizer: codec.map(|codec| codec.tokenizer_hash()),
             chat_template: codec.and_then(|codec| codec.template_hash()),
             prompts: prompts.to_owned(),
@@ -232,7 +232,7 @@ impl RunHeader {
             config_sha256: sha256(text.as_bytes()),
             model: config.policy.model.clone(),
             reference: config.reference.as_ref().map(|r| r.model.clone()),
-            inputs: Inputs::new(policies.start(), policies.reference(), prompts),
+            inputs: Inputs::new(&policies.start()?, policies.reference().digest(), prompts),
             oracle: oracle.name(),
             objective: ObjectiveHeader::new(&objective, &config.objective)?,
             ref_update_every: every,

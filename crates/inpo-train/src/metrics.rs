@@ -7,6 +7,7 @@ use crate::evaluate::Evaluation;
 use crate::objective::Objective;
 use crate::records::PreferenceRecord;
 use crate::step::TrainPair;
+use crate::work::Peak;
 
 /// Where and when an optimiser step took place.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +26,9 @@ pub struct Timing {
     pub seconds: f64,
     /// Tokens of the phase's steps before this one.
     pub tokens_before: usize,
+    /// Floating-point operations that the model needs for the step: 6 a token and trained parameter, 4 a
+    /// token and other parameter (docs/training.md).
+    pub flops: f64,
 }
 
 /// The metrics of one optimiser step, before its update: those of [`BatchMetrics`] over the step's
@@ -65,8 +69,9 @@ impl StepMetrics {
         step.is_multiple_of(logging_steps) || step == steps
     }
 
-    /// A row for metrics.jsonl and trainer_state.json.
-    pub fn row(&self) -> Map<String, Value> {
+    /// A row for metrics.jsonl and trainer_state.json; with the device's `peak` the share of it that the step
+    /// made use of.
+    pub fn row(&self, peak: Option<&Peak>) -> Map<String, Value> {
         let Timing {
             step,
             epoch,
@@ -74,6 +79,7 @@ impl StepMetrics {
             grad_norm,
             seconds,
             tokens_before,
+            flops,
             ..
         } = self.timing;
         let first = json!({
@@ -88,6 +94,10 @@ impl StepMetrics {
         let Value::Object(mut row) = first else {
             unreachable!("a JSON object literal")
         };
+        if let Some(peak) = peak {
+            row.insert("perf/mfu_step".into(), json!(flops / seconds / peak.flops));
+            row.insert("perf/peak_flops".into(), json!(peak.flops));
+        }
         let entries = self.batch.entries().into_iter();
         row.extend(entries.map(|(name, value)| (name.to_owned(), json!(value))));
         row

@@ -1,10 +1,98 @@
 //! The models a run or a training phase starts from.
 
 use burn::tensor::Device;
-use inpo_policy::{Policy, hub};
+use inpo_policy::{Policy, PolicyFiles, hub};
 
 use crate::config::{ModelSection, PolicySection};
 use crate::error::TrainError;
+
+/// A policy that need not stay in memory between its uses: weights that were read from files can be read
+/// again.
+#[derive(Debug, Clone)]
+pub struct StoredPolicy {
+    /// The policy while it is in memory.
+    here: Option<Policy>,
+    files: Option<PolicyFiles>,
+    digest: String,
+    vocab_size: usize,
+    context: usize,
+    tokenizer: Option<String>,
+}
+
+impl From<Policy> for StoredPolicy {
+    /// In memory.
+    fn from(policy: Policy) -> Self {
+        let codec = policy.codec().ok();
+        Self {
+            files: policy.files().cloned(),
+            digest: policy.digest(),
+            vocab_size: policy.config().vocab_size,
+            context: policy.config().max_position_embeddings,
+            tokenizer: codec.map(|codec| codec.tokenizer_hash()),
+            here: Some(policy),
+        }
+    }
+}
+
+impl StoredPolicy {
+    /// A policy that stays: others share its weights.
+    pub(crate) fn resident(policy: Policy) -> Self {
+        Self {
+            files: None,
+            ..Self::from(policy)
+        }
+    }
+
+    /// The policy; one that is not in memory is read, for whoever asks and as long as they keep it.
+    ///
+    /// # Errors
+    ///
+    /// Files that cannot be read or hold another policy by now.
+    pub fn get(&self) -> Result<Policy, TrainError> {
+        match (&self.here, &self.files) {
+            (Some(policy), _) => Ok(policy.clone()),
+            (None, Some(files)) => {
+                let policy = files.load()?;
+                match policy.digest() == self.digest {
+                    true => Ok(policy),
+                    false => Err(TrainError::Artefact {
+                        path: policy.source().to_owned(),
+                        reason: "it is another model now than at the beginning".to_owned(),
+                    }),
+                }
+            }
+            (None, None) => unreachable!("only policies with files are forgotten"),
+        }
+    }
+
+    /// The policy as [`StoredPolicy::get`] gives it, forgotten here where it can be read again.
+    ///
+    /// # Errors
+    ///
+    /// As [`StoredPolicy::get`].
+    pub(crate) fn lend(&mut self) -> Result<Policy, TrainError> {
+        let policy = self.get()?;
+        self.forget();
+        Ok(policy)
+    }
+
+    /// Forgets weights that can be read again.
+    pub fn forget(&mut self) {
+        if self.files.is_some() {
+            self.here = None;
+        }
+    }
+
+    /// Digest of the policy.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Tokens that the policy can read.
+    pub(crate) fn context(&self) -> usize {
+        self.context
+    }
+}
 
 /// The policy to be trained, and the policies it is held against where they are others.
 #[derive(Debug, Clone)]
@@ -12,9 +100,9 @@ pub struct Models {
     /// The starting policy, without fresh adapters.
     pub policy: Policy,
     /// pi_ref, unless it is the starting policy.
-    pub reference: Option<Policy>,
+    pub reference: Option<StoredPolicy>,
     /// pi_t, unless it is the starting policy.
-    pub previous: Option<Policy>,
+    pub previous: Option<StoredPolicy>,
 }
 
 impl From<Policy> for Models {
@@ -29,7 +117,8 @@ impl From<Policy> for Models {
 }
 
 impl Models {
-    /// Finds (or fetches) and loads the models that a configuration names.
+    /// Finds (or fetches) and loads the models that a configuration names. All are read, one after the other;
+    /// the policy alone is in memory afterwards.
     ///
     /// # Errors
     ///
@@ -49,9 +138,13 @@ impl Models {
             })
         };
         let other = |section: Option<&ModelSection>| {
-            section
-                .map(|section| load(&section.model, section.adapter.as_ref()))
-                .transpose()
+            let stored = section.map(|section| {
+                let mut stored =
+                    StoredPolicy::from(load(&section.model, section.adapter.as_ref())?);
+                stored.forget();
+                Ok::<_, TrainError>(stored)
+            });
+            stored.transpose()
         };
         Ok(Self {
             policy: load(&policy.model, policy.adapter.as_ref())?,
@@ -86,16 +179,16 @@ impl Models {
         let expected = self.policy.config().vocab_size;
         let others = [("reference", &self.reference), ("previous", &self.previous)];
         for (section, policy) in others {
-            let got = policy.as_ref().map_or(expected, |p| p.config().vocab_size);
+            let got = policy.as_ref().map_or(expected, |p| p.vocab_size);
             if got != expected {
                 let allowed = format!("{expected}, as the policy has");
                 let key = format!("{section}.model's vocabulary");
                 return Err(TrainError::setting(&key, got, &allowed));
             }
             let ours = self.policy.codec().ok();
-            let theirs = policy.as_ref().and_then(|p| p.codec().ok());
+            let theirs = policy.as_ref().and_then(|p| p.tokenizer.as_ref());
             if let (Some(ours), Some(theirs)) = (ours, theirs)
-                && ours.tokenizer_hash() != theirs.tokenizer_hash()
+                && ours.tokenizer_hash() != *theirs
             {
                 let allowed = "the policy's: ids would mean other tokens";
                 let key = format!("{section}.model's tokenizer");

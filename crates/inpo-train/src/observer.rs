@@ -9,6 +9,7 @@ use crate::evaluate::Evaluation;
 use crate::header::RunHeader;
 use crate::metrics::StepMetrics;
 use crate::train::TrainHeader;
+use crate::work::Peak;
 
 /// Someone who watches a run. All methods do nothing by default.
 pub trait Observer {
@@ -20,6 +21,8 @@ pub trait Observer {
     fn stage(&mut self, _iteration: usize, _name: &str, _total: usize) {}
     /// `units` of the stage are done.
     fn advance(&mut self, _units: usize) {}
+    /// The device's speed was measured, before the first optimiser step.
+    fn peak(&mut self, _peak: &Peak) {}
     /// An optimiser step is done.
     fn step(&mut self, _iteration: usize, _metrics: &StepMetrics) {}
     /// A policy was evaluated (iteration 0 is the reference).
@@ -58,6 +61,11 @@ impl Observer for Console {
 
     fn train_header(&mut self, header: &TrainHeader) {
         tell(&header.to_string());
+    }
+
+    fn peak(&mut self, peak: &Peak) {
+        self.finish();
+        tell(&peak.to_string());
     }
 
     fn stage(&mut self, iteration: usize, name: &str, total: usize) {

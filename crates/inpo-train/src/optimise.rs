@@ -7,9 +7,10 @@ use burn::optim::GradientsAccumulator;
 use burn::tensor::{DType, Device};
 use inpo_loss::{LabelKind, PairFigures};
 use inpo_policy::Policy;
-use rand::SeedableRng;
+use inpo_policy::model::{Decoder, TraceOptions};
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 
 use crate::config::TrainSection;
 use crate::error::TrainError;
@@ -17,6 +18,7 @@ use crate::metrics::{StepMetrics, Timing};
 use crate::objective::Objective;
 use crate::optim::{Optimiser, clip_grad_norm, learning_rate};
 use crate::step::{TrainPair, loss_dtype, pair_gradient};
+use crate::work::{ModelFlops, StepTokens};
 
 /// How far the policy's log-prob of a response may be from its cached value before the first step, in
 /// nats and in nats a token: f32 log-probs computed in another batch.
@@ -31,26 +33,59 @@ pub enum Order {
     Shuffled(u64),
 }
 
+impl Order {
+    /// The key of the dropout masks of a group of a step.
+    fn dropout_key(self, step: usize, group: usize) -> u64 {
+        let seed = match self {
+            Self::Given => 0,
+            Self::Shuffled(seed) => seed,
+        };
+        let [step, group] = [step, group].map(|number| number as u64);
+        ChaCha8Rng::seed_from_u64(seed ^ step.rotate_left(40) ^ group.rotate_left(20)).random()
+    }
+}
+
 /// Trains `policy`, whose log-probs of the pairs are their `start`, and returns what it became. `log` is
 /// told of each step.
 ///
+/// The weights are trained where they lie: in memory are then the weights, their gradients (twice with
+/// gradient accumulation), the optimiser's state and one group's activations. A clone of `policy` elsewhere
+/// keeps the old weights there as well.
+///
 /// Batches are drawn without replacement; the last batch of an epoch may be smaller, and its mean is
-/// over its own pairs.
+/// over its own pairs. A batch goes through in groups of `per_device_train_batch_size`, its longest pairs
+/// first.
 ///
 /// # Errors
 ///
 /// Cached log-probs that are not the policy's, a first loss that is not the one they give, log-probs or
 /// gradients that are not finite.
 pub fn optimise(
-    policy: &Policy,
+    policy: Policy,
     pairs: &[TrainPair],
     objective: &Objective,
     config: &TrainSection,
     order: Order,
     log: &mut dyn FnMut(StepMetrics) -> Result<(), TrainError>,
 ) -> Result<Policy, TrainError> {
+    policy.map_decoder(|decoder| {
+        let decoder = decoder.train();
+        let trained = steps(decoder, pairs, objective, config, order, log)?;
+        Ok(trained)
+    })
+}
+
+/// All steps of [`optimise`] on its decoder.
+fn steps(
+    mut decoder: Decoder,
+    pairs: &[TrainPair],
+    objective: &Objective,
+    config: &TrainSection,
+    order: Order,
+    log: &mut dyn FnMut(StepMetrics) -> Result<(), TrainError>,
+) -> Result<Decoder, TrainError> {
     let mut optimiser = Optimiser::new(config);
-    let mut decoder = policy.decoder().clone().train();
+    let flops = ModelFlops::of(&decoder);
     let batches = batches(pairs.len(), config, order);
     let (total, mut tokens) = (batches.len(), 0);
     for (step, batch) in batches.iter().enumerate() {
@@ -58,14 +93,24 @@ pub fn optimise(
         let in_step = |error: TrainError| error.in_step(step + 1);
         let members: Vec<&TrainPair> = batch.iter().map(|&i| &pairs[i]).collect();
         let mut accumulator = GradientsAccumulator::new();
-        let mut figures = Vec::with_capacity(members.len());
-        for group in members.chunks(config.per_device_train_batch_size) {
+        let mut figures = vec![None; members.len()];
+        let places = longest_first(&members);
+        let groups = places.chunks(config.per_device_train_batch_size);
+        for (number, places) in groups.enumerate() {
+            let options = TraceOptions {
+                recompute: config.gradient_checkpointing,
+                dropout_key: Some(order.dropout_key(step, number)),
+            };
+            let group: Vec<&TrainPair> = places.iter().map(|&i| members[i]).collect();
             let scale = 1.0 / members.len() as f64;
             let (grads, part) =
-                pair_gradient(&decoder, group, objective, scale).map_err(in_step)?;
+                pair_gradient(&decoder, &group, objective, scale, options).map_err(in_step)?;
             accumulator.accumulate(&decoder, grads);
-            figures.extend(part);
+            for (&i, of_pair) in places.iter().zip(part) {
+                figures[i] = Some(of_pair);
+            }
         }
+        let figures: Vec<PairFigures> = figures.into_iter().flatten().collect();
         if step == 0 {
             let options = (&decoder.device().without_autodiff(), loss_dtype(&decoder));
             check_start(&figures, &members, objective, options)?;
@@ -87,12 +132,25 @@ pub fn optimise(
             grad_norm,
             seconds: started.elapsed().as_secs_f64(),
             tokens_before: tokens,
+            flops: flops.step(StepTokens::of(&members)),
         };
         let metrics = StepMetrics::new(timing, &figures, &members, objective);
         tokens += metrics.num_tokens;
         log(metrics)?;
     }
-    Ok(policy.with_decoder(&decoder))
+    Ok(decoder)
+}
+
+/// Places of `pairs`, longest first by all tokens of a pair: memory peaks in a step's first group, and the pairs
+/// of a group are of much the same length.
+fn longest_first(pairs: &[&TrainPair]) -> Vec<usize> {
+    let length = |pair: &TrainPair| {
+        let explored = pair.explored.as_ref().map_or(0, |s| s.ids.len());
+        pair.chosen.ids.len() + pair.rejected.ids.len() + explored
+    };
+    let mut places: Vec<usize> = (0..pairs.len()).collect();
+    places.sort_by_key(|&i| std::cmp::Reverse(length(pairs[i])));
+    places
 }
 
 /// Index batches of all steps.
@@ -200,6 +258,23 @@ mod tests {
         let given = super::batches(3, &limited, Order::Given);
         assert_eq!(given, vec![vec![0, 1, 2]; 4]);
         assert_eq!(super::batches(10, &limited, Order::Shuffled(5)).len(), 4);
+    }
+
+    /// 7, 9, 9 and 6 tokens, prompts included: the two of 9 stay in their order. With a third response of 10
+    /// tokens the last has 16.
+    #[test]
+    fn the_longest_pairs_come_first() {
+        let sequence = |count| inpo_policy::Sequence::new(&[1], &vec![3; count]);
+        let pair = |chosen, rejected| {
+            TrainPair::new(sequence(chosen), sequence(rejected), [0.0; 2], vec![])
+        };
+        let pairs = [pair(1, 4), pair(3, 4), pair(6, 1), pair(3, 1)];
+        let mut members: Vec<&TrainPair> = pairs.iter().collect();
+        assert_eq!(longest_first(&members), [1, 2, 0, 3]);
+        let mut with_third = pairs[3].clone();
+        with_third.explored = Some(sequence(9));
+        members[3] = &with_third;
+        assert_eq!(longest_first(&members), [3, 1, 2, 0]);
     }
 
     /// Two pairs whose cached log-probs are 0.003 off, which is within f32's reach for 40 tokens: h = 0,

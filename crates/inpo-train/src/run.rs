@@ -32,7 +32,7 @@ pub fn run(
     config.validate()?;
     let oracle = Oracle::new(&config.oracle)?;
     let policies = Policies::new(config, models.into())?;
-    let prompts = Prompts::read(config, policies.start(), policies.context())?;
+    let prompts = Prompts::read(config, &policies.start()?, policies.context())?;
     let header = RunHeader::new(config, &prompts.digest(), &policies, &oracle)?;
     let dir = RunDir::open(config, &header, resume)?;
     observer.header(&header);

@@ -99,12 +99,12 @@ impl RunDir {
             .is_some_and(|dir| dir.join(".complete").exists())
     }
 
-    /// A trained policy of a finished phase; `base` is the run's starting policy.
+    /// A trained policy of a finished phase; `base` is the run's starting policy, whose full weights go first.
     ///
     /// # Errors
     ///
     /// Saved weights that cannot be read.
-    pub(crate) fn load(&self, id: PolicyId, base: &Policy) -> Result<Policy, TrainError> {
+    pub(crate) fn load(&self, id: PolicyId, base: Policy) -> Result<Policy, TrainError> {
         let dir = self.policy(id).expect("only trained policies are loaded");
         Ok(match base.lora() {
             Some(_) => base.reference().with_saved_adapters(&dir)?,

@@ -8,7 +8,7 @@ use inpo_oracle::preference_matrix;
 use inpo_policy::{GenerationConfig, PromptTask};
 use serde_json::{Value, json};
 
-use crate::anchors::{AnchorKey, Anchors, Source, sources};
+use crate::anchors::{AnchorKey, Anchors, Scorers, Source, sources};
 use crate::config::RunConfig;
 use crate::error::TrainError;
 use crate::evaluate::{Evaluation, bootstrap, cycles, kl_to_reference, lengths, win_rates};
@@ -25,6 +25,7 @@ use crate::records::{PairRecord, PreferenceRecord, ResponseRecord};
 use crate::run_dir::RunDir;
 use crate::select::SelectionCounts;
 use crate::step::TrainPair;
+use crate::work::Peak;
 
 /// What all stages share.
 pub(crate) struct Stages<'a> {
@@ -38,6 +39,8 @@ pub(crate) struct Stages<'a> {
     held_out: Vec<Vec<ResponseRecord>>,
     /// Optimiser steps of the phases that are finished.
     steps: usize,
+    /// The device's speed, from the first optimisation on.
+    peak: Option<Peak>,
 }
 
 /// One sampling: whom, on what, how, and for which file.
@@ -73,6 +76,7 @@ impl<'a> Stages<'a> {
             observer,
             held_out: Vec::new(),
             steps: 0,
+            peak: None,
         }
     }
 
@@ -250,23 +254,29 @@ impl<'a> Stages<'a> {
         objective: &Objective,
         pairs: &[PairRecord],
     ) -> Result<Anchors, TrainError> {
-        let mut policies = BTreeMap::new();
+        let (dir, policies) = (self.dir, &mut self.policies);
+        let id = |source| match source {
+            Source::Role(role) => phase.policy(role),
+            Source::Start => phase.start,
+        };
+        let mut digests = BTreeMap::new();
         for source in sources(objective) {
-            let id = match source {
-                Source::Role(role) => phase.policy(role),
-                Source::Start => phase.start,
-            };
-            policies.insert(source, self.policies.get(id, self.dir)?);
+            policies.release();
+            digests.insert(source, policies.digest(id(source), dir)?);
         }
-        let key = AnchorKey::new(&policies, pairs);
-        let path = self.dir.phase(phase).join("anchors.safetensors");
+        let key = AnchorKey::new(&digests, pairs);
+        let mut scorers = Scorers::new(digests, |source| {
+            policies.release();
+            policies.get(id(source), dir)
+        });
+        let path = dir.phase(phase).join("anchors.safetensors");
         if path.exists() {
-            return Anchors::load(&path, &key, &policies, pairs);
+            return Anchors::load(&path, &key, &mut scorers, pairs);
         }
         let t = phase.iteration;
         self.observer.stage(t, "anchors", pairs.len());
         let started = Instant::now();
-        let anchors = Anchors::compute(&policies, pairs)?;
+        let anchors = Anchors::compute(&mut scorers, pairs)?;
         let metrics = json!({
             "stage": "anchors",
             "iteration": t,
@@ -289,18 +299,24 @@ impl<'a> Stages<'a> {
         let t = phase.iteration;
         let salt = (t as u64) << 32 | u64::from(phase.name.is_some());
         let order = Order::Shuffled(self.config.seed ^ salt);
+        let before = self.steps;
+        let start = self.policies.trainable(phase.start, self.dir)?;
+        let peak = match self.peak {
+            Some(peak) => peak,
+            None => {
+                let peak = Peak::of(&start);
+                self.observer.peak(&peak);
+                *self.peak.insert(peak)
+            }
+        };
         self.observer
             .stage(t, "optimise", config.steps(pairs.len()));
-        let before = self.steps;
-        self.policies.release();
-        let start = self.policies.trainable(phase.start, self.dir)?;
-        self.policies.release();
         let (dir, observer) = (self.dir, &mut *self.observer);
         let mut log = |metrics: StepMetrics| {
             observer.step(t, &metrics);
             let step = metrics.timing.step;
             if metrics.is_logged(config.logging_steps) {
-                let mut row = metrics.row();
+                let mut row = metrics.row(Some(&peak));
                 row.insert("stage".into(), "train".into());
                 row.insert("iteration".into(), t.into());
                 row.insert("global_step".into(), (before + step).into());
@@ -308,7 +324,7 @@ impl<'a> Stages<'a> {
             }
             Ok(())
         };
-        let policy = optimise(&start, pairs, objective, config, order, &mut log)?;
+        let policy = optimise(start, pairs, objective, config, order, &mut log)?;
         dir.save(phase.result, &policy, &self.config.policy.model)?;
         self.policies.put(phase.result, policy);
         self.steps += config.steps(pairs.len());
@@ -397,7 +413,7 @@ impl<'a> Stages<'a> {
         let kl_ref = if t == 0 {
             0.0
         } else {
-            kl_to_reference(self.policies.reference(), records, eval.kl_samples)?
+            kl_to_reference(&self.policies.reference().get()?, records, eval.kl_samples)?
         };
         let (mean_length, clipped_ratio) = lengths(records);
         Ok(Evaluation {

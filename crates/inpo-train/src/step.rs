@@ -1,12 +1,12 @@
 //! The gradient of one group of pairs: forward, loss, and the closed form back through the head.
 
 use burn::optim::GradientsParams;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::DType;
 use inpo_loss::PairFigures;
 use inpo_policy::Sequence;
-use inpo_policy::head::{DEFAULT_CHUNK, head_gradient, token_logps};
-use inpo_policy::logps::{PackedBatch, scored_hidden};
-use inpo_policy::model::Decoder;
+use inpo_policy::head::{DEFAULT_CHUNK, Head};
+use inpo_policy::logps::PackedBatch;
+use inpo_policy::model::{Decoder, Trace, TraceOptions};
 
 use crate::error::TrainError;
 use crate::objective::Objective;
@@ -68,9 +68,6 @@ impl TrainPair {
     }
 }
 
-/// Sequences are padded to a multiple of this many tokens.
-const BUCKET: usize = 8;
-
 /// In which type the loss is computed: f64 for a model in f64, else f32.
 pub(crate) fn loss_dtype(decoder: &Decoder) -> DType {
     match decoder.dtype() {
@@ -79,56 +76,27 @@ pub(crate) fn loss_dtype(decoder: &Decoder) -> DType {
     }
 }
 
-/// The policy's log-prob sums of some pairs, with what is needed to go back.
-struct Forward {
-    batch: PackedBatch,
-    /// Autodiff hidden states of the scored positions, `[targets, hidden]`.
-    hidden: Tensor<2>,
-    head: Tensor<2>,
-    /// Of all chosen, then all rejected, then all explored responses.
-    sums: Vec<f64>,
-    pairs: usize,
+/// The responses of `pairs` in one batch: all chosen, then all rejected, then all explored.
+fn pack(decoder: &Decoder, pairs: &[&TrainPair], explore: bool) -> Result<PackedBatch, TrainError> {
+    let chosen = pairs.iter().map(|pair| &pair.chosen);
+    let rejected = pairs.iter().map(|pair| &pair.rejected);
+    let mut sequences: Vec<&Sequence> = chosen.chain(rejected).collect();
+    if explore {
+        for pair in pairs {
+            let missing = || TrainError::NoExplored(pair.name.clone());
+            sequences.push(pair.explored.as_ref().ok_or_else(missing)?);
+        }
+    }
+    Ok(PackedBatch::new(&sequences, decoder.token_multiple()))
 }
 
-impl Forward {
-    fn run(decoder: &Decoder, pairs: &[&TrainPair], explore: bool) -> Result<Self, TrainError> {
-        let chosen = pairs.iter().map(|pair| &pair.chosen);
-        let rejected = pairs.iter().map(|pair| &pair.rejected);
-        let mut sequences: Vec<&Sequence> = chosen.chain(rejected).collect();
-        if explore {
-            for pair in pairs {
-                let missing = || TrainError::NoExplored(pair.name.clone());
-                sequences.push(pair.explored.as_ref().ok_or_else(missing)?);
-            }
-        }
-        let batch = PackedBatch::new(&sequences, BUCKET);
-        let hidden = scored_hidden(decoder, &batch);
-        let head = decoder.head();
-        let logps = token_logps(&hidden, &head, &batch.targets, DEFAULT_CHUNK);
-        let sums = batch
-            .split(&logps)
-            .iter()
-            .map(|row| row.iter().sum())
-            .collect();
-        Ok(Self {
-            batch,
-            hidden,
-            head,
-            sums,
-            pairs: pairs.len(),
-        })
-    }
-
-    /// Chosen and rejected of each pair.
-    fn logps(&self) -> Vec<[f64; 2]> {
-        (0..self.pairs)
-            .map(|i| [self.sums[i], self.sums[self.pairs + i]])
-            .collect()
-    }
-
-    fn explored(&self) -> &[f64] {
-        &self.sums[2 * self.pairs..]
-    }
+/// Log-prob sums of chosen and rejected of each of `pairs` pairs, and of the explored responses.
+fn sums(batch: &PackedBatch, logps: &[f64], pairs: usize) -> (Vec<[f64; 2]>, Vec<f64>) {
+    let rows = batch.split(logps);
+    let mut sums: Vec<f64> = rows.iter().map(|row| row.iter().sum()).collect();
+    let explored = sums.split_off(2 * pairs);
+    let both = (0..pairs).map(|i| [sums[i], sums[pairs + i]]);
+    (both.collect(), explored)
 }
 
 /// The gradient of `sum_pairs scale * weight * loss` in the trained parameters, and each pair's
@@ -143,41 +111,40 @@ pub fn pair_gradient(
     pairs: &[&TrainPair],
     objective: &Objective,
     scale: f64,
+    options: TraceOptions,
 ) -> Result<(GradientsParams, Vec<PairFigures>), TrainError> {
-    let forward = Forward::run(decoder, pairs, objective.exploration.is_some())?;
+    let batch = pack(decoder, pairs, objective.exploration.is_some())?;
+    let trace = Trace::run(decoder, &batch, options);
+    let (hidden, head) = (trace.hidden().clone(), Head::new(decoder.head()));
+    let scores = head.scores(&hidden, &batch.targets, DEFAULT_CHUNK);
+    let (logps, explored) = sums(&batch, scores.logps(), pairs.len());
     let device = decoder.device().without_autodiff();
     let dtype = loss_dtype(decoder);
-    let logps = forward.logps();
-    check_finite(pairs, &logps, forward.explored())?;
-    let evaluated = objective.evaluate(pairs, &logps, forward.explored(), (&device, dtype))?;
+    check_finite(pairs, &logps, &explored)?;
+    let evaluated = objective.evaluate(pairs, &logps, &explored, (&device, dtype))?;
     check_loss(pairs, &evaluated.figures)?;
 
     // dL/dlogp is the same for every token of a response.
     let sides = [0, 1].map(|k| evaluated.gradient.iter().map(move |slopes| slopes[k]));
     let [chosen, rejected] = sides;
     let alpha = objective.exploration.map_or(0.0, |term| term.alpha());
-    let explored = std::iter::repeat_n(-alpha, forward.explored().len());
+    let explored = std::iter::repeat_n(-alpha, explored.len());
     let slopes = chosen.chain(rejected).chain(explored).enumerate();
     let per_token: Vec<f64> = slopes
-        .zip(&forward.batch.lengths)
+        .zip(&batch.lengths)
         .flat_map(|((row, slope), &length)| {
             let weight = scale * pairs[row % pairs.len()].weight;
             std::iter::repeat_n(weight * slope, length)
         })
         .collect();
-    let (hidden, head) = (&forward.hidden, &forward.head);
-    let with_head = head.is_require_grad();
-    let targets = &forward.batch.targets;
-    let gradient = head_gradient(hidden, head, targets, &per_token, DEFAULT_CHUNK, with_head);
-
-    let surrogate = forward.hidden.clone() * Tensor::from_inner(gradient.hidden);
-    let mut grads = surrogate.sum().backward();
-    let mut grads = GradientsParams::from_module(&mut grads, decoder);
+    let of_head =
+        head.parameter_gradient(&hidden, &batch.targets, &scores, &per_token, DEFAULT_CHUNK);
+    let mut grads = trace.backward(scores.hidden_gradient(&per_token));
     let table = decoder.embed_tokens.id;
     if let Some(embedding) = grads.remove::<2>(table) {
         grads.register(table, decoder.embedding_gradient(embedding));
     }
-    if let Some(gradient) = gradient.head {
+    if let Some(gradient) = of_head.weight {
         let param = decoder.lm_head.as_ref().unwrap_or(&decoder.embed_tokens);
         let sum = match grads.remove::<2>(param.id) {
             Some(embedding) => embedding + gradient,

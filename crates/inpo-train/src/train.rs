@@ -7,18 +7,19 @@ use inpo_policy::Policy;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::anchors::{AnchorKey, Anchors, Source, sources};
+use crate::anchors::{AnchorKey, Anchors, Scorers, Source, sources};
 use crate::config::{TrainConfig, same_settings};
 use crate::error::TrainError;
 use crate::files::{append_jsonl, lock, read_json, sha256, write_json, write_whole};
 use crate::header::{Inputs, ObjectiveHeader};
 use crate::metrics::StepMetrics;
-use crate::models::Models;
+use crate::models::{Models, StoredPolicy};
 use crate::objective::Objective;
 use crate::observer::Observer;
 use crate::optimise::{Order, optimise};
 use crate::pairs::{GivenLogps, PairCounts, Pairs, read_pairs};
 use crate::run_dir::save_state;
+use crate::work::Peak;
 
 /// What a training phase says about itself: `manifest.json`, and the header on the screen.
 #[derive(Debug, Clone, Serialize)]
@@ -103,7 +104,8 @@ pub fn train(
     let pairs = read_pairs(&config.data.pairs, start, config.policy.max_length)?;
     pairs.require(objective.label, &config.data.pairs)?;
 
-    let (policies, given) = origins(&objective, &models, &pairs.logps)?;
+    let (digests, given) = origins(&objective, &models, &pairs.logps)?;
+    let start_digest = &start.digest();
     let header = TrainHeader {
         inpo_version: env!("CARGO_PKG_VERSION"),
         seed: config.seed,
@@ -114,10 +116,13 @@ pub fn train(
         given,
         inputs: Inputs::new(
             start,
-            models.reference.as_ref().unwrap_or(start),
-            &AnchorKey::new(&policies, &pairs.records).pairs,
+            models
+                .reference
+                .as_ref()
+                .map_or(start_digest, StoredPolicy::digest),
+            &AnchorKey::new(&digests, &pairs.records).pairs,
         ),
-        content: content(&policies, &pairs),
+        content: content(&digests, &pairs),
         pairs: pairs.counts,
         objective: ObjectiveHeader::new(&objective, &config.objective)?,
     };
@@ -133,11 +138,21 @@ pub fn train(
     if policy_dir.join(".complete").exists() {
         return Ok(match trainable.lora() {
             Some(_) => start.reference().with_saved_adapters(&policy_dir)?,
-            None => start.with_saved_weights(&policy_dir)?,
+            None => trainable.with_saved_weights(&policy_dir)?,
         });
     }
 
-    let mut anchors = computed(config, &policies, &pairs, found, observer)?;
+    let computed_here: Vec<Source> = digests.keys().copied().collect();
+    let mut anchors = {
+        let key = AnchorKey::new(&digests, &pairs.records);
+        let mut scorers = Scorers::new(digests, |source| match source {
+            Source::Start => Ok(start.clone()),
+            Source::Role(role) => {
+                named(&models, role).map_or_else(|| Ok(start.clone()), StoredPolicy::get)
+            }
+        });
+        computed(config, &mut scorers, &key, &pairs, found, observer)?
+    };
     let scored = anchors.get(Source::Start).expect("always computed");
     let model = |role| named(&models, role);
     let path = &config.data.pairs;
@@ -149,14 +164,13 @@ pub fn train(
         write_whole(&root.join("train.toml"), text.as_bytes())?;
     }
     for source in sources(&objective) {
-        if let (Source::Role(role), false) = (source, policies.contains_key(&source))
+        if let (Source::Role(role), false) = (source, computed_here.contains(&source))
             && let Some(logps) = pairs.logps.get(role)
         {
             anchors.insert(source, logps.clone());
         }
     }
     // From here on anchors are numbers: the other models go, before the optimiser takes memory.
-    drop(policies);
     drop(models);
     let mut rows = anchors.train_pairs(&pairs.records, &objective)?;
     for (row, line) in rows.iter_mut().zip(&pairs.lines) {
@@ -167,6 +181,8 @@ pub fn train(
         true => Order::Shuffled(config.seed),
         false => Order::Given,
     };
+    let peak = Peak::of(&trainable);
+    observer.peak(&peak);
     observer.stage(1, "optimise", config.train.steps(rows.len()));
     let log_file = root.join("metrics.jsonl");
     write_whole(&log_file, b"")?;
@@ -174,28 +190,21 @@ pub fn train(
         observer.step(1, &metrics);
         let step = metrics.timing.step;
         if metrics.is_logged(config.train.logging_steps) {
-            let mut row = metrics.row();
+            let mut row = metrics.row(Some(&peak));
             row.insert("global_step".into(), step.into());
             append_jsonl(&log_file, &Value::Object(row))?;
         }
         Ok(())
     };
-    let policy = optimise(
-        &trainable,
-        &rows,
-        &objective,
-        &config.train,
-        order,
-        &mut log,
-    )?;
+    let policy = optimise(trainable, &rows, &objective, &config.train, order, &mut log)?;
     save_state(root, &config.train, config.train.steps(rows.len()))?;
     policy.save(&config.policy.model, &policy_dir)?;
     write_whole(&policy_dir.join(".complete"), b"")?;
     Ok(policy)
 }
 
-/// The policies that score the pairs, and the columns of log-probs that the file brings instead.
-type Origins = (BTreeMap<Source, Policy>, Vec<String>);
+/// Digests of the policies that score the pairs, and the columns of log-probs that the file brings instead.
+type Origins = (BTreeMap<Source, String>, Vec<String>);
 
 /// Where the log-probs of everything that `objective` reads come from.
 ///
@@ -207,10 +216,11 @@ fn origins(
     models: &Models,
     given: &GivenLogps,
 ) -> Result<Origins, TrainError> {
-    let (mut policies, mut columns) = (BTreeMap::new(), Vec::new());
+    let (mut digests, mut columns) = (BTreeMap::new(), Vec::new());
+    let start = models.policy.digest();
     for source in sources(objective) {
-        let policy = match source {
-            Source::Start => &models.policy,
+        let digest = match source {
+            Source::Start => &start,
             Source::Role(role) => {
                 if let Some(names) = given.names(role) {
                     columns.extend(names);
@@ -218,7 +228,7 @@ fn origins(
                 }
                 match role {
                     Role::Reference | Role::Previous | Role::History(0) => {
-                        named(models, role).unwrap_or(&models.policy)
+                        named(models, role).map_or(start.as_str(), StoredPolicy::digest)
                     }
                     _ => {
                         return Err(TrainError::MissingAnchors {
@@ -229,17 +239,17 @@ fn origins(
                 }
             }
         };
-        policies.insert(source, policy.clone());
+        digests.insert(source, digest.to_owned());
     }
     columns.sort();
     columns.dedup();
-    Ok((policies, columns))
+    Ok((digests, columns))
 }
 
 /// Digest of all that decides the losses beside the settings: what the optimisation goes on with after an
 /// interruption must be what it began with.
-fn content(policies: &BTreeMap<Source, Policy>, pairs: &Pairs) -> String {
-    let digests: Vec<String> = policies.values().map(Policy::digest).collect();
+fn content(digests: &BTreeMap<Source, String>, pairs: &Pairs) -> String {
+    let digests: Vec<&String> = digests.values().collect();
     let given = pairs.logps.roles().iter();
     let given: Vec<_> = given
         .map(|&role| (role.columns(), pairs.logps.get(role)))
@@ -248,7 +258,7 @@ fn content(policies: &BTreeMap<Source, Policy>, pairs: &Pairs) -> String {
 }
 
 /// The model that the configuration names for a role.
-fn named(models: &Models, role: Role) -> Option<&Policy> {
+fn named(models: &Models, role: Role) -> Option<&StoredPolicy> {
     match role {
         Role::Reference => models.reference.as_ref(),
         Role::Previous | Role::History(0) => models.previous.as_ref(),
@@ -285,19 +295,19 @@ fn found(config: &TrainConfig, header: &TrainHeader, resume: bool) -> Result<boo
 /// with.
 fn computed(
     config: &TrainConfig,
-    policies: &BTreeMap<Source, Policy>,
+    scorers: &mut Scorers<'_>,
+    key: &AnchorKey,
     pairs: &Pairs,
     found: bool,
     observer: &mut dyn Observer,
 ) -> Result<Anchors, TrainError> {
     let path = config.output_dir.join("anchors.safetensors");
-    let key = AnchorKey::new(policies, &pairs.records);
     if found && path.exists() {
-        return Anchors::load(&path, &key, policies, &pairs.records);
+        return Anchors::load(&path, key, scorers, &pairs.records);
     }
     observer.stage(1, "anchors", pairs.records.len());
-    let anchors = Anchors::compute(policies, &pairs.records)?;
-    for &source in policies.keys() {
+    let anchors = Anchors::compute(scorers, &pairs.records)?;
+    for source in scorers.sources() {
         let columns = anchors.get(source).expect("just computed");
         for (side, column) in ["chosen", "rejected"].into_iter().zip(columns) {
             if let Some(i) = column.iter().position(|logp| !logp.is_finite()) {
@@ -313,7 +323,7 @@ fn computed(
             }
         }
     }
-    anchors.save(&path, &key)?;
+    anchors.save(&path, key)?;
     observer.advance(pairs.records.len());
     Ok(anchors)
 }

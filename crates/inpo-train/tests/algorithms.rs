@@ -291,7 +291,7 @@ fn a_reference_of_its_own() {
     go(dir.path(), Algorithm::Inpo, "moved", false);
     let moved = dir.path().join("moved/iteration-0003/policy");
     let models = Models {
-        reference: Some(policy.clone().with_saved_adapters(&moved).unwrap()),
+        reference: Some(policy.clone().with_saved_adapters(&moved).unwrap().into()),
         ..Models::from(policy)
     };
     let error = run(&config, start(dir.path()), false, &mut Silent).unwrap_err();

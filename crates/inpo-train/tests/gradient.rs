@@ -7,10 +7,19 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use inpo_loss::{EnpoLossConfig, InpoLossConfig, IpoMeanLossConfig, SftTerm, SppoLossConfig};
-use inpo_policy::model::Decoder;
+use inpo_policy::model::{Decoder, TraceOptions};
 use inpo_policy::{LoraConfig, Policy, Sequence};
 use inpo_train::config::LabelKind;
 use inpo_train::{Objective, ObjectiveLoss, TrainPair, pair_gradient};
+
+const OPTIONS: TraceOptions = TraceOptions {
+    dropout_key: None,
+    recompute: false,
+};
+const RECOMPUTED: TraceOptions = TraceOptions {
+    dropout_key: None,
+    recompute: true,
+};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -138,26 +147,34 @@ fn objectives() -> Vec<Objective> {
 fn loss_value(decoder: &Decoder, objective: &Objective) -> f64 {
     let pairs = pairs(objective);
     let members: Vec<&TrainPair> = pairs.iter().collect();
-    let (_, figures) = pair_gradient(&decoder.clone().train(), &members, objective, 0.25).unwrap();
+    let (_, figures) =
+        pair_gradient(&decoder.clone().train(), &members, objective, 0.25, OPTIONS).unwrap();
     let each = figures.iter().zip(&pairs);
     each.map(|(f, p)| 0.25 * p.weight * f.loss).sum()
 }
 
+/// Checks the gradient of every objective, kept and recomputed, against differences.
 fn check(decoder: &Decoder, trained: usize) {
     for (number, objective) in objectives().iter().enumerate() {
         let pairs = pairs(objective);
         let members: Vec<&TrainPair> = pairs.iter().collect();
         let module = decoder.clone().train();
-        let (grads, _) = pair_gradient(&module, &members, objective, 0.25).unwrap();
-        let mut slopes = Slopes {
-            grads: &grads,
-            slopes: Vec::new(),
-        };
-        module.visit(&mut slopes);
-        let slopes = slopes.slopes;
-        assert_eq!(slopes.iter().flatten().count(), trained);
-        for (target, slope) in slopes.iter().enumerate() {
-            let Some(slope) = slope else { continue };
+        let slopes = [OPTIONS, RECOMPUTED].map(|options| {
+            let (grads, _) = pair_gradient(&module, &members, objective, 0.25, options).unwrap();
+            let mut slopes = Slopes {
+                grads: &grads,
+                slopes: Vec::new(),
+            };
+            module.visit(&mut slopes);
+            assert_eq!(slopes.slopes.iter().flatten().count(), trained);
+            slopes.slopes
+        });
+        for target in 0..slopes[0].len() {
+            let both = [0, 1].map(|i| slopes[i][target]);
+            let [Some(kept), Some(recomputed)] = both else {
+                assert_eq!(both, [None, None]);
+                continue;
+            };
             let step = 1e-6;
             let at = |step| {
                 let moved = decoder.clone().map(&mut Move {
@@ -168,12 +185,14 @@ fn check(decoder: &Decoder, trained: usize) {
                 loss_value(&moved, objective)
             };
             let difference = (at(step) - at(-step)) / (2.0 * step);
-            let error = (slope - difference).abs();
-            let scale = slope.abs().max(1.0);
-            assert!(
-                error < 1e-5 * scale,
-                "objective {number}, parameter {target}: {slope} against {difference}"
-            );
+            for slope in [kept, recomputed] {
+                let error = (slope - difference).abs();
+                let scale = slope.abs().max(1.0);
+                assert!(
+                    error < 1e-5 * scale,
+                    "objective {number}, parameter {target}: {slope} against {difference}"
+                );
+            }
         }
     }
 }
@@ -222,7 +241,7 @@ fn the_padding_token_is_not_trained_as_an_input() {
         vec![[-9.0, -8.0]; 2],
     );
     let decoder = policy.decoder().clone().train();
-    let (grads, _) = pair_gradient(&decoder, &[&pair], &objectives()[0], 1.0).unwrap();
+    let (grads, _) = pair_gradient(&decoder, &[&pair], &objectives()[0], 1.0, OPTIONS).unwrap();
     let table = grads.get::<2>(decoder.embed_tokens.id).unwrap();
     let squares = table.square().sum_dim(1).squeeze_dim::<1>(1);
     let rows = squares.try_into_vec_as::<f64>().unwrap();

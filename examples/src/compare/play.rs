@@ -155,7 +155,7 @@ pub fn play<G: PreferenceGame>(
             if draws == 1 {
                 shared = Some(rows);
             }
-            let policy = &run.get(phase.start).policy;
+            let policy = run.get(phase.start).policy.clone();
             let mut ignore = |_| Ok(());
             let trained = optimise(
                 policy,

@@ -3,6 +3,8 @@
 use pulp::Arch;
 use rayon::prelude::*;
 
+use super::{FlexFloat, contiguous};
+
 /// Values of one part of a loop that is split among threads: enough to pay for the hand-over, small
 /// enough for a core's cache.
 pub(crate) const PART: usize = 16 * 1024;
@@ -46,7 +48,7 @@ pub(crate) fn for_rows(out: &mut [f32], width: usize, body: impl Fn(usize, &mut 
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     const LOG2_E: f32 = std::f32::consts::LOG2_E;
-    const LN2_HIGH: f32 = 0.693_359_375;
+    const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer.
     const ROUND: f32 = 12_582_912.0;
@@ -61,7 +63,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     p = p.mul_add(r, 8.333_452e-3);
     p = p.mul_add(r, 4.166_579_6e-2);
     p = p.mul_add(r, 1.666_666_5e-1);
-    p = p.mul_add(r, 5.000_000_1e-1);
+    p = p.mul_add(r, 5e-1);
     let value = (p * r).mul_add(r, r) + 1.0;
     let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     value * power
@@ -73,9 +75,75 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
+/// `tanh x` for f32, good to 3e-7 relative. NaN stays NaN.
+///
+/// Up to 0.625 an odd polynomial (Cephes' `tanhf`), beyond it `1 - 2 / (e^(2|x|) + 1)` with x's sign.
+#[inline(always)]
+pub(crate) fn tanh(x: f32) -> f32 {
+    let size = x.abs();
+    let square = x * x;
+    let mut p = -5.704_988_7e-3_f32;
+    p = p.mul_add(square, 2.063_909e-2);
+    p = p.mul_add(square, -5.373_971_6e-2);
+    p = p.mul_add(square, 1.333_144_2e-1);
+    p = p.mul_add(square, -3.333_328e-1);
+    let near = (p * square).mul_add(x, x);
+    let far = (1.0 - 2.0 / (exp(2.0 * size) + 1.0)).copysign(x);
+    if size < 0.625 { near } else { far }
+}
+
+/// `sum a_i b_i`, with the terms spread over 32 f32 sums that are added in f64: for the widths of a
+/// model as exact as its terms. The slices have equal lengths.
+#[inline(always)]
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
+    const LANES: usize = 32;
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut sums = [0.0_f32; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
+            *sum = a.mul_add(b, *sum);
+        }
+    }
+    let rest = a_rest.iter().zip(b_rest);
+    let rest: f64 = rest.map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+    sums.iter().map(|&sum| f64::from(sum)).sum::<f64>() + rest
+}
+
+/// `tensor`'s values one after the other with nothing before or behind, in a buffer of their own unless
+/// others hold it: then `storage_mut` copies first.
+pub(crate) fn owned(tensor: FlexFloat) -> FlexFloat {
+    let contiguous = contiguous(&tensor);
+    // The second handle would make the buffer look shared.
+    drop(tensor);
+    contiguous
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Against the f64 hyperbolic tangent, on both sides of the two branches' border, and at the edges.
+    #[test]
+    fn the_hyperbolic_tangent_is_that_of_f64() {
+        let steps = 100_000;
+        for i in 0..=steps {
+            let x = -12.0 + 24.0 * i as f32 / steps as f32;
+            let expected = f64::from(x).tanh();
+            let error = (f64::from(tanh(x)) - expected).abs();
+            assert!(error <= 3e-7 * expected.abs(), "{x}: off by {error}");
+        }
+        assert_eq!([tanh(1e30), tanh(-1e30), tanh(0.0)], [1.0, -1.0, 0.0]);
+        assert!(tanh(f32::NAN).is_nan());
+    }
+
+    /// 70 terms: two whole groups of lanes and a rest. sum i (70 - i) = 70 * 69 * 71 / 6 = 57155.
+    #[test]
+    fn the_dot_product_takes_every_term() {
+        let a: Vec<f32> = (0..70).map(|i| i as f32).collect();
+        let b: Vec<f32> = (0..70).map(|i| 70.0 - i as f32).collect();
+        assert_eq!(dot(&a, &b), 57_155.0);
+        assert_eq!(dot(&[], &[]), 0.0);
+    }
 
     /// Against the f64 exponential over the whole range, and at the edges.
     #[test]

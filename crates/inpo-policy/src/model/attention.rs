@@ -2,8 +2,10 @@
 
 use burn::module::Module;
 use burn::tensor::{Tensor, activation::softmax};
+use inpo_kernels::PackedAttention;
 
 use super::cache::{KvCache, PromptFill};
+use super::noise::Noise;
 use super::projection::Projection;
 use super::rope::Rotary;
 
@@ -25,14 +27,20 @@ pub struct Attention {
     kv_heads: usize,
 }
 
-/// What one layer does with the cache.
-pub(crate) enum CacheUse<'a> {
-    /// Training and scoring: no cache.
-    None,
-    /// Attend over what was just computed and write it for each sample.
-    Prefill(&'a mut KvCache, PromptFill<'a>),
-    /// Write one token per row at the slot, attend over all slots up to it.
-    Decode(&'a mut KvCache, usize),
+/// Which tokens a token sees, and what is done with the cache.
+pub(crate) enum Mixing<'a> {
+    /// Training and scoring: a packed batch, no cache.
+    Packed(&'a PackedAttention),
+    /// A packed batch of prompts, whose keys and values are written for each sample.
+    Prefill(&'a PackedAttention, &'a mut KvCache, PromptFill<'a>),
+    /// One token per row, written to a slot of the cache, over all slots up to it.
+    Decode {
+        cache: &'a mut KvCache,
+        slot: usize,
+        /// `[rows, 1, heads / kv_heads, slot + 1]`, added to the scores: minus infinity where a row
+        /// has no token.
+        bias: &'a Tensor<4>,
+    },
 }
 
 impl Attention {
@@ -52,50 +60,52 @@ impl Attention {
         }
     }
 
-    /// Maps `x`, `[batch * tokens, hidden]`, to the same shape.
-    ///
-    /// `bias`, `[1 or batch, 1, group * tokens, keys]` with `group = heads / kv_heads`, is added to
-    /// the scores: 0 where a query may look, minus infinity elsewhere. Queries of one group share
-    /// their keys in one product, so keys and values are never repeated.
+    /// Maps `x`, `[tokens, hidden]`, to the same shape. `layer` is this layer's place in the cache.
     pub(crate) fn forward(
         &self,
         x: Tensor<2>,
-        batch: usize,
         rotary: &Rotary,
-        bias: &Tensor<4>,
         layer: usize,
-        cache: &mut CacheUse<'_>,
+        mixing: &mut Mixing<'_>,
+        noise: Option<Noise>,
     ) -> Tensor<2> {
-        let rows = x.dims()[0];
-        let tokens = rows / batch;
-        let group = self.heads / self.kv_heads;
-        let split = |y: Tensor<2>, heads: usize| {
-            let width = y.dims()[1] / heads;
-            y.reshape([batch, tokens, heads, width])
-        };
-        let query = rotary.rotate(split(self.q_proj.forward(x.clone()), self.heads));
-        let key = rotary.rotate(split(self.k_proj.forward(x.clone()), self.kv_heads));
-        let value = split(self.v_proj.forward(x), self.kv_heads);
-        let width = query.dims()[3];
-
-        let query = query
-            .mul_scalar(1.0 / (width as f64).sqrt())
-            .swap_dims(1, 2)
-            .reshape([batch, self.kv_heads, group * tokens, width]);
-        let (mut key, mut value) = (key.swap_dims(1, 2), value.swap_dims(1, 2));
-        match cache {
-            CacheUse::None => {}
-            CacheUse::Prefill(cache, fill) => cache.fill_prompts(layer, fill, &key, &value),
-            CacheUse::Decode(cache, slot) => {
-                (key, value) = cache.append(layer, *slot, key, value);
+        let noise = |part| noise.map(|noise| noise.part(part));
+        let query = rotary.rotate(self.q_proj.forward(x.clone(), noise(0)));
+        let key = rotary.rotate(self.k_proj.forward(x.clone(), noise(1)));
+        let value = self.v_proj.forward(x, noise(2));
+        let mixed = match mixing {
+            Mixing::Packed(attention) => attention.forward(query, key, value),
+            Mixing::Prefill(attention, cache, fill) => {
+                cache.fill_prompts(layer, fill, &key, &value);
+                attention.forward(query, key, value)
             }
-        }
-        let scores = query.matmul(key.swap_dims(2, 3)) + bias.clone();
-        let mixed = softmax(scores, 3).matmul(value);
-        let mixed = mixed
-            .reshape([batch, self.heads, tokens, width])
-            .swap_dims(1, 2)
-            .reshape([rows, self.heads * width]);
-        self.o_proj.forward(mixed)
+            Mixing::Decode { cache, slot, bias } => {
+                let (keys, values) = cache.append(layer, *slot, key, value);
+                self.decode(query, keys, values, bias)
+            }
+        };
+        self.o_proj.forward(mixed, noise(3))
+    }
+
+    /// One query token per row over its cache, `[rows, kv_heads, slots, head_dim]`. Queries of one
+    /// group share their keys in one product, so keys and values are never repeated.
+    fn decode(
+        &self,
+        query: Tensor<2>,
+        keys: Tensor<4>,
+        values: Tensor<4>,
+        bias: &Tensor<4>,
+    ) -> Tensor<2> {
+        let [rows, width] = query.dims();
+        let head_dim = width / self.heads;
+        let group = self.heads / self.kv_heads;
+        let query = query.mul_scalar(1.0 / (head_dim as f64).sqrt()).reshape([
+            rows,
+            self.kv_heads,
+            group,
+            head_dim,
+        ]);
+        let scores = query.matmul(keys.swap_dims(2, 3)) + bias.clone();
+        softmax(scores, 3).matmul(values).reshape([rows, width])
     }
 }

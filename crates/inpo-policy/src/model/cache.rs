@@ -24,53 +24,57 @@ impl KvCache {
         Self { layers }
     }
 
-    /// Writes the prompts of a right-padded prefill: row `i` of `key` and `value`,
-    /// `[prompts, kv_heads, tokens, head_dim]`, holds `lengths[i]` real tokens, which go to the
-    /// slots that end at `slots`, once for each of the `copies` samples of that prompt.
+    /// Writes the prompts of a packed prefill: `key` and `value`, `[tokens, kv_heads * head_dim]`, hold
+    /// one prompt after the other, `lengths[i]` tokens each, which go to the slots that end at `slots`,
+    /// once for each of the `copies` samples of that prompt.
     pub(crate) fn fill_prompts(
         &mut self,
         layer: usize,
         fill: &PromptFill<'_>,
-        key: &Tensor<4>,
-        value: &Tensor<4>,
+        key: &Tensor<2>,
+        value: &Tensor<2>,
     ) {
-        let [_, heads, _, width] = key.dims();
         self.update(layer, |mut keys, mut values| {
+            let [_, heads, _, width] = keys.dims();
+            let mut start = 0;
             for (i, &length) in fill.lengths.iter().enumerate() {
-                let from = [i..i + 1, 0..heads, 0..length, 0..width];
                 let rows = i * fill.copies..(i + 1) * fill.copies;
                 let at = [rows, 0..heads, fill.slots - length..fill.slots, 0..width];
-                let copy = |x: &Tensor<4>| x.clone().slice(from.clone()).repeat_dim(0, fill.copies);
-                keys = keys.slice_assign(at.clone(), copy(key));
-                values = values.slice_assign(at, copy(value));
+                let copies = |x: &Tensor<2>| {
+                    let prompt = x.clone().narrow(0, start, length);
+                    let prompt = prompt.reshape([1, length, heads, width]).swap_dims(1, 2);
+                    prompt.repeat_dim(0, fill.copies)
+                };
+                keys = keys.slice_assign(at.clone(), copies(key));
+                values = values.slice_assign(at, copies(value));
+                start += length;
             }
             (keys, values)
         });
     }
 
-    /// Writes one token per row at `slot` and returns everything up to and including it.
+    /// Writes one token per row, `[rows, kv_heads * head_dim]`, at `slot` and returns everything up to
+    /// and including it, `[rows, kv_heads, slot + 1, head_dim]`.
     pub(crate) fn append(
         &mut self,
         layer: usize,
         slot: usize,
-        key: Tensor<4>,
-        value: Tensor<4>,
+        key: Tensor<2>,
+        value: Tensor<2>,
     ) -> (Tensor<4>, Tensor<4>) {
-        let [rows, heads, tokens, width] = key.dims();
-        let at = [0..rows, 0..heads, slot..slot + tokens, 0..width];
         self.update(layer, |keys, values| {
+            let [rows, heads, _, width] = keys.dims();
+            let at = [0..rows, 0..heads, slot..slot + 1, 0..width];
+            let token = |x: Tensor<2>| x.reshape([rows, heads, 1, width]);
             (
-                keys.slice_assign(at.clone(), key),
-                values.slice_assign(at, value),
+                keys.slice_assign(at.clone(), token(key)),
+                values.slice_assign(at, token(value)),
             )
         });
         let (keys, values) = self.layers[layer]
             .clone()
             .expect("a layer is always put back");
-        (
-            keys.narrow(2, 0, slot + tokens),
-            values.narrow(2, 0, slot + tokens),
-        )
+        (keys.narrow(2, 0, slot + 1), values.narrow(2, 0, slot + 1))
     }
 
     /// Keeps the rows `kept` only, in that order.

@@ -1,8 +1,10 @@
 //! The gated feed-forward layer.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, activation::sigmoid};
+use burn::tensor::Tensor;
+use inpo_kernels::silu_mul;
 
+use super::noise::Noise;
 use super::projection::Projection;
 
 /// SwiGLU: `down(silu(gate(x)) * up(x))` (arXiv 2002.05202).
@@ -18,9 +20,10 @@ pub struct Mlp {
 
 impl Mlp {
     /// Maps `x`, `[rows, hidden]`, to `[rows, hidden]`.
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let gate = self.gate_proj.forward(x.clone());
-        let gate = gate.clone() * sigmoid(gate);
-        self.down_proj.forward(gate * self.up_proj.forward(x))
+    pub(crate) fn forward(&self, x: Tensor<2>, noise: Option<Noise>) -> Tensor<2> {
+        let noise = |part| noise.map(|noise| noise.part(part));
+        let gate = self.gate_proj.forward(x.clone(), noise(4));
+        let up = self.up_proj.forward(x, noise(5));
+        self.down_proj.forward(silu_mul(gate, up), noise(6))
     }
 }

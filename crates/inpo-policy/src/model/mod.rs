@@ -4,11 +4,13 @@ pub(crate) mod attention;
 mod cache;
 mod load;
 mod mlp;
+mod noise;
 mod norm;
 mod projection;
 mod rope;
+mod trace;
 
-use burn::module::{Module, Param};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 pub use attention::Attention;
@@ -19,9 +21,12 @@ pub use mlp::Mlp;
 pub use norm::RmsNorm;
 pub use projection::{LowRank, Projection};
 pub use rope::RotaryFrequencies;
+pub use trace::{Trace, TraceOptions};
 
 use crate::config::ModelConfig;
-use attention::CacheUse;
+use attention::Mixing;
+use inpo_kernels::{PackedAttention, PackedGroup, PackedLayout, embedding};
+use noise::Noise;
 use rope::Rotary;
 
 /// One pre-norm transformer block.
@@ -52,9 +57,12 @@ pub struct Decoder {
     #[module(skip)]
     frequencies: RotaryFrequencies,
     #[module(skip)]
-    group: usize,
+    heads: HeadShape,
     #[module(skip)]
     padding: Option<u32>,
+    /// Float type of the activations; `None` is that of the weights.
+    #[module(skip)]
+    compute: Option<DType>,
 }
 
 impl Decoder {
@@ -85,14 +93,22 @@ impl Decoder {
             norm,
             lm_head: lm_head.map(Param::from_tensor),
             frequencies: RotaryFrequencies::new(config),
-            group: config.num_attention_heads / config.num_key_value_heads,
+            heads: HeadShape {
+                queries: config.num_attention_heads,
+                keys: config.num_key_value_heads,
+                width: config.head_dim,
+            },
             padding: config.pad_token_id,
+            compute: None,
         }
     }
 
-    /// The head's weight, `[vocab, hidden]`: the embedding when tied.
+    /// The head's weight, `[vocab, hidden]`: the embedding when tied. Logits are never in half precision:
+    /// such a weight is cast to f32.
     pub fn head(&self) -> Tensor<2> {
-        self.lm_head.as_ref().unwrap_or(&self.embed_tokens).val()
+        let weight = self.lm_head.as_ref().unwrap_or(&self.embed_tokens).val();
+        let dtype = widened(weight.dtype());
+        cast(weight, dtype)
     }
 
     /// The device of the weights, with their autodiff setting.
@@ -100,42 +116,94 @@ impl Decoder {
         self.embed_tokens.val().device()
     }
 
-    /// The element type of the weights.
+    /// The float type of the activations.
     pub fn dtype(&self) -> DType {
-        self.embed_tokens.val().dtype()
+        let weights = || self.embed_tokens.val().dtype();
+        self.compute.unwrap_or_else(weights)
     }
 
-    /// Final hidden states, `[rows * tokens, hidden]`, of right-padded sequences.
+    /// This decoder with activations in `dtype`, whatever its weights are stored in: they are cast where
+    /// they are used. Full fine-tuning in bf16 keeps f32 weights this way, since a small step is lost in
+    /// the rounding of a bf16 weight.
+    pub fn computing_in(mut self, dtype: DType) -> Self {
+        self.compute = Some(dtype);
+        self
+    }
+
+    /// This decoder with its weights cast to the float type of its activations once, for many passes
+    /// without training. Where they are in it already, nothing is copied.
+    pub fn cast_once(&self) -> Self {
+        let dtype = self.dtype();
+        self.clone().map(&mut CastAll(dtype))
+    }
+
+    /// Final hidden states, `[tokens, hidden]`, of a packed batch: `ids` holds the groups of `layout` one
+    /// after the other, and perhaps padding behind them, which nothing sees.
     ///
-    /// `ids` holds `rows` sequences of equal padded length, row by row. Attention is causal and
-    /// there is no padding mask: a real token never sees what stands to its right, so a row's values
-    /// do not depend on its neighbours or its padding.
-    pub fn forward(&self, ids: &[u32], rows: usize) -> Tensor<2> {
-        let tokens = ids.len() / rows.max(1);
-        let device = self.device();
-        let options = (&device, self.dtype());
-        let bias = causal_bias(tokens, self.group, options);
-        let positions: Vec<usize> = (0..tokens).collect();
-        let rotary = self.frequencies.tables(&positions, 1, options);
-        self.run(ids, rows, &rotary, &bias, CacheUse::None)
+    /// A token sees its prompt and its own response up to itself, so that its values depend on no other
+    /// group, no other response and no padding.
+    pub fn forward(&self, ids: &[u32], layout: &PackedLayout) -> Tensor<2> {
+        let pass = self.pass(ids.len(), layout);
+        let mut x = self.embed(ids);
+        for (index, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(x, index, &pass);
+        }
+        self.finish(x)
     }
 
-    /// Runs right-padded prompts once and writes each into the cache rows of its samples; returns
-    /// the hidden states, `[prompts * tokens, hidden]`.
+    /// The final norm; hidden states are never in half precision, as the head wants them.
+    fn finish(&self, x: Tensor<2>) -> Tensor<2> {
+        let dtype = widened(x.dtype());
+        self.norm.forward(cast(x, dtype))
+    }
+
+    /// What all layers of one pass over `tokens` packed tokens share.
+    fn pass(&self, tokens: usize, layout: &PackedLayout) -> Pass {
+        let device = self.device().without_autodiff();
+        let options = (&device, self.dtype());
+        let mut positions = layout.positions();
+        positions.resize(tokens, 0);
+        let HeadShape {
+            queries,
+            keys,
+            width,
+        } = self.heads;
+        let scale = 1.0 / (width as f64).sqrt();
+        Pass {
+            rotary: self.frequencies.tables(&positions, options),
+            attention: PackedAttention::new(layout, queries, keys, width, scale, options),
+            noise: None,
+        }
+    }
+
+    fn embed(&self, ids: &[u32]) -> Tensor<2> {
+        cast(embedding(self.embed_tokens.val(), ids), self.dtype())
+    }
+
+    /// How many tokens a packed batch should be a multiple of: 1 where kernels take any number, else a
+    /// number that keeps the shapes few, since some devices tune themselves to each.
+    pub fn token_multiple(&self) -> usize {
+        match inpo_kernels::fused(&self.embed_tokens.val()) {
+            true => 1,
+            false => 64,
+        }
+    }
+
+    /// Runs prompts once, `ids` one after the other, and writes each into the cache rows of its samples;
+    /// returns the hidden states, `[tokens, hidden]`.
     pub(crate) fn prefill(
         &self,
         ids: &[u32],
         fill: PromptFill<'_>,
         cache: &mut KvCache,
     ) -> Tensor<2> {
-        let rows = fill.lengths.len();
-        let tokens = ids.len() / rows;
-        let device = self.device();
-        let options = (&device, self.dtype());
-        let bias = causal_bias(tokens, self.group, options);
-        let positions: Vec<usize> = (0..tokens).collect();
-        let rotary = self.frequencies.tables(&positions, 1, options);
-        self.run(ids, rows, &rotary, &bias, CacheUse::Prefill(cache, fill))
+        let prompts = fill.lengths.iter().map(|&length| PackedGroup {
+            prompt: length,
+            responses: Vec::new(),
+        });
+        let pass = self.pass(ids.len(), &PackedLayout::new(prompts.collect()));
+        let mixing = Mixing::Prefill(&pass.attention, cache, fill);
+        self.run(ids, &pass.rotary, mixing)
     }
 
     /// One decoding step: one new token per row at `slot`, true positions in `positions`, the
@@ -151,38 +219,91 @@ impl Decoder {
         let rows = ids.len();
         let device = self.device();
         let keys = slot + 1;
-        let mut bias = vec![0.0_f32; rows * self.group * keys];
-        for (row, &count) in bias.chunks_exact_mut(self.group * keys).zip(hidden) {
+        let group = self.heads.queries / self.heads.keys;
+        let mut bias = vec![0.0_f32; rows * group * keys];
+        for (row, &count) in bias.chunks_exact_mut(group * keys).zip(hidden) {
             for head in row.chunks_exact_mut(keys) {
                 head[..count].fill(f32::NEG_INFINITY);
             }
         }
-        let shape = [rows, 1, self.group, keys];
+        let shape = [rows, 1, group, keys];
         let options = (&device, self.dtype());
-        let bias = Tensor::from_data(TensorData::new(bias, shape), options);
-        let rotary = self.frequencies.tables(positions, rows, options);
-        self.run(ids, rows, &rotary, &bias, CacheUse::Decode(cache, slot))
+        let bias = &Tensor::from_data(TensorData::new(bias, shape), options);
+        let rotary = self.frequencies.tables(positions, options);
+        self.run(ids, &rotary, Mixing::Decode { cache, slot, bias })
     }
 
-    fn run(
-        &self,
-        ids: &[u32],
-        rows: usize,
-        rotary: &Rotary,
-        bias: &Tensor<4>,
-        mut cache: CacheUse<'_>,
-    ) -> Tensor<2> {
-        let ids = index_tensor(ids.iter().map(|&id| id as usize), &self.device());
-        let mut x = self.embed_tokens.val().select(0, ids);
+    fn run(&self, ids: &[u32], rotary: &Rotary, mut mixing: Mixing<'_>) -> Tensor<2> {
+        let mut x = self.embed(ids);
         for (index, layer) in self.layers.iter().enumerate() {
-            let normed = layer.input_layernorm.forward(x.clone());
-            x = x + layer
-                .self_attn
-                .forward(normed, rows, rotary, bias, index, &mut cache);
-            let normed = layer.post_attention_layernorm.forward(x.clone());
-            x = x + layer.mlp.forward(normed);
+            x = layer.mix(x, rotary, index, &mut mixing, None);
         }
-        self.norm.forward(x)
+        self.finish(x)
+    }
+}
+
+/// Heads of the attention layers.
+#[derive(Debug, Clone, Copy)]
+struct HeadShape {
+    queries: usize,
+    keys: usize,
+    width: usize,
+}
+
+/// What all layers of one pass share.
+struct Pass {
+    rotary: Rotary,
+    attention: PackedAttention,
+    /// The key of dropout's masks, in training.
+    noise: Option<Noise>,
+}
+
+impl Block {
+    /// Maps the residual stream of a packed batch, `[tokens, hidden]`, to the next layer's; `layer` is this
+    /// one's number.
+    fn forward(&self, x: Tensor<2>, layer: usize, pass: &Pass) -> Tensor<2> {
+        let mut mixing = Mixing::Packed(&pass.attention);
+        let noise = pass.noise.map(|noise| noise.part(layer));
+        self.mix(x, &pass.rotary, layer, &mut mixing, noise)
+    }
+
+    fn mix(
+        &self,
+        x: Tensor<2>,
+        rotary: &Rotary,
+        layer: usize,
+        mixing: &mut Mixing<'_>,
+        noise: Option<Noise>,
+    ) -> Tensor<2> {
+        let normed = self.input_layernorm.forward(x.clone());
+        let x = x + self.self_attn.forward(normed, rotary, layer, mixing, noise);
+        let normed = self.post_attention_layernorm.forward(x.clone());
+        x + self.mlp.forward(normed, noise)
+    }
+}
+
+/// Casts every float parameter.
+struct CastAll(DType);
+
+impl ModuleMapper for CastAll {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|tensor| cast(tensor, self.0))
+    }
+}
+
+/// `tensor` in `dtype`; the same tensor when it is in it already.
+fn cast<const D: usize>(tensor: Tensor<D>, dtype: DType) -> Tensor<D> {
+    match tensor.dtype() == dtype {
+        true => tensor,
+        false => tensor.cast(dtype),
+    }
+}
+
+/// The float type that sums and logits of activations in `dtype` are computed in: at least f32.
+fn widened(dtype: DType) -> DType {
+    match dtype {
+        DType::F64 => DType::F64,
+        _ => DType::F32,
     }
 }
 
@@ -194,22 +315,4 @@ pub(crate) fn index_tensor(
     let length = indices.len();
     let indices: Vec<i32> = indices.map(|i| i as i32).collect();
     Tensor::from_data(TensorData::new(indices, [length]), device)
-}
-
-/// A tensor's values on the host.
-pub(crate) fn to_f64<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor
-        .try_into_vec_as::<f64>()
-        .expect("a float tensor reads as f64")
-}
-
-/// `[1, 1, group * tokens, tokens]`: 0 up to the diagonal of each head's square, minus infinity
-/// beyond.
-fn causal_bias(tokens: usize, group: usize, options: (&Device, DType)) -> Tensor<4> {
-    let mut bias = vec![0.0_f32; group * tokens * tokens];
-    for (row, values) in bias.chunks_exact_mut(tokens.max(1)).enumerate() {
-        values[row % tokens + 1..].fill(f32::NEG_INFINITY);
-    }
-    let shape = [1, 1, group * tokens, tokens];
-    Tensor::from_data(TensorData::new(bias, shape), options)
 }

@@ -2,6 +2,9 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use inpo_kernels::rms_norm;
+
+use super::{cast, widened};
 
 /// `y = g * x / sqrt(mean(x^2) + eps)` over the last axis (arXiv 1910.07467).
 #[derive(Module, Debug)]
@@ -21,10 +24,11 @@ impl RmsNorm {
         }
     }
 
-    /// Normalises each row of `x`, `[rows, width]`.
+    /// Normalises each row of `x`, `[rows, width]`; sums of half precision are in f32.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let mean_square = x.clone().square().mean_dim(1);
-        let inverse = (mean_square + self.epsilon).sqrt().recip();
-        x * inverse * self.gain.val().unsqueeze::<2>()
+        let dtype = x.dtype();
+        let wide = widened(dtype);
+        let gain = cast(self.gain.val(), wide);
+        cast(rms_norm(cast(x, wide), gain, self.epsilon), dtype)
     }
 }

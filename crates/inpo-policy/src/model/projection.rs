@@ -2,6 +2,10 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use inpo_kernels::{SidePath, linear};
+
+use super::cast;
+use super::noise::Noise;
 
 /// `y = x W + s (x A) B`: a dense projection with an optional LoRA side path.
 ///
@@ -22,9 +26,12 @@ pub struct LowRank {
     pub a: Param<Tensor<2>>,
     /// `B`, `[rank, out]`; zero at the start, so that the path begins as the identity.
     pub b: Param<Tensor<2>>,
-    /// `s = alpha / rank`.
+    /// `s = alpha / rank`, or `alpha / sqrt(rank)` (rank-stabilised, arXiv 2312.03732).
     #[module(skip)]
     pub scale: f64,
+    /// Share of the path's input that is dropped in training.
+    #[module(skip)]
+    pub dropout: f64,
 }
 
 impl Projection {
@@ -36,13 +43,27 @@ impl Projection {
         }
     }
 
-    /// Maps `x`, `[rows, in]`, to `[rows, out]`.
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        match &self.lora {
-            None => x.matmul(self.weight.val()),
-            Some(path) => {
-                let side = x.clone().matmul(path.a.val()).mul_scalar(path.scale);
-                x.matmul(self.weight.val()) + side.matmul(path.b.val())
+    /// Maps `x`, `[rows, in]`, to `[rows, out]`, in the float type of `x`: weights of another one are cast,
+    /// so that their gradients have the weights' own.
+    ///
+    /// `noise` is the key of the dropout's mask; `None` is no dropout.
+    pub(crate) fn forward(&self, x: Tensor<2>, noise: Option<Noise>) -> Tensor<2> {
+        let dtype = x.dtype();
+        let weight = cast(self.weight.val(), dtype);
+        let Some(path) = &self.lora else {
+            return linear(x, weight, None);
+        };
+        let (a, b, scale) = (
+            cast(path.a.val(), dtype),
+            cast(path.b.val(), dtype),
+            path.scale,
+        );
+        match noise.filter(|_| path.dropout > 0.0) {
+            None => linear(x, weight, Some(SidePath { a, b, scale })),
+            Some(noise) => {
+                let mask = noise.mask(&x, path.dropout);
+                let side = linear(x.clone() * mask, a, None).mul_scalar(scale);
+                linear(x, weight, None) + linear(side, b, None)
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Rotary position embedding in Hugging Face's half-split layout.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use inpo_kernels::rotate;
 
 use crate::config::{ModelConfig, RopeScaling};
 
@@ -25,16 +26,10 @@ impl RotaryFrequencies {
         Self { inverse }
     }
 
-    /// Cosines and signed sines for `positions`, each `[rows, columns, 1, head_dim]` for
-    /// `rows x columns` positions given row by row.
+    /// Cosines and signed sines for each of `positions`, `[positions, head_dim]`.
     ///
-    /// The sine's first half is negated, so that [`rotate`] is `x * cos + swap_halves(x) * sin`.
-    pub(crate) fn tables(
-        &self,
-        positions: &[usize],
-        rows: usize,
-        options: (&Device, DType),
-    ) -> Rotary {
+    /// The sine's first half is negated, so that a rotation is `x * cos + swap_halves(x) * sin`.
+    pub(crate) fn tables(&self, positions: &[usize], options: (&Device, DType)) -> Rotary {
         let half = self.inverse.len();
         let mut cos = Vec::with_capacity(positions.len() * half * 2);
         let mut sin = Vec::with_capacity(positions.len() * half * 2);
@@ -46,7 +41,7 @@ impl RotaryFrequencies {
             sin.extend(s.iter().map(|s| -s));
             sin.extend_from_slice(&s);
         }
-        let shape = [rows, positions.len() / rows.max(1), 1, half * 2];
+        let shape = [positions.len(), half * 2];
         Rotary {
             cos: Tensor::from_data(TensorData::new(cos, shape), options),
             sin: Tensor::from_data(TensorData::new(sin, shape), options),
@@ -82,21 +77,14 @@ fn scale(frequency: f64, scaling: &RopeScaling) -> f64 {
 /// The rotation of one forward pass, shared by all layers.
 #[derive(Debug, Clone)]
 pub(crate) struct Rotary {
-    cos: Tensor<4>,
-    sin: Tensor<4>,
+    cos: Tensor<2>,
+    sin: Tensor<2>,
 }
 
 impl Rotary {
-    /// Rotates `x`, `[batch, tokens, heads, head_dim]`; pair `i` is `(x_i, x_{i + d/2})`.
-    pub(crate) fn rotate(&self, x: Tensor<4>) -> Tensor<4> {
-        let half = x.dims()[3] / 2;
-        let swapped = Tensor::cat(
-            vec![
-                x.clone().narrow(3, half, half),
-                x.clone().narrow(3, 0, half),
-            ],
-            3,
-        );
-        x * self.cos.clone() + swapped * self.sin.clone()
+    /// Rotates every head of `x`, `[tokens, heads * head_dim]`; pair `i` of a head is
+    /// `(x_i, x_{i + head_dim/2})`.
+    pub(crate) fn rotate(&self, x: Tensor<2>) -> Tensor<2> {
+        rotate(x, self.cos.clone(), self.sin.clone())
     }
 }

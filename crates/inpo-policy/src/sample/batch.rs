@@ -111,22 +111,22 @@ impl<'a> Batch<'a> {
         decoder: &Decoder,
         cache: &mut KvCache,
     ) -> Tensor<2> {
-        let mut ids = vec![0; self.tasks.len() * longest];
-        for (row, task) in ids.chunks_exact_mut(longest).zip(self.tasks) {
-            row[..task.ids.len()].copy_from_slice(&task.ids);
-        }
+        let ids: Vec<u32> = self.tasks.iter().flat_map(|t| &t.ids).copied().collect();
+        let copies = self.config.num_generations;
         let fill = PromptFill {
             lengths,
-            copies: self.config.num_generations,
+            copies,
             slots: longest,
         };
         let hidden = decoder.prefill(&ids, fill, cache);
-        let copies = self.config.num_generations;
-        let last = (0..self.rows.len()).map(|row| {
-            let prompt = row / copies;
-            prompt * longest + lengths[prompt] - 1
+        let ends = lengths.iter().scan(0, |end, &length| {
+            *end += length;
+            Some(*end)
         });
-        let last = index_tensor(last, &hidden.device());
+        let last: Vec<usize> = ends
+            .flat_map(|end| std::iter::repeat_n(end - 1, copies))
+            .collect();
+        let last = index_tensor(last.into_iter(), &hidden.device());
         hidden.select(0, last)
     }
 

@@ -60,6 +60,9 @@ pub struct TrainSection {
     pub per_device_train_batch_size: usize,
     /// Such groups per optimiser step.
     pub gradient_accumulation_steps: usize,
+    /// Compute a block's activations again in the backward pass instead of keeping them: less memory, more
+    /// time, the same gradient.
+    pub gradient_checkpointing: bool,
     /// Limit of the GLOBAL gradient norm; 0: none.
     pub max_grad_norm: f64,
     /// The optimiser. Settings of another one must keep their defaults.
@@ -105,6 +108,7 @@ impl Default for TrainSection {
             max_steps: None,
             per_device_train_batch_size: 8,
             gradient_accumulation_steps: 16,
+            gradient_checkpointing: false,
             max_grad_norm: 1.0,
             optim: Optim::AdamW,
             weight_decay: 0.0,

@@ -3,6 +3,7 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
+use inpo_kernels::{scale, sum_of_squares};
 
 /// Scales all gradients so that their GLOBAL norm is at most `max_norm`; returns the norm before.
 /// A `max_norm` of 0 is no limit, as in Hugging Face's Trainer: the norm is only measured.
@@ -33,7 +34,7 @@ struct SumOfSquares<'a> {
 impl ModuleVisitor for SumOfSquares<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(grad) = self.grads.get::<D>(param.id) {
-            let sum = grad.square().sum();
+            let sum = sum_of_squares(grad);
             self.total = Some(match self.total.take() {
                 Some(total) => total + sum,
                 None => sum,
@@ -50,7 +51,7 @@ struct Scale<'a> {
 impl ModuleMapper for Scale<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         if let Some(grad) = self.grads.remove::<D>(param.id) {
-            self.grads.register(param.id, grad.mul_scalar(self.scale));
+            self.grads.register(param.id, scale(grad, self.scale));
         }
         param
     }

@@ -3,6 +3,7 @@
 
 use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor};
+use inpo_kernels::{AdamWStep, adamw};
 
 /// RMSprop's epsilon: torch's default, which Hugging Face's Trainer does not change either.
 const RMSPROP_EPSILON: f64 = 1e-8;
@@ -88,12 +89,7 @@ fn with_decay<const D: usize>(grad: Tensor<D>, tensor: &Tensor<D>, decay: f64) -
     }
 }
 
-/// torch.optim.AdamW. With gradient `g` at step `t` (from 1) and rate `lr`:
-///
-/// ```text
-/// m = beta1 m + (1 - beta1) g        v = beta2 v + (1 - beta2) g^2
-/// w = (1 - lr decay) w - lr/(1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + epsilon)
-/// ```
+/// torch.optim.AdamW: [`adamw`] with the state `m` and `v`.
 #[derive(Debug, Clone)]
 pub(crate) struct AdamW {
     pub(crate) beta1: f64,
@@ -113,20 +109,18 @@ impl Optimizer for AdamW {
         state: Option<Moments<D>>,
     ) -> (Tensor<D>, Option<Moments<D>>) {
         let past = state.unwrap_or(Moments::START);
-        let time = past.time + 1;
-        let m = blend(past.first, self.beta1, grad.clone(), 1.0 - self.beta1);
-        let v = blend(past.second, self.beta2, grad.square(), 1.0 - self.beta2);
-        let correction1 = 1.0 - self.beta1.powf(time as f64);
-        let correction2 = 1.0 - self.beta2.powf(time as f64);
-        let root = v.clone().sqrt().div_scalar(correction2.sqrt());
-        let update = m.clone() / root.add_scalar(self.epsilon);
-        let kept = match decay_of::<D>(self.decay) {
-            0.0 => tensor,
-            decay => tensor.mul_scalar(1.0 - lr * decay),
+        let step = AdamWStep {
+            rate: lr,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            epsilon: self.epsilon,
+            decay: decay_of::<D>(self.decay),
+            time: past.time + 1,
         };
-        let moved = kept - update.mul_scalar(lr / correction1);
+        let moments = past.first.zip(past.second).map(|(m, v)| [m, v]);
+        let (moved, [m, v]) = adamw(tensor, grad, moments, &step);
         let state = Moments {
-            time,
+            time: step.time,
             first: Some(m),
             second: Some(v),
         };

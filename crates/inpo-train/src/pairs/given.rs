@@ -6,8 +6,9 @@ use inpo_loss::Role;
 use inpo_policy::Policy;
 
 use super::{Pairs, RawPair, number};
-use crate::anchors::{Anchors, Source};
+use crate::anchors::{Anchors, Scorers, Source};
 use crate::error::TrainError;
+use crate::models::StoredPolicy;
 
 /// The policies whose log-probs a file may bring, beside the history.
 const ROLES: [Role; 2] = [Role::Reference, Role::Previous];
@@ -126,13 +127,13 @@ impl GivenLogps {
         &self,
         pairs: &Pairs,
         start: &[Vec<f64>; 2],
-        named: impl Fn(Role) -> Option<&'a Policy>,
+        named: impl Fn(Role) -> Option<&'a StoredPolicy>,
         path: &Path,
     ) -> Result<(), TrainError> {
         for &role in &self.roles {
             let given = self.get(role).expect("it has a place");
             match named(role) {
-                Some(model) => check_model(pairs, role, given, model, path)?,
+                Some(model) => check_model(pairs, role, given, &model.get()?, path)?,
                 // Nothing speaks against what the file says of itself.
                 None if self.sums => {}
                 None => check_reduction(pairs, role, given, start, path)?,
@@ -200,7 +201,7 @@ fn check_model(
     sample.sort_unstable();
     sample.dedup();
     let records: Vec<_> = sample.iter().map(|&i| pairs.records[i].clone()).collect();
-    let fresh = Anchors::compute(&[(Source::Start, model.clone())].into(), &records)?;
+    let fresh = Anchors::compute(&mut Scorers::one(model), &records)?;
     let fresh = fresh.get(Source::Start).expect("just computed");
     for (place, &i) in sample.iter().enumerate() {
         for (k, name) in role.columns().iter().enumerate() {

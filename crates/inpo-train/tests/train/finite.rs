@@ -49,7 +49,7 @@ fn log_probs_that_are_not_finite_stop_everything_and_are_named() {
         config.train.gradient_accumulation_steps = 1;
         let models = Models {
             policy,
-            reference,
+            reference: reference.map(Into::into),
             previous: None,
         };
         let error = train(&config, models, false, &mut Silent).unwrap_err();

@@ -13,7 +13,7 @@ fn refused(rows: &[Value], objective: &str, reference: Option<Policy>) -> String
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path(), "out", rows, objective);
     let models = Models {
-        reference,
+        reference: reference.map(Into::into),
         ..Models::from(load(MODEL))
     };
     let error = train(&config, models, false, &mut Silent).unwrap_err();
@@ -91,7 +91,7 @@ fn one_token_responses_are_not_taken_for_means() {
             .collect();
         first_loss(&rows, "algorithm = 'dpo'", load(MODEL));
         let models = Models {
-            reference: Some(policy),
+            reference: Some(policy.into()),
             ..Models::from(load(MODEL))
         };
         first_loss(&rows, "algorithm = 'dpo'", models);
@@ -112,7 +112,7 @@ fn given_log_probs_must_be_those_of_the_named_model() {
             .collect()
     };
     let models = Models {
-        reference: Some(other.clone()),
+        reference: Some(other.clone().into()),
         ..Models::from(load(MODEL))
     };
     // Computed or given, the loss is the same.

@@ -58,7 +58,7 @@ fn soft_labels_reach_the_loss_where_the_reference_is_another_model() {
         weight * ((w - ref_w) - (l - ref_l))
     };
     let models = || Models {
-        reference: Some(other.clone()),
+        reference: Some(other.clone().into()),
         ..Models::from(policy.clone())
     };
     let mean = |loss: &dyn Fn(usize) -> f64| (0..3).map(loss).sum::<f64>() / 3.0;
@@ -124,7 +124,7 @@ fn the_history_of_mnpo_comes_from_wherever_it_is() {
         close(got, loss(&other), 1e-4);
     }
     let models = Models {
-        previous: Some(other.clone()),
+        previous: Some(other.clone().into()),
         ..Models::from(policy.clone())
     };
     close(
@@ -165,7 +165,7 @@ fn the_header_names_the_anchors() {
         let mut models = Models::from(load(MODEL));
         if named {
             config.reference = model_section(OTHER);
-            models.reference = Some(load(OTHER));
+            models.reference = Some(load(OTHER).into());
         }
         let mut observer = Header::default();
         train(&config, models, false, &mut observer).unwrap();

@@ -1,9 +1,11 @@
 //! One phase on given pairs: where its anchors come from, its first losses by hand, resumption, refusals.
 
+mod batches;
 mod finite;
 mod given;
 mod losses;
 mod memory;
 mod models;
+mod perf;
 mod resume;
 mod setup;

@@ -42,7 +42,7 @@ impl Observer for Memory {
 fn only_the_policy_is_in_memory_while_training() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path(), "out", &rows(2), "eta = 0.1");
-    let large = || Some(tiny(16_384, 2048));
+    let large = || Some(tiny(16_384, 2048).into());
     let models = Models {
         policy: tiny(16_384, 16),
         reference: large(),

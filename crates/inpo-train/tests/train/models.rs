@@ -2,10 +2,12 @@
 
 use burn::tensor::Device;
 use inpo_policy::Policy;
-use inpo_train::config::PolicySection;
+use inpo_train::config::{ModelSection, PolicySection};
 use inpo_train::{Models, Silent, TrainConfig};
 
-use crate::setup::{MODEL, close, config, first_step, fixture, load, logps, rows, tiny, train};
+use crate::setup::{
+    MODEL, OTHER, close, config, first_step, fixture, load, logps, rows, tiny, train,
+};
 
 /// The starting weights are the model with its adapter: h = 0, and the loss is (1/(2 * 0.1))^2 = 25.
 #[test]
@@ -67,7 +69,7 @@ fn going_on_with_an_adapter_starts_from_it() {
     let start = models.policy.clone();
     let plain = load(MODEL);
     let against = Models {
-        reference: Some(plain.clone()),
+        reference: Some(plain.clone().into()),
         ..models
     };
     train(&other, against, false, &mut Silent).unwrap();
@@ -97,7 +99,7 @@ fn going_on_with_an_adapter_starts_from_it() {
 fn models_of_other_token_ids_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path(), "out", &rows(2), "eta = 0.1");
-    let other = Some(tiny(65, 32));
+    let other = Some(tiny(65, 32).into());
     let reference = Models {
         reference: other.clone(),
         ..Models::from(load(MODEL))
@@ -114,4 +116,56 @@ fn models_of_other_token_ids_are_refused() {
         );
     }
     assert!(!config.output_dir.exists());
+}
+
+/// Models that a configuration names leave memory until they are scored: what is read then is the same, and
+/// files that hold something else by then are refused.
+#[test]
+fn models_are_read_again_when_they_are_scored() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("other");
+    let copy = |name: &str| {
+        std::fs::create_dir_all(&place).unwrap();
+        for entry in std::fs::read_dir(fixture(name)).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, place.join(path.file_name().unwrap())).unwrap();
+        }
+    };
+    copy(OTHER);
+    let other = ModelSection {
+        model: place.display().to_string(),
+        adapter: None,
+    };
+    let mut named = config(dir.path(), "named", &rows(8), "eta = 0.1");
+    named.policy.model = fixture(MODEL).display().to_string();
+    named.reference = Some(other.clone());
+    named.previous = Some(other);
+    let models = || {
+        let [reference, previous] = [&named.reference, &named.previous].map(Option::as_ref);
+        Models::load(&named.policy, reference, previous, &Device::flex()).unwrap()
+    };
+    train(&named, models(), false, &mut Silent).unwrap();
+
+    let held = Models {
+        reference: Some(load(OTHER).into()),
+        previous: Some(load(OTHER).into()),
+        ..Models::from(load(MODEL))
+    };
+    let here = config(dir.path(), "here", &rows(8), "eta = 0.1");
+    train(&here, held, false, &mut Silent).unwrap();
+    for key in ["loss", "inpo/h_mean", "inpo/delta_ref", "inpo/delta_prev"] {
+        let [got, expected] =
+            [&named, &here].map(|config| first_step(&config.output_dir)[key].clone());
+        assert_eq!(got, expected, "{key}");
+    }
+
+    let loaded = models();
+    copy(MODEL);
+    named.output_dir = dir.path().join("changed");
+    let error = train(&named, loaded, false, &mut Silent).unwrap_err();
+    let expected = format!(
+        "{}: it is another model now than at the beginning",
+        place.display()
+    );
+    assert_eq!(error.to_string(), expected);
 }

@@ -67,7 +67,7 @@ fn a_resumed_training_repeats_the_uninterrupted_one() {
             config
         };
         let models = || Models {
-            reference: Some(load(OTHER)),
+            reference: Some(load(OTHER).into()),
             ..Models::from(load(MODEL))
         };
         let whole = settings(&format!("whole-{lora}"));
@@ -125,7 +125,7 @@ fn a_training_is_not_gone_on_with_on_other_data() {
         (0..3).map(labels).collect()
     };
     let models = |previous: Option<Policy>| Models {
-        previous,
+        previous: previous.map(Into::into),
         ..Models::from(load(MODEL))
     };
     let go_on = |rows: &[Value], models: Models, resume| {

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use inpo_policy::{ModelConfig, Policy, Sequence};
 use inpo_train::config::ModelSection;
-use inpo_train::{Models, Observer, Silent, TrainConfig, TrainError, train as train_as};
+use inpo_train::{
+    Models, Observer, Silent, StoredPolicy, TrainConfig, TrainError, train as train_as,
+};
 use serde_json::{Value, json};
 
 pub(crate) fn fixture(name: &str) -> PathBuf {
@@ -108,7 +110,8 @@ pub(crate) fn train(
 ) -> Result<Policy, TrainError> {
     let models = models.into();
     let mut config = config.clone();
-    let named = |model: &Option<Policy>| model.as_ref().and_then(|_| model_section("another"));
+    let named =
+        |model: &Option<StoredPolicy>| model.as_ref().and_then(|_| model_section("another"));
     config.reference = config.reference.or_else(|| named(&models.reference));
     config.previous = config.previous.or_else(|| named(&models.previous));
     train_as(&config, models, resume, observer)
