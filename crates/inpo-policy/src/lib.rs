@@ -27,7 +27,7 @@ pub use config::ModelConfig;
 pub use error::PolicyError;
 pub use logps::Sequence;
 pub use lora::LoraConfig;
-pub use policy::{Policy, PolicyFiles};
+pub use policy::{Policy, PolicyFiles, Precision};
 pub use sample::{FinishReason, GenerationConfig, Generations, PromptTask, Sample};
 pub use template::Message;
 pub use tokenizer::TextCodec;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::PolicyError;
 use crate::files::{sha256_bytes, write_whole};
-use crate::model::{Block, Decoder, LowRank, Projection, transpose};
+use crate::model::{Block, Decoder, LowRank, Projection, transpose, widened};
 
 /// Names of the projections of a block that can carry an adapter, as in Hugging Face's modules.
 pub const TARGET_MODULES: [&str; 7] = [
@@ -35,6 +35,9 @@ pub struct LoraConfig {
     /// rsLoRA (arXiv 2312.03732): `s = alpha / sqrt(rank)`, which keeps the size of the side path's output
     /// where the rank grows.
     pub use_rslora: bool,
+    /// Share of the side path's input that is dropped while training, the rest being scaled up (PEFT's
+    /// `lora_dropout`); scoring and sampling drop nothing.
+    pub dropout: f64,
     /// Projections that get an adapter, of [`TARGET_MODULES`].
     pub target_modules: Vec<String>,
 }
@@ -46,6 +49,7 @@ impl Default for LoraConfig {
             rank: 16,
             alpha: 32.0,
             use_rslora: false,
+            dropout: 0.0,
             target_modules: TARGET_MODULES.map(str::to_owned).to_vec(),
         }
     }
@@ -61,7 +65,7 @@ impl LoraConfig {
         }
     }
 
-    /// Checks rank, alpha and the names.
+    /// Checks rank, alpha, dropout and the names.
     pub fn validate(&self) -> Result<(), PolicyError> {
         let fail = |key: &str, got: String, allowed: String| {
             Err(PolicyError::InvalidSetting {
@@ -75,6 +79,10 @@ impl LoraConfig {
         }
         if !(self.alpha > 0.0 && self.alpha.is_finite()) {
             return fail("alpha", self.alpha.to_string(), "a positive number".into());
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            let allowed = "from 0 to below 1".into();
+            return fail("dropout", self.dropout.to_string(), allowed);
         }
         let unknown = |name: &&String| !TARGET_MODULES.contains(&name.as_str());
         if let Some(name) = self.target_modules.iter().find(unknown) {
@@ -134,7 +142,8 @@ pub fn add_adapters(
     let mut decoder = without_adapters(&decoder).no_grad();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let device = decoder.device();
-    let dtype = decoder.dtype();
+    // Adapters train, whatever the weights they stand on are stored in.
+    let dtype = widened(decoder.dtype());
     for_each(&mut decoder, |_, name, projection| {
         if config.target_modules.iter().any(|target| target == name) {
             let [input, output] = projection.dims();
@@ -147,7 +156,7 @@ pub fn add_adapters(
                 a: Param::from_tensor(Tensor::from_data(a, (&device, dtype))),
                 b: Param::from_tensor(Tensor::zeros([config.rank, output], (&device, dtype))),
                 scale: config.scale(),
-                dropout: 0.0,
+                dropout: config.dropout,
             });
         }
         Ok(())
@@ -228,7 +237,7 @@ pub fn save_adapters(
         "base_model_name_or_path": base_model,
         "r": config.rank,
         "lora_alpha": config.alpha,
-        "lora_dropout": 0.0,
+        "lora_dropout": config.dropout,
         "target_modules": config.target_modules,
         "bias": "none",
         "fan_in_fan_out": false,
@@ -255,7 +264,8 @@ pub fn load_adapters(decoder: Decoder, dir: &Path) -> Result<(Decoder, LoraConfi
     let config = read_adapter_config(&path)?;
     let mut decoder = add_adapters(decoder, &config, 0)?;
     let device = decoder.device();
-    let dtype = decoder.dtype();
+    // Adapters train, whatever the weights they stand on are stored in.
+    let dtype = widened(decoder.dtype());
     let path = dir.join("adapter_model.safetensors");
     let bytes = std::fs::read(&path).map_err(PolicyError::read(&path))?;
     let malformed = |reason: String| PolicyError::Adapter {
@@ -320,6 +330,8 @@ fn read_adapter_config(path: &Path) -> Result<LoraConfig, PolicyError> {
         peft_type: String,
         r: usize,
         lora_alpha: f64,
+        #[serde(default)]
+        lora_dropout: f64,
         target_modules: Vec<String>,
         #[serde(default)]
         use_rslora: bool,
@@ -347,6 +359,7 @@ fn read_adapter_config(path: &Path) -> Result<LoraConfig, PolicyError> {
         rank: peft.r,
         alpha: peft.lora_alpha,
         use_rslora: peft.use_rslora,
+        dropout: peft.lora_dropout,
         target_modules: peft.target_modules,
     })
 }

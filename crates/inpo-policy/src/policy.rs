@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
@@ -35,6 +35,29 @@ pub struct Policy {
     trained: String,
     /// The files that hold all of the weights, where there are such.
     files: Option<PolicyFiles>,
+    precision: Precision,
+}
+
+/// Float types of a policy. Log-probs are sums in f32 or better in each of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Weights and activations in f32.
+    #[default]
+    F32,
+    /// Weights and activations in bf16; adapters stay in f32. For weights that do not train.
+    Bf16,
+    /// Activations in bf16 over weights in f32, for full fine-tuning: the rounding of a bf16 weight would
+    /// swallow a small step.
+    Bf16Mixed,
+}
+
+impl Precision {
+    fn weights(self) -> DType {
+        match self {
+            Self::F32 | Self::Bf16Mixed => DType::F32,
+            Self::Bf16 => DType::BF16,
+        }
+    }
 }
 
 /// The files that a policy's weights were read from, and the device they went to.
@@ -43,6 +66,7 @@ pub struct PolicyFiles {
     model: PathBuf,
     adapter: Option<PathBuf>,
     device: Device,
+    precision: Precision,
 }
 
 impl PolicyFiles {
@@ -52,7 +76,7 @@ impl PolicyFiles {
     ///
     /// As [`Policy::load`] and [`Policy::with_saved_adapters`].
     pub fn load(&self) -> Result<Policy, PolicyError> {
-        let policy = Policy::load(&self.model, &self.device)?;
+        let policy = Policy::load_in(&self.model, &self.device, self.precision)?;
         match &self.adapter {
             Some(dir) => policy.with_saved_adapters(dir),
             None => Ok(policy),
@@ -67,8 +91,25 @@ impl Policy {
     ///
     /// Whatever is wrong with the files, by name.
     pub fn load(path: &Path, device: &Device) -> Result<Self, PolicyError> {
+        Self::load_in(path, device, Precision::F32)
+    }
+
+    /// Loads a Hugging Face directory or a GGUF file on `device`, whatever float type it is stored in.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is wrong with the files, by name.
+    pub fn load_in(
+        path: &Path,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, PolicyError> {
         let files = ModelFiles::open(path)?;
-        let decoder = Decoder::load(&files.config, files.weights.as_ref(), device)?;
+        let options = (device, precision.weights());
+        let mut decoder = Decoder::load(&files.config, files.weights.as_ref(), options)?;
+        if precision == Precision::Bf16Mixed {
+            decoder = decoder.computing_in(DType::BF16);
+        }
         let no_codec = match files.require_tokenizer() {
             Err(PolicyError::NoTokenizer { reason, .. }) => reason,
             _ => String::new(),
@@ -86,7 +127,9 @@ impl Policy {
                 model: path.to_owned(),
                 adapter: None,
                 device: device.clone(),
+                precision,
             }),
+            precision,
         })
     }
 
@@ -99,7 +142,7 @@ impl Policy {
     pub fn init(config: ModelConfig, seed: u64, device: &Device) -> Result<Self, PolicyError> {
         config.validate()?;
         let weights = RandomWeights::new(&config, seed);
-        let decoder = Decoder::load(&config, &weights, device)?;
+        let decoder = Decoder::load(&config, &weights, (device, DType::F32))?;
         Ok(Self {
             decoder: decoder.valid(),
             identity: weights.identity()?,
@@ -110,6 +153,7 @@ impl Policy {
             lora: None,
             trained: String::new(),
             files: None,
+            precision: Precision::F32,
         })
     }
 
@@ -149,7 +193,12 @@ impl Policy {
             Some(_) => adapter_digest(&self.decoder),
             None => self.trained.clone(),
         };
-        sha256_bytes(format!("{}\n{trained}", self.identity).as_bytes())
+        let precision = match self.precision {
+            Precision::F32 => "",
+            // Frozen and trained weights give the same log-probs.
+            Precision::Bf16 | Precision::Bf16Mixed => "\nbf16",
+        };
+        sha256_bytes(format!("{}\n{trained}{precision}", self.identity).as_bytes())
     }
 
     /// Where the weights were read from.
@@ -202,10 +251,10 @@ impl Policy {
     ///
     /// Missing or malformed files.
     pub fn with_saved_weights(self, dir: &Path) -> Result<Self, PolicyError> {
-        let device = self.decoder.device();
+        let (device, precision) = (self.decoder.device(), self.precision);
         self.map_decoder(|before| {
             drop(before);
-            Ok(Self::load(dir, &device)?.decoder)
+            Ok(Self::load_in(dir, &device, precision)?.decoder)
         })
     }
 
@@ -280,7 +329,7 @@ impl Policy {
     ) -> Result<Generations, PolicyError> {
         let model = &self.config;
         generate(
-            &self.decoder,
+            &self.decoder.cast_once(),
             model,
             prompts,
             config,
@@ -324,11 +373,8 @@ impl Policy {
         seed_and_iteration: (u64, u64),
         progress: &mut dyn FnMut(usize),
     ) -> Result<Generations, PolicyError> {
-        let mixture = Mixture::two(
-            (&self.decoder, &self.config),
-            (&reference.decoder, &reference.config),
-            weight,
-        )?;
+        let (policy, other) = (self.decoder.cast_once(), reference.decoder.cast_once());
+        let mixture = Mixture::two((&policy, &self.config), (&other, &reference.config), weight)?;
         generate_from(&mixture, prompts, config, seed_and_iteration, progress)
     }
 
@@ -354,7 +400,7 @@ impl Policy {
         for (number, sequence) in sequences.iter().enumerate() {
             self.check(number as u64, sequence)?;
         }
-        Ok(response_logps(&self.decoder, sequences))
+        Ok(response_logps(&self.decoder.cast_once(), sequences))
     }
 
     /// Checks that `sequence` can be scored; `number` names it in the error.

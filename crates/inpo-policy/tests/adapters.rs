@@ -18,6 +18,7 @@ fn config() -> LoraConfig {
         rank: 4,
         alpha: 8.0,
         use_rslora: false,
+        dropout: 0.0,
         target_modules: vec!["q_proj".into(), "down_proj".into()],
     }
 }
@@ -113,6 +114,7 @@ fn rs_lora_divides_by_the_root_of_the_rank() {
     };
     let stabilised = LoraConfig {
         use_rslora: true,
+        dropout: 0.25,
         ..config()
     };
     assert_eq!((config().scale(), stabilised.scale()), (2.0, 4.0));
@@ -129,6 +131,7 @@ fn rs_lora_divides_by_the_root_of_the_rank() {
     let settings = std::fs::read(dir.path().join("adapter_config.json")).unwrap();
     let settings: serde_json::Value = serde_json::from_slice(&settings).unwrap();
     assert_eq!(settings["use_rslora"], true);
+    assert_eq!(settings["lora_dropout"], 0.25);
     let loaded = base.with_saved_adapters(dir.path()).unwrap();
     assert_eq!(loaded.lora(), Some(&stabilised));
     assert_eq!(sums(&loaded), sums(&policy));
@@ -184,6 +187,13 @@ fn bad_settings_and_files_are_refused_in_sentences() {
             ..config()
         }),
         "`policy.lora.rank` is 0; allowed: at least 1"
+    );
+    assert_eq!(
+        refuse(LoraConfig {
+            dropout: 1.0,
+            ..config()
+        }),
+        "`policy.lora.dropout` is 1; allowed: from 0 to below 1"
     );
     assert_eq!(
         refuse(LoraConfig {

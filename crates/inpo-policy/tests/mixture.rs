@@ -262,6 +262,7 @@ fn adapters_mix_with_their_reference() {
         rank: 4,
         alpha: 8.0,
         use_rslora: false,
+        dropout: 0.0,
         target_modules: vec!["q_proj".into(), "down_proj".into()],
     };
     let adapted = tiny("tiny_llama_tied").with_adapters(&lora, 1).unwrap();

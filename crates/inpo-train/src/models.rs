@@ -129,9 +129,9 @@ impl Models {
         previous: Option<&ModelSection>,
         device: &Device,
     ) -> Result<Self, TrainError> {
-        let load = |model: &str, adapter: Option<&std::path::PathBuf>| {
+        let load = |model: &str, adapter: Option<&std::path::PathBuf>, precision| {
             let path = hub::resolve(model, &hub::ResolveOptions::default())?;
-            let policy = Policy::load(&path, device)?;
+            let policy = Policy::load_in(&path, device, precision)?;
             Ok::<_, TrainError>(match adapter {
                 Some(dir) => policy.with_saved_adapters(dir)?,
                 None => policy,
@@ -139,15 +139,16 @@ impl Models {
         };
         let other = |section: Option<&ModelSection>| {
             let stored = section.map(|section| {
-                let mut stored =
-                    StoredPolicy::from(load(&section.model, section.adapter.as_ref())?);
+                let frozen = policy.dtype.frozen();
+                let loaded = load(&section.model, section.adapter.as_ref(), frozen)?;
+                let mut stored = StoredPolicy::from(loaded);
                 stored.forget();
                 Ok::<_, TrainError>(stored)
             });
             stored.transpose()
         };
         Ok(Self {
-            policy: load(&policy.model, policy.adapter.as_ref())?,
+            policy: load(&policy.model, policy.adapter.as_ref(), policy.precision())?,
             reference: other(reference)?,
             previous: other(previous)?,
         })

@@ -68,16 +68,17 @@ pub fn optimise(
     order: Order,
     log: &mut dyn FnMut(StepMetrics) -> Result<(), TrainError>,
 ) -> Result<Policy, TrainError> {
+    let drops = policy.lora().is_some_and(|lora| lora.dropout > 0.0);
     policy.map_decoder(|decoder| {
         let decoder = decoder.train();
-        let trained = steps(decoder, pairs, objective, config, order, log)?;
+        let trained = steps((decoder, drops), pairs, objective, config, order, log)?;
         Ok(trained)
     })
 }
 
-/// All steps of [`optimise`] on its decoder.
+/// All steps of [`optimise`] on its decoder, whose adapters may drop some of their input.
 fn steps(
-    mut decoder: Decoder,
+    (mut decoder, drops): (Decoder, bool),
     pairs: &[TrainPair],
     objective: &Objective,
     config: &TrainSection,
@@ -99,7 +100,7 @@ fn steps(
         for (number, places) in groups.enumerate() {
             let options = TraceOptions {
                 recompute: config.gradient_checkpointing,
-                dropout_key: Some(order.dropout_key(step, number)),
+                dropout_key: drops.then(|| order.dropout_key(step, number)),
             };
             let group: Vec<&TrainPair> = places.iter().map(|&i| members[i]).collect();
             let scale = 1.0 / members.len() as f64;
@@ -111,7 +112,8 @@ fn steps(
             }
         }
         let figures: Vec<PairFigures> = figures.into_iter().flatten().collect();
-        if step == 0 {
+        // With dropout the first log-probs are not the policy's own.
+        if step == 0 && !drops {
             let options = (&decoder.device().without_autodiff(), loss_dtype(&decoder));
             check_start(&figures, &members, objective, options)?;
         }

@@ -12,14 +12,13 @@ use inpo_policy::{LoraConfig, Policy, Sequence};
 use inpo_train::config::LabelKind;
 use inpo_train::{Objective, ObjectiveLoss, TrainPair, pair_gradient};
 
-const OPTIONS: TraceOptions = TraceOptions {
-    dropout_key: None,
-    recompute: false,
-};
-const RECOMPUTED: TraceOptions = TraceOptions {
-    dropout_key: None,
-    recompute: true,
-};
+/// With all activations kept and without: the same gradient.
+fn options(recompute: bool, dropout_key: Option<u64>) -> TraceOptions {
+    TraceOptions {
+        recompute,
+        dropout_key,
+    }
+}
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -144,22 +143,29 @@ fn objectives() -> Vec<Objective> {
     ]
 }
 
-fn loss_value(decoder: &Decoder, objective: &Objective) -> f64 {
+fn loss_value(decoder: &Decoder, objective: &Objective, key: Option<u64>) -> f64 {
     let pairs = pairs(objective);
     let members: Vec<&TrainPair> = pairs.iter().collect();
-    let (_, figures) =
-        pair_gradient(&decoder.clone().train(), &members, objective, 0.25, OPTIONS).unwrap();
+    let (_, figures) = pair_gradient(
+        &decoder.clone().train(),
+        &members,
+        objective,
+        0.25,
+        options(false, key),
+    )
+    .unwrap();
     let each = figures.iter().zip(&pairs);
     each.map(|(f, p)| 0.25 * p.weight * f.loss).sum()
 }
 
 /// Checks the gradient of every objective, kept and recomputed, against differences.
-fn check(decoder: &Decoder, trained: usize) {
+fn check(decoder: &Decoder, trained: usize, key: Option<u64>) {
     for (number, objective) in objectives().iter().enumerate() {
         let pairs = pairs(objective);
         let members: Vec<&TrainPair> = pairs.iter().collect();
         let module = decoder.clone().train();
-        let slopes = [OPTIONS, RECOMPUTED].map(|options| {
+        let slopes = [false, true].map(|recompute| {
+            let options = options(recompute, key);
             let (grads, _) = pair_gradient(&module, &members, objective, 0.25, options).unwrap();
             let mut slopes = Slopes {
                 grads: &grads,
@@ -182,7 +188,7 @@ fn check(decoder: &Decoder, trained: usize) {
                     target,
                     step,
                 });
-                loss_value(&moved, objective)
+                loss_value(&moved, objective, key)
             };
             let difference = (at(step) - at(-step)) / (2.0 * step);
             for slope in [kept, recomputed] {
@@ -202,31 +208,43 @@ fn check(decoder: &Decoder, trained: usize) {
 fn full_fine_tuning() {
     for (name, parameters) in [("tiny_llama_tied", 20), ("tiny_llama_untied", 21)] {
         let policy = Policy::load(&fixture(name), &Device::flex()).unwrap();
-        check(&policy.decoder().clone().map(&mut ToF64), parameters);
+        check(&policy.decoder().clone().map(&mut ToF64), parameters, None);
     }
 }
 
 /// Two matrices for each of seven projections of two layers; nothing else has a gradient. `B` is moved
-/// off zero first, so that `A` has a gradient at all.
+/// off zero first, so that `A` has a gradient at all. With dropout the mask of a key is the same in every
+/// pass, so that the loss is a function like any other.
 #[test]
 fn low_rank_adapters() {
-    let policy = Policy::load(&fixture("tiny_llama_untied"), &Device::flex()).unwrap();
-    let config = LoraConfig {
-        rank: 3,
-        alpha: 6.0,
-        ..LoraConfig::default()
-    };
-    let policy = policy.with_adapters(&config, 5).unwrap();
-    let mut decoder = policy.decoder().clone().map(&mut ToF64);
-    for target in 0..60 {
-        let step = 0.01;
-        decoder = decoder.map(&mut Move {
-            next: 0,
-            target,
-            step,
-        });
+    for (dropout, key) in [(0.0, None), (0.3, Some(7))] {
+        let policy = Policy::load(&fixture("tiny_llama_untied"), &Device::flex()).unwrap();
+        let config = LoraConfig {
+            rank: 3,
+            alpha: 6.0,
+            dropout,
+            ..LoraConfig::default()
+        };
+        let policy = policy.with_adapters(&config, 5).unwrap();
+        let mut decoder = policy.decoder().clone().map(&mut ToF64);
+        for target in 0..60 {
+            let step = 0.01;
+            decoder = decoder.map(&mut Move {
+                next: 0,
+                target,
+                step,
+            });
+        }
+        if key.is_some() {
+            let losses =
+                [None, key, Some(8)].map(|key| loss_value(&decoder, &objectives()[0], key));
+            assert!(
+                losses[0] != losses[1] && losses[1] != losses[2],
+                "{losses:?}"
+            );
+        }
+        check(&decoder, 28, key);
     }
-    check(&decoder, 28);
 }
 
 /// The padding token as an input: its embedding stays, as torch's `padding_idx` has it; all others move.
@@ -241,7 +259,14 @@ fn the_padding_token_is_not_trained_as_an_input() {
         vec![[-9.0, -8.0]; 2],
     );
     let decoder = policy.decoder().clone().train();
-    let (grads, _) = pair_gradient(&decoder, &[&pair], &objectives()[0], 1.0, OPTIONS).unwrap();
+    let (grads, _) = pair_gradient(
+        &decoder,
+        &[&pair],
+        &objectives()[0],
+        1.0,
+        options(false, None),
+    )
+    .unwrap();
     let table = grads.get::<2>(decoder.embed_tokens.id).unwrap();
     let squares = table.square().sum_dim(1).squeeze_dim::<1>(1);
     let rows = squares.try_into_vec_as::<f64>().unwrap();

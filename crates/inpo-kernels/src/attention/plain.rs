@@ -68,8 +68,23 @@ impl Tables {
             longest,
             rows: index(rows, device),
             places: index(places, device),
-            bias: Tensor::from_data(bias, (device, dtype)),
+            bias: Tensor::from_data(bias, (device, wide(dtype))),
         }
+    }
+}
+
+/// The float type of the softmax: at least f32.
+fn wide(dtype: DType) -> DType {
+    match dtype {
+        DType::F64 => DType::F64,
+        _ => DType::F32,
+    }
+}
+
+fn cast(tensor: Tensor<4>, dtype: DType) -> Tensor<4> {
+    match tensor.dtype() == dtype {
+        true => tensor,
+        false => tensor.cast(dtype),
     }
 }
 
@@ -110,8 +125,11 @@ pub(super) fn forward(
         // Not a division: Burn's takes its derivative's factor in f32.
         scores = scores.mul_scalar(1.0 / cap).tanh().mul_scalar(cap);
     }
-    let scores = scores.reshape([groups, shape.heads, longest, longest]) + tables.bias.clone();
-    let weights = softmax(scores, 3).reshape([groups, shape.kv_heads, sharing, longest]);
+    let scores = scores.reshape([groups, shape.heads, longest, longest]);
+    let dtype = scores.dtype();
+    let scores = cast(scores, wide(dtype)) + tables.bias.clone();
+    let weights = cast(softmax(scores, 3), dtype);
+    let weights = weights.reshape([groups, shape.kv_heads, sharing, longest]);
     let out = weights
         .matmul(v)
         .reshape([groups, shape.heads, longest, shape.head_dim])

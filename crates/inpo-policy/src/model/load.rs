@@ -1,6 +1,6 @@
 //! From named host tensors to a decoder on a device.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::{Attention, Block, Decoder, Mlp, Projection, RmsNorm};
 use crate::config::ModelConfig;
@@ -8,7 +8,7 @@ use crate::error::PolicyError;
 use crate::files::WeightSource;
 
 impl Decoder {
-    /// Builds the decoder of `config` from `weights`, in f32 on `device`.
+    /// Builds the decoder of `config` from `weights`, on the device and in the float type of `options`.
     ///
     /// # Errors
     ///
@@ -16,9 +16,9 @@ impl Decoder {
     pub fn load(
         config: &ModelConfig,
         weights: &dyn WeightSource,
-        device: &Device,
+        options: (&Device, DType),
     ) -> Result<Self, PolicyError> {
-        let loader = Loader { weights, device };
+        let loader = Loader { weights, options };
         let (hidden, vocab) = (config.hidden_size, config.vocab_size);
         let queries = config.num_attention_heads * config.head_dim;
         let keys = config.num_key_value_heads * config.head_dim;
@@ -66,7 +66,7 @@ impl Decoder {
 
 struct Loader<'a> {
     weights: &'a dyn WeightSource,
-    device: &'a Device,
+    options: (&'a Device, DType),
 }
 
 impl Loader<'_> {
@@ -83,11 +83,11 @@ impl Loader<'_> {
     }
 
     fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Tensor<2>, PolicyError> {
-        Ok(Tensor::from_data(self.data(name, &shape)?, self.device))
+        Ok(Tensor::from_data(self.data(name, &shape)?, self.options))
     }
 
     fn vector(&self, name: &str, width: usize) -> Result<Tensor<1>, PolicyError> {
-        Ok(Tensor::from_data(self.data(name, &[width])?, self.device))
+        Ok(Tensor::from_data(self.data(name, &[width])?, self.options))
     }
 
     /// Files store `[out, in]`; the projection wants `[in, out]`, laid out as such.
@@ -106,7 +106,7 @@ impl Loader<'_> {
         }
         let transposed = transpose(&weight.data, input);
         let data = TensorData::new(transposed, [input, output]);
-        Ok(Projection::new(Tensor::from_data(data, self.device)))
+        Ok(Projection::new(Tensor::from_data(data, self.options)))
     }
 }
 

@@ -133,8 +133,10 @@ impl Decoder {
     /// This decoder with its weights cast to the float type of its activations once, for many passes
     /// without training. Where they are in it already, nothing is copied.
     pub fn cast_once(&self) -> Self {
-        let dtype = self.dtype();
-        self.clone().map(&mut CastAll(dtype))
+        match self.compute {
+            None => self.clone(),
+            Some(dtype) => self.clone().map(&mut CastAll(dtype)),
+        }
     }
 
     /// Final hidden states, `[tokens, hidden]`, of a packed batch: `ids` holds the groups of `layout` one
@@ -300,7 +302,7 @@ fn cast<const D: usize>(tensor: Tensor<D>, dtype: DType) -> Tensor<D> {
 }
 
 /// The float type that sums and logits of activations in `dtype` are computed in: at least f32.
-fn widened(dtype: DType) -> DType {
+pub(crate) fn widened(dtype: DType) -> DType {
     match dtype {
         DType::F64 => DType::F64,
         _ => DType::F32,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use inpo_oracle::RulesOracleConfig;
-use inpo_policy::LoraConfig;
+use inpo_policy::{LoraConfig, Precision};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
@@ -14,7 +14,8 @@ use crate::error::TrainError;
 pub struct PolicySection {
     /// Hugging Face directory, GGUF file, hub id or alias.
     pub model: String,
-    /// Type of the weights while training; only f32 so far.
+    /// Float type of the model. In bf16 what trains stays in f32: adapters, or all weights in full
+    /// fine-tuning, which are cast where they are used.
     #[serde(default)]
     pub dtype: Dtype,
     /// PEFT adapter directory on the model, which training goes on with; not together with `lora`.
@@ -45,15 +46,36 @@ impl PolicySection {
         }
         Ok(())
     }
+
+    /// Float types of the policy: whether all of its weights train decides what bf16 means.
+    pub fn precision(&self) -> Precision {
+        match self.dtype {
+            Dtype::F32 => Precision::F32,
+            Dtype::Bf16 if self.lora.is_some() || self.adapter.is_some() => Precision::Bf16,
+            Dtype::Bf16 => Precision::Bf16Mixed,
+        }
+    }
 }
 
-/// Types of weights.
+impl Dtype {
+    /// Float types of a model that does not train.
+    pub(crate) fn frozen(self) -> Precision {
+        match self {
+            Self::F32 => Precision::F32,
+            Self::Bf16 => Precision::Bf16,
+        }
+    }
+}
+
+/// Float types of a model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
     /// 32 bits.
     #[default]
     F32,
+    /// 16 bits, 8 of them for the exponent: half the memory, two or three digits.
+    Bf16,
 }
 
 /// `[reference]` and `[previous]`.
