@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """SmolLM2-135M-Instruct in PyTorch and transformers: what docs/performance.md stands beside.
 
-The weights come from the same GGUF, dequantised to f32; attention is sdpa; nothing is compiled. Each measurement is a
-subcommand, so that each runs in a process of its own and its peak memory is its own. Results are JSON lines on stdout;
+The weights come from the same GGUF, dequantised to f32; attention is sdpa; nothing is compiled. It runs with
+transformers 4 and 5. Each measurement is a subcommand, so that each runs in a process of its own and its peak memory is its own. Results are JSON lines on stdout;
 tokens/s is over the median of --repeats runs after one that warms up (`generate` counts new tokens, prefill included,
 and tells decoding apart). Peak memory includes the interpreter and its libraries; `rss_libraries_mib` is that part.
 
@@ -11,7 +11,8 @@ and tells decoding apart). Peak memory includes the interpreter and its librarie
     torch_smollm2.py inputs   --directory D                        the rows that both sides measure
     torch_smollm2.py parity   --gguf G --reference logprobs.json   sums of log-probs, greedy text: first, always
     torch_smollm2.py logps    --gguf G --rows D/logps.jsonl        log-prob tokens/s, no gradient
-    torch_smollm2.py train    --gguf G --rows D/pairs.jsonl        one LoRA INPO step, tokens/s and peak memory
+    torch_smollm2.py train    --gguf G --rows D/pairs.jsonl        LoRA INPO steps, pairs/s and peak memory; --full
+                                                                   trains all weights, --autocast bf16 as it says
     torch_smollm2.py generate --gguf G --rows D/prompts-8.jsonl --samples 8
 """
 
@@ -24,7 +25,7 @@ import sys
 import time
 
 HEADS, KV_HEADS, HEAD_DIM, LAYERS = 9, 3, 64, 30
-VOCABULARY, END = 49152, 2
+VOCABULARY, END, ROPE_THETA = 49152, 2, 100000.0
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 GGUF_NAMES = {
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
@@ -33,21 +34,36 @@ GGUF_NAMES = {
 }
 
 
+def fresh(layers=LAYERS):
+    """A model of SmolLM2-135M's shape in f32, with random weights."""
+    import transformers
+
+    # Each spelling is ignored without a word by the other version.
+    if int(transformers.__version__.split(".")[0]) < 5:
+        rope = {"rope_theta": ROPE_THETA}
+    else:
+        rope = {"rope_parameters": {"rope_type": "default", "rope_theta": ROPE_THETA}}
+    config = transformers.LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=576, intermediate_size=1536, num_hidden_layers=layers,
+        num_attention_heads=HEADS, num_key_value_heads=KV_HEADS, head_dim=HEAD_DIM, rms_norm_eps=1e-5,
+        max_position_embeddings=8192, tie_word_embeddings=True, bos_token_id=1, eos_token_id=END, pad_token_id=END,
+        attn_implementation="sdpa", **rope,
+    )
+    fresh.libraries_mib = peak_mib()
+    model = transformers.LlamaForCausalLM(config).float().eval()
+    frequency = model.model.rotary_emb.inv_freq[1].item()
+    if not math.isclose(frequency, ROPE_THETA ** (-2 / HEAD_DIM), rel_tol=1e-5):
+        raise SystemExit(f"transformers {transformers.__version__} did not take the rotary base")
+    return model
+
+
 def load(path):
     """The model in f32, tensor by tensor, so that loading does not set the peak of the memory."""
     import torch
     from gguf import GGUFReader
     from gguf.quants import dequantize
-    from transformers import LlamaConfig, LlamaForCausalLM
 
-    config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=576, intermediate_size=1536, num_hidden_layers=LAYERS,
-        num_attention_heads=HEADS, num_key_value_heads=KV_HEADS, head_dim=HEAD_DIM, rms_norm_eps=1e-5,
-        max_position_embeddings=8192, rope_parameters={"rope_type": "default", "rope_theta": 100000.0},
-        tie_word_embeddings=True, bos_token_id=1, eos_token_id=END, pad_token_id=END, attn_implementation="sdpa",
-    )
-    load.libraries_mib = peak_mib()
-    model = LlamaForCausalLM(config).float().eval()
+    model = fresh()
     tensors = {tensor.name: tensor for tensor in GGUFReader(path).tensors}
     names = {"model.embed_tokens": "token_embd", "model.norm": "output_norm"}
     for block in range(LAYERS):
@@ -80,7 +96,7 @@ def sum_logps(model, sequences, prompt_lengths, head="response"):
         scored[row, start : len(sequence)] = True
     keep = width - min(prompt_lengths) + 1 if head == "response" else width
     # Padding is to the right of everything that is scored and attention is causal: no mask is needed.
-    logits = model(input_ids=ids, logits_to_keep=keep, use_cache=False).logits
+    logits = model(input_ids=ids, logits_to_keep=keep, use_cache=False).logits.float()
     # One row of logits too many, so that flattening copies nothing; classes on the last axis, where torch sums exactly
     # enough (along another axis its f32 sums cost 1e-4 nats a token).
     targets = ids.roll(-1, 1)[:, -keep:]
@@ -138,12 +154,14 @@ def emit(measurement, tokens=None, seconds=None, **fields):
 
     row = {"measurement": measurement, "torch": torch.__version__.split("+")[0],
            "transformers": transformers.__version__, "threads": torch.get_num_threads()}
+    if seconds and "pairs" in fields:
+        fields["pairs_per_second"] = round(fields["pairs"] / statistics.median(seconds), 4)
     if seconds:
         median = statistics.median(seconds)
         row |= {"tokens": tokens, "repeats": len(seconds), "seconds_median": round(median, 4),
                 "seconds_min": round(min(seconds), 4), "seconds_max": round(max(seconds), 4),
                 "tokens_per_second": round(tokens / median, 2)}
-    print(json.dumps(row | fields | {"rss_libraries_mib": load.libraries_mib, "peak_rss_mib": peak_mib()}), flush=True)
+    print(json.dumps(row | fields | {"rss_libraries_mib": fresh.libraries_mib, "peak_rss_mib": peak_mib()}), flush=True)
 
 
 def read_rows(path):
@@ -161,8 +179,8 @@ def inputs(arguments):
     lengths = [40 + round(index * 88 / 7) for index in range(8)]  # 40 to 128
     files = {
         "logps.jsonl": [{"prompt_token_ids": ids(128), "response_token_ids": ids(128)} for _ in range(8)],
-        "pairs.jsonl": [{"prompt_token_ids": ids(128), "chosen_token_ids": ids(128), "rejected_token_ids": ids(128)}
-                        for _ in range(2)],
+        "pairs.jsonl": [{"prompt_token_ids": ids(arguments.prompt), "chosen_token_ids": ids(arguments.response),
+                         "rejected_token_ids": ids(arguments.response)} for _ in range(arguments.pairs)],
         "prompts-1.jsonl": [{"prompt_token_ids": ids(40)}],
         "prompts-8.jsonl": [{"prompt_token_ids": ids(length)} for length in lengths],
     }
@@ -206,20 +224,24 @@ def logps(arguments):
 
 
 def train(arguments):
+    import contextlib
     import torch
 
     torch.manual_seed(0)
-    model, rows = load(arguments.gguf), read_rows(arguments.rows)
+    model = load(arguments.gguf) if arguments.layers is None else fresh(arguments.layers)
+    rows = read_rows(arguments.rows)
     answers = [row[side] for side in ("chosen_token_ids", "rejected_token_ids") for row in rows]
     prompts = [row["prompt_token_ids"] for row in rows] * 2
     sequences = [prompt + answer for prompt, answer in zip(prompts, answers)]
     starts = list(map(len, prompts))
+    bf16 = arguments.autocast == "bf16"
+    precision = lambda: torch.autocast("cpu", torch.bfloat16) if bf16 else contextlib.nullcontext()
     # Anchors are cached before training. The policy starts as both of them, so that the first h is 0.
-    with torch.no_grad():
+    with torch.no_grad(), precision():
         reference = sum_logps(model, sequences, starts, arguments.head)
     previous = reference.clone()
     loaded = peak_mib()
-    trained = add_lora(model, arguments.rank, arguments.alpha)
+    trained = list(model.parameters()) if arguments.full else add_lora(model, arguments.rank, arguments.alpha)
     model.train()
     if arguments.checkpointing:
         model.enable_input_require_grads()
@@ -230,7 +252,8 @@ def train(arguments):
 
     def step():
         optimiser.zero_grad(set_to_none=True)
-        policy = sum_logps(model, sequences, starts, arguments.head)
+        with precision():
+            policy = sum_logps(model, sequences, starts, arguments.head)
         log_ratio = policy - ratio * reference - (1 - ratio) * previous
         chosen, rejected = log_ratio.chunk(2)
         loss = ((chosen - rejected - target) ** 2).mean()
@@ -240,9 +263,12 @@ def train(arguments):
         losses.append(loss.item())
 
     seconds = timed(step, arguments.repeats)
-    emit("train", sum(map(len, sequences)), seconds, pairs=len(rows), rank=arguments.rank, alpha=arguments.alpha,
-         head=arguments.head, checkpointing=arguments.checkpointing, trained=sum(p.numel() for p in trained),
-         first_loss=losses[0], target_squared=target**2, last_loss=losses[-1], rss_before_training_mib=loaded)
+    emit("train", sum(map(len, sequences)), seconds, pairs=len(rows), prompt=max(starts),
+         response=max(map(len, answers)), layers=arguments.layers or LAYERS, full=arguments.full,
+         autocast=arguments.autocast, rank=arguments.rank, alpha=arguments.alpha, head=arguments.head,
+         checkpointing=arguments.checkpointing, trained=sum(p.numel() for p in trained),
+         start_logps=reference.double().sum().item(), first_loss=losses[0], last_loss=losses[-1],
+         rss_before_training_mib=loaded)
 
 
 def generate(arguments):
@@ -292,11 +318,14 @@ def main():
     head = ("--head", {"choices": ("response", "full"), "default": "response"})
     number = lambda kind, default: {"type": kind, "default": default}
     flag = {"action": "store_true"}
-    command(inputs, ("--directory", {"required": True}), model=False)
+    command(inputs, ("--directory", {"required": True}), ("--pairs", number(int, 2)), ("--prompt", number(int, 128)),
+            ("--response", number(int, 128)), model=False)
     command(parity, ("--reference", {"required": True}))
     command(logps, rows, repeats, head)
     command(train, rows, repeats, head, ("--rank", number(int, 16)), ("--alpha", number(float, 32.0)),
-            ("--eta", number(float, 0.005)), ("--learning-rate", number(float, 1e-4)), ("--checkpointing", flag))
+            ("--eta", number(float, 0.005)), ("--learning-rate", number(float, 1e-5)), ("--checkpointing", flag),
+            ("--full", flag), ("--autocast", {"choices": ("none", "bf16"), "default": "none"}),
+            ("--layers", {"type": int, "help": "random weights in so many layers, whatever --gguf says"}))
     command(generate, rows, repeats, ("--samples", number(int, 1)), ("--max-new-tokens", number(int, 64)),
             ("--greedy", flag))
     arguments = parser.parse_args()

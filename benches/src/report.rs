@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 /// A row of token ids; which are there depends on the measurement.
 #[derive(Debug, Default, Deserialize)]
@@ -23,7 +24,7 @@ pub(crate) fn read_rows(path: &Path) -> Result<Vec<Row>, Box<dyn std::error::Err
 
 /// Seconds of each repetition, after one that warms up.
 pub(crate) fn timed<E>(
-    repeats: usize,
+    repeats: u32,
     mut run: impl FnMut() -> Result<(), E>,
 ) -> Result<Vec<f64>, E> {
     run()?;
@@ -35,26 +36,47 @@ pub(crate) fn timed<E>(
         .collect()
 }
 
-/// Prints one measurement.
-pub(crate) fn emit(what: &str, tokens: usize, seconds: &[f64], load: f64) {
-    let mut sorted = seconds.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let median = sorted[sorted.len() / 2];
-    let row = serde_json::json!({
-        "measurement": what,
-        "tokens": tokens,
-        "seconds_median": median,
-        "seconds_min": sorted[0],
-        "seconds_max": sorted[sorted.len() - 1],
-        "tokens_per_second": tokens as f64 / median,
-        "load_seconds": load,
-        "peak_rss_mib": peak_rss_mib(),
-    });
-    println!("{row}");
+/// The middle one, the upper of two.
+pub(crate) fn median(mut seconds: Vec<f64>) -> f64 {
+    seconds.sort_by(f64::total_cmp);
+    seconds[seconds.len() / 2]
+}
+
+/// Repetitions of the same work.
+pub(crate) struct Timed {
+    /// Of one repetition.
+    pub(crate) tokens: usize,
+    /// Of each, one at least.
+    pub(crate) seconds: Vec<f64>,
+}
+
+impl Timed {
+    /// Prints one measurement, with more fields, and this process's peak memory unless they have it.
+    pub(crate) fn emit(self, what: &str, fields: Value) {
+        let least = self.seconds.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = self.seconds.iter().copied().fold(0.0, f64::max);
+        let repeats = self.seconds.len();
+        let median = median(self.seconds);
+        let mut row = json!({
+            "measurement": what,
+            "threads": rayon::current_num_threads(),
+            "tokens": self.tokens,
+            "repeats": repeats,
+            "seconds_median": median,
+            "seconds_min": least,
+            "seconds_max": most,
+            "tokens_per_second": self.tokens as f64 / median,
+            "peak_rss_mib": peak_rss_mib(),
+        });
+        if let (Value::Object(row), Value::Object(fields)) = (&mut row, fields) {
+            row.extend(fields);
+        }
+        println!("{row}");
+    }
 }
 
 /// Peak resident memory of this process in MiB, where the system tells.
-fn peak_rss_mib() -> Option<f64> {
+pub(crate) fn peak_rss_mib() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;

@@ -3,6 +3,8 @@
 pub use inpo_game as game;
 pub use inpo_solver as solver;
 
+#[cfg(feature = "policy")]
+pub use inpo_kernels::keep_freed_memory;
 #[cfg(feature = "loss")]
 pub use inpo_loss as loss;
 #[cfg(feature = "oracle")]
