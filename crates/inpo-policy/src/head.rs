@@ -157,49 +157,6 @@ fn scale_rows(rows: Tensor<2>, factors: &[f64]) -> Tensor<2> {
     rows * factors
 }
 
-/// [`Head::token_logps`] of the dense head `head`.
-pub fn token_logps(
-    hidden: &Tensor<2>,
-    head: &Tensor<2>,
-    targets: &[u32],
-    chunk: usize,
-) -> Vec<f64> {
-    Head::new(head.clone()).token_logps(hidden, targets, chunk)
-}
-
-/// The gradient of a loss in the hidden states and the head, given its gradient in the log-probs.
-#[derive(Debug)]
-pub struct HeadGradient {
-    /// `dL/dhidden`, `[rows, width]`.
-    pub hidden: Tensor<2>,
-    /// `dL/dhead`, `[vocab, width]`, when asked for.
-    pub head: Option<Tensor<2>>,
-}
-
-/// Closed-form gradient of a loss through the dense head `head`: `coefficients[i] = dL/dlogp_i`.
-///
-/// `with_head` also computes the head's own gradient (for a head that trains; a tied head adds it to the
-/// embedding's).
-pub fn head_gradient(
-    hidden: &Tensor<2>,
-    head: &Tensor<2>,
-    targets: &[u32],
-    coefficients: &[f64],
-    chunk: usize,
-    with_head: bool,
-) -> HeadGradient {
-    let head = Head::new(head.clone());
-    let scores = head.scores(hidden, targets, chunk);
-    let logits = head.logits(hidden);
-    let wanted = [with_head];
-    let mut gradients =
-        logits.weight_gradients(targets, &scores.rows, coefficients, &wanted, chunk);
-    HeadGradient {
-        hidden: scores.hidden_gradient(coefficients),
-        head: gradients.pop().flatten(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,13 +203,20 @@ mod tests {
             }
         };
         for chunk in [1, 3, 7, 100] {
-            close(&token_logps(&hidden, &head, &targets, chunk), &expected);
-            let gradient = head_gradient(&hidden, &head, &targets, &coefficients, chunk, true);
-            close(&to_f64(gradient.hidden), &expected_hidden);
-            close(&to_f64(gradient.head.unwrap()), &expected_head);
-            let frozen = head_gradient(&hidden, &head, &targets, &coefficients, chunk, false);
-            close(&to_f64(frozen.hidden), &expected_hidden);
-            assert!(frozen.head.is_none());
+            for (weight, trains) in [(head.clone(), true), (head.clone().detach(), false)] {
+                let head = Head::new(weight);
+                close(&head.token_logps(&hidden, &targets, chunk), &expected);
+                let scores = head.scores(&hidden, &targets, chunk);
+                close(scores.logps(), &expected);
+                let of_hidden = scores.hidden_gradient(&coefficients);
+                close(&to_f64(of_hidden), &expected_hidden);
+                let of_head =
+                    head.parameter_gradient(&hidden, &targets, &scores, &coefficients, chunk);
+                assert_eq!(of_head.weight.is_some(), trains);
+                if let Some(weight) = of_head.weight {
+                    close(&to_f64(weight), &expected_head);
+                }
+            }
         }
     }
 
@@ -262,7 +226,8 @@ mod tests {
         let device = Device::flex();
         let hidden = Tensor::<2>::from_floats([[1.0]], &device);
         let head = Tensor::<2>::from_floats([[200.0], [-200.0], [199.0]], &device);
-        let at = |target| token_logps(&hidden, &head, &[target], 8)[0];
+        let head = Head::new(head);
+        let at = |target| head.token_logps(&hidden, &[target], 8)[0];
         // ln(1 + e^-1) = 0.31326168751822286
         assert!((at(0) + 0.313_261_687_518_222_86).abs() < 1e-4);
         assert!((at(1) + 400.313_261_687_518_2).abs() < 1e-3);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use burn::tensor::Tensor;
 use inpo_kernels::{PackedGroup, PackedLayout, embedding};
 
-use crate::head::{DEFAULT_CHUNK, token_logps};
+use crate::head::{DEFAULT_CHUNK, Head};
 use crate::model::Decoder;
 
 /// A prompt with one response, as token ids. The response holds its end token when the model emitted
@@ -128,7 +128,7 @@ const BATCH_TOKENS: usize = 2048;
 /// on what else is in a batch.
 pub fn response_logps(decoder: &Decoder, sequences: &[Sequence]) -> Vec<Vec<f64>> {
     let mut result = vec![Vec::new(); sequences.len()];
-    let head = decoder.head();
+    let head = Head::new(decoder.head());
     for members in batches(sequences) {
         let rows: Vec<&Sequence> = members.iter().map(|&i| &sequences[i]).collect();
         let batch = PackedBatch::new(&rows, decoder.token_multiple());
@@ -136,7 +136,7 @@ pub fn response_logps(decoder: &Decoder, sequences: &[Sequence]) -> Vec<Vec<f64>
             continue;
         }
         let hidden = scored_hidden(decoder, &batch);
-        let logps = token_logps(&hidden, &head, &batch.targets, DEFAULT_CHUNK);
+        let logps = head.token_logps(&hidden, &batch.targets, DEFAULT_CHUNK);
         for (i, values) in members.into_iter().zip(batch.split(&logps)) {
             result[i] = values;
         }

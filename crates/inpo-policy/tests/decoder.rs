@@ -4,11 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use inpo_policy::head::Head;
 use inpo_policy::hub::{ResolveOptions, resolve};
 use inpo_policy::logps::{PackedBatch, scored_hidden};
-use inpo_policy::{
-    FinishReason, GenerationConfig, Policy, PolicyError, PromptTask, Sequence, head,
-};
+use inpo_policy::{FinishReason, GenerationConfig, Policy, PolicyError, PromptTask, Sequence};
 use serde::Deserialize;
 
 fn fixture(name: &str) -> PathBuf {
@@ -77,7 +76,8 @@ fn batch_and_padding_change_nothing() {
         assert!(largest_gap(&alone, std::slice::from_ref(row)) < 1e-5);
         let padded = PackedBatch::new(&[sequence], 64);
         let hidden = scored_hidden(policy.decoder(), &padded);
-        let logps = head::token_logps(&hidden, &policy.decoder().head(), &padded.targets, 5);
+        let head = Head::new(policy.decoder().head());
+        let logps = head.token_logps(&hidden, &padded.targets, 5);
         assert!(largest_gap(&[logps], std::slice::from_ref(row)) < 1e-5);
     }
 }

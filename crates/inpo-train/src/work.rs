@@ -1,5 +1,6 @@
 //! How much a step computes, and how fast the device could: the parts of `perf/mfu_step`.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
@@ -17,20 +18,21 @@ pub(crate) struct StepTokens {
 }
 
 impl StepTokens {
-    /// Those of `pairs`: each response goes through with its prompt, without its last token, which predicts
-    /// nothing that is scored. Padding does not count.
-    pub(crate) fn of(pairs: &[&TrainPair]) -> Self {
-        let mut tokens = Self::default();
-        for pair in pairs {
-            for sequence in [&pair.chosen, &pair.rejected]
-                .into_iter()
-                .chain(&pair.explored)
-            {
-                tokens.blocks += sequence.ids.len() - 1;
-                tokens.scored += sequence.response().len();
+    /// Adds those of a group of pairs: a prompt goes through once, each of its responses without its last
+    /// token, which predicts nothing that is scored. Padding does not count.
+    pub(crate) fn add(&mut self, group: &[&TrainPair]) {
+        let mut prompts = HashSet::new();
+        for pair in group {
+            let both = [&pair.chosen, &pair.rejected].into_iter();
+            for sequence in both.chain(&pair.explored) {
+                let (prompt, response) = (sequence.prompt(), sequence.response().len());
+                if prompts.insert(prompt) {
+                    self.blocks += prompt.len();
+                }
+                self.blocks += response.saturating_sub(1);
+                self.scored += response;
             }
         }
-        tokens
     }
 }
 
