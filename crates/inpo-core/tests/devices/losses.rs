@@ -1,0 +1,156 @@
+//! Every loss on sums against torch and TRL in f64: `inpo-loss/tests/fixtures/losses.json`.
+
+use burn::tensor::{DType, Device, Tensor};
+use inpo_core::loss::{
+    Anchor, Kernel, Label, LabelKind, LogpSum, PairLogps, PairLoss, Reduction, Role,
+};
+use serde::Deserialize;
+
+use crate::errors::Errors;
+use crate::reference::{fixture, host, tensor};
+
+#[derive(Deserialize)]
+struct Fixture {
+    inputs: Inputs,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Inputs {
+    policy: Sides,
+    #[serde(rename = "ref")]
+    reference: Sides,
+    prev: Sides,
+    aux: Sides,
+    history0: Sides,
+    history1: Sides,
+    history2: Sides,
+    p: Vec<f64>,
+    scores: Sides,
+}
+
+#[derive(Deserialize)]
+struct Sides {
+    chosen: Vec<f64>,
+    rejected: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    settings: Settings,
+    label: LabelKind,
+    anchors: Vec<(String, f64)>,
+    losses: Vec<f64>,
+    mean: f64,
+    grad_chosen: Vec<f64>,
+    grad_rejected: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Settings {
+    eta: Option<f64>,
+    beta: Option<f64>,
+    label_smoothing: Option<f64>,
+    sft_loss_coef: Option<f64>,
+    alpha: Option<f64>,
+}
+
+impl Case {
+    /// The penalty and its settings; `None` for a case with an addend or on means, which the host adds
+    /// up or divides.
+    fn kernel(&self) -> Option<Kernel> {
+        let settings = &self.settings;
+        if settings.sft_loss_coef.or(settings.alpha).is_some() {
+            return None;
+        }
+        let scale = settings.beta.or(settings.eta)?;
+        let label_smoothing = settings.label_smoothing.unwrap_or(0.0);
+        match self.name.as_str() {
+            "ipo_mean" => None,
+            "sppo" => Some(Kernel::SquaredEach { eta: scale }),
+            "dpo" | "iterative_dpo" | "dno" | "dno_prct" => Some(Kernel::Logistic {
+                scale,
+                label_smoothing,
+            }),
+            "hinge" => Some(Kernel::Hinge { scale }),
+            _ => Some(Kernel::Squared { eta: scale }),
+        }
+    }
+}
+
+/// Losses, their mean, and the gradient by autodiff and in closed form.
+pub(crate) fn check(device: &Device, dtype: DType, errors: &mut Errors) {
+    let path = fixture("inpo-loss/tests/fixtures/losses.json");
+    let text = std::fs::read_to_string(path).expect("the fixture is there");
+    let fixture: Fixture = serde_json::from_str(&text).expect("the fixture is JSON");
+    let device = device.clone().autodiff();
+    let mut checked = 0;
+    for case in &fixture.cases {
+        let Some(kernel) = case.kernel() else {
+            continue;
+        };
+        checked += 1;
+        check_case(case, kernel, &fixture.inputs, (&device, dtype), errors);
+    }
+    // 67 cases less 2 on means, 4 with the SFT term and 1 with exploration.
+    assert_eq!(checked, 60);
+}
+
+fn check_case(
+    case: &Case,
+    kernel: Kernel,
+    inputs: &Inputs,
+    options: (&Device, DType),
+    errors: &mut Errors,
+) {
+    let vector = |values: &[f64]| tensor(values, [values.len()], options);
+    let pair = |sides: &Sides| PairLogps {
+        chosen: LogpSum::new(vector(&sides.chosen)),
+        rejected: LogpSum::new(vector(&sides.rejected)),
+    };
+    let of = |name: &str| match name {
+        "ref" => (Role::Reference, &inputs.reference),
+        "prev" => (Role::Previous, &inputs.prev),
+        "aux" => (Role::Auxiliary, &inputs.aux),
+        "history0" => (Role::History(0), &inputs.history0),
+        "history1" => (Role::History(1), &inputs.history1),
+        "history2" => (Role::History(2), &inputs.history2),
+        other => panic!("{other} is no anchor"),
+    };
+    let anchors = case.anchors.iter();
+    let anchors = anchors.map(|(name, weight)| Anchor::new(of(name).0, *weight));
+    let loss = PairLoss::new("case", anchors, kernel).expect("the fixture's settings");
+    let label = match case.label {
+        LabelKind::Hard => Label::Hard,
+        LabelKind::Soft => Label::Soft(vector(&inputs.p)),
+        LabelKind::Scores => Label::Scores {
+            chosen: vector(&inputs.scores.chosen),
+            rejected: vector(&inputs.scores.rejected),
+        },
+    };
+    let leaf = |values: &[f64]| LogpSum::new(vector(values).require_grad());
+    let policy = PairLogps {
+        chosen: leaf(&inputs.policy.chosen),
+        rejected: leaf(&inputs.policy.rejected),
+    };
+    let fixed = case.anchors.iter().map(|(name, _)| of(name));
+    let fixed: Vec<_> = fixed.map(|(role, sides)| (role, pair(sides))).collect();
+    let fixed: Vec<_> = fixed.iter().map(|(role, logps)| (*role, logps)).collect();
+    let output = loss.evaluate(&policy, &fixed, &label);
+    let output = output.expect("the fixture has every anchor");
+
+    let what = |list: &str| format!("{} {}, {list}", case.name, case.label);
+    errors.compare(&what("losses"), &host(output.loss()), &case.losses);
+    let mean = output.reduce(Reduction::Mean);
+    errors.compare(&what("mean"), &host(mean.clone()), &[case.mean]);
+    let grads = mean.backward();
+    let closed = output.gradient(Reduction::Mean);
+    let sides = [&policy.chosen, &policy.rejected];
+    let expected = [&case.grad_chosen, &case.grad_rejected];
+    for ((side, closed), expected) in sides.into_iter().zip(closed).zip(expected) {
+        let by_autodiff: Tensor<1> = side.tensor().grad(&grads).expect("a leaf");
+        errors.compare(&what("gradient"), &host(by_autodiff), expected);
+        errors.compare(&what("closed form"), &host(closed), expected);
+    }
+}
