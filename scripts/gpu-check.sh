@@ -279,6 +279,7 @@ while [[ $# -gt 0 ]]; do
   esac
   shift 2
 done
+[[ $device != cuda ]] || device=cuda:0
 [[ $device =~ ^(cuda(:[0-9]+)?|flex)$ ]] || fail "--device is $device; allowed: cuda:N, or flex for a rehearsal"
 [[ $rounds =~ ^[1-9][0-9]*$ ]] || fail "--rounds is $rounds; allowed: a whole number, at least 1"
 case $half in

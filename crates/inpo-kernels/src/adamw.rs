@@ -59,12 +59,20 @@ impl AdamWStep {
 /// The scalars in front are computed in f64 and rounded to the tensors' type. `past` is `[m, v]`, zero before
 /// the first step. All tensors have one shape and type and none carries autodiff. Returns `w` and `[m, v]`,
 /// which take the place of the old ones in memory where nobody else holds those.
+///
+/// # Panics
+///
+/// If the shapes differ.
 pub fn adamw<const D: usize>(
     weight: Tensor<D>,
     grad: Tensor<D>,
     past: Option<[Tensor<D>; 2]>,
     step: &AdamWStep,
 ) -> (Tensor<D>, [Tensor<D>; 2]) {
+    let one_shape = [&grad].into_iter().chain(past.iter().flatten());
+    for tensor in one_shape {
+        assert_eq!(tensor.dims(), weight.dims(), "all tensors have one shape");
+    }
     let factors = step.factors();
     #[cfg(feature = "flex")]
     if [&weight, &grad]

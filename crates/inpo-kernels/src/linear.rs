@@ -49,7 +49,7 @@ mod fused {
     use burn::tensor::Tensor;
 
     use super::SidePath;
-    use crate::flex::gemm::{Matrix, MatrixMut, Threads, Write, multiply, multiply_tall};
+    use crate::flex::gemm::{self, Matrix, MatrixMut, Threads, Write, multiply, multiply_tall};
     use crate::flex::{FlexFloat, contiguous, dims2, strided, tensor, values};
 
     #[backend_extension(Flex, Autodiff)]
@@ -79,21 +79,7 @@ mod fused {
     /// `lhs rhs`, of any strides.
     fn product(lhs: &FlexFloat, rhs: &FlexFloat) -> (Vec<f32>, [usize; 2]) {
         let shape = [dims2(lhs)[0], dims2(rhs)[1]];
-        let mut out = vec![0.0; shape[0] * shape[1]];
-        add_product(&mut out, shape, Write::Replace, 1.0, lhs, rhs);
-        (out, shape)
-    }
-
-    fn add_product(
-        out: &mut [f32],
-        shape: [usize; 2],
-        write: Write,
-        scale: f32,
-        lhs: &FlexFloat,
-        rhs: &FlexFloat,
-    ) {
-        let out = MatrixMut::rows(out, shape);
-        multiply(out, write, scale, strided(lhs), strided(rhs), Threads::All);
+        (gemm::product(strided(lhs), strided(rhs)), shape)
     }
 
     /// `y` and the side path's `x A`.
@@ -106,7 +92,9 @@ mod fused {
         let (narrow, narrow_shape) = product(x, a);
         let narrow = tensor(narrow, narrow_shape);
         let (mut out, shape) = product(x, weight);
-        add_product(&mut out, shape, Write::Add, scale, &narrow, b);
+        let to = MatrixMut::rows(&mut out, shape);
+        let (lhs, rhs) = (strided(&narrow), strided(b));
+        multiply(to, Write::Add, scale, lhs, rhs, Threads::All);
         (tensor(out, shape), narrow)
     }
 
@@ -139,11 +127,8 @@ mod fused {
     /// `d W^T`.
     fn back(grad: &FlexFloat, weight: &FlexFloat) -> (Vec<f32>, [usize; 2]) {
         let shape = [dims2(grad)[0], dims2(weight)[0]];
-        let mut out = vec![0.0; shape[0] * shape[1]];
-        let to = MatrixMut::rows(&mut out, shape);
         let weight = strided(weight).transposed();
-        multiply(to, Write::Replace, 1.0, strided(grad), weight, Threads::All);
-        (out, shape)
+        (gemm::product(strided(grad), weight), shape)
     }
 
     #[derive(Debug)]

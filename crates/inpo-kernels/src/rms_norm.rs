@@ -7,7 +7,12 @@ use burn::tensor::Tensor;
 /// # Shapes
 ///
 /// `x` and the result `[rows, width]`, `gain` `[width]`.
+///
+/// # Panics
+///
+/// If the gain has another width.
 pub fn rms_norm(x: Tensor<2>, gain: Tensor<1>, epsilon: f64) -> Tensor<2> {
+    assert_eq!(x.dims()[1], gain.dims()[0], "a gain for each column");
     #[cfg(feature = "flex")]
     if crate::flex::takes(&x) && crate::flex::takes(&gain) {
         return fused::rms_norm(x, gain, epsilon);

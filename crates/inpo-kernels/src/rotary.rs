@@ -11,7 +11,19 @@ use burn::tensor::Tensor;
 /// # Shapes
 ///
 /// `x` and the result `[rows, heads * head_dim]`, `cos` and `sin` `[rows, head_dim]`; `head_dim` is even.
+///
+/// # Panics
+///
+/// If the tables have another number of rows or different widths, or heads of that width do not fit.
 pub fn rotate(x: Tensor<2>, cos: Tensor<2>, sin: Tensor<2>) -> Tensor<2> {
+    let ([rows, width], [positions, head_dim]) = (x.dims(), cos.dims());
+    assert!(
+        cos.dims() == sin.dims() && positions == rows && width % head_dim.max(1) == 0,
+        "tables {:?} and {:?} for {:?}",
+        cos.dims(),
+        sin.dims(),
+        x.dims()
+    );
     #[cfg(feature = "flex")]
     if [&x, &cos, &sin].into_iter().all(crate::flex::takes) {
         return fused::rotate(x, cos, sin);

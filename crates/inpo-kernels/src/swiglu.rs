@@ -3,7 +3,12 @@
 use burn::tensor::{Tensor, activation::sigmoid};
 
 /// `silu(gate) * up`, elementwise, with `silu(x) = x sigmoid(x)` (arXiv 2002.05202); both `[rows, width]`.
+///
+/// # Panics
+///
+/// If the shapes differ.
 pub fn silu_mul(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+    assert_eq!(gate.dims(), up.dims(), "gate and up have one shape");
     #[cfg(feature = "flex")]
     if crate::flex::takes(&gate) && crate::flex::takes(&up) {
         return fused::silu_mul(gate, up);

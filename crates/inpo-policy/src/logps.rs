@@ -124,12 +124,14 @@ impl PackedBatch {
 const BATCH_TOKENS: usize = 2048;
 
 /// Log-prob, in nats, of each response token of each sequence under `decoder` (one list per
-/// sequence, temperature 1). Sequences of one prompt share it; the result depends on neither that nor
-/// on what else is in a batch.
+/// sequence, temperature 1). Sequences of one prompt share it; up to the rounding of the float type (1e-5 in
+/// f32) the result depends on neither that nor on what else is in a batch.
 pub fn response_logps(decoder: &Decoder, sequences: &[Sequence]) -> Vec<Vec<f64>> {
     let mut result = vec![Vec::new(); sequences.len()];
     let head = Head::new(decoder.head());
-    for members in batches(sequences) {
+    // Attention is padded to the longest group where it is not fused: then a batch is bounded with padding.
+    let padded = decoder.token_multiple() > 1;
+    for members in batches(sequences, padded) {
         let rows: Vec<&Sequence> = members.iter().map(|&i| &sequences[i]).collect();
         let batch = PackedBatch::new(&rows, decoder.token_multiple());
         if batch.targets.is_empty() {
@@ -145,8 +147,8 @@ pub fn response_logps(decoder: &Decoder, sequences: &[Sequence]) -> Vec<Vec<f64>
 }
 
 /// Indices of `sequences` in batches of at most [`BATCH_TOKENS`], those of one prompt together, long ones
-/// first.
-fn batches(sequences: &[Sequence]) -> Vec<Vec<usize>> {
+/// first; `padded` counts every group as long as the longest.
+fn batches(sequences: &[Sequence], padded: bool) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..sequences.len()).collect();
     order.sort_by(|&i, &j| {
         let key = |i: usize| (sequences[i].prompt_len, sequences[i].prompt());
@@ -154,7 +156,7 @@ fn batches(sequences: &[Sequence]) -> Vec<Vec<usize>> {
         key(j).cmp(&key(i)).then(longest(i).cmp(&longest(j)))
     });
     let mut batches: Vec<Vec<usize>> = Vec::new();
-    let mut tokens = 0;
+    let (mut tokens, mut groups, mut longest, mut group) = (0, 0, 0, 0);
     for index in order {
         let sequence = &sequences[index];
         let last = batches.last_mut();
@@ -164,14 +166,23 @@ fn batches(sequences: &[Sequence]) -> Vec<Vec<usize>> {
         });
         let response = sequence.response().len();
         let added = if shared { response } else { sequence.ids.len() };
+        let next_groups = groups + usize::from(!shared);
+        let next_group = if shared { group + response } else { added };
+        let next_longest = longest.max(next_group);
+        let size = match padded {
+            true => next_groups * next_longest,
+            false => tokens + added,
+        };
         match last {
-            Some(batch) if tokens + added <= BATCH_TOKENS => {
+            Some(batch) if size <= BATCH_TOKENS => {
                 batch.push(index);
-                tokens += added;
+                (tokens, groups) = (tokens + added, next_groups);
+                (longest, group) = (next_longest, next_group);
             }
             _ => {
                 batches.push(vec![index]);
-                tokens = sequence.ids.len();
+                let alone = sequence.ids.len();
+                (tokens, groups, longest, group) = (alone, 1, alone, alone);
             }
         }
     }

@@ -203,12 +203,14 @@ fn adapter_tensors(decoder: &Decoder) -> Vec<(String, [usize; 2], Vec<u8>)> {
     tensors
 }
 
-/// sha256 over the adapters' names and values.
-pub(crate) fn adapter_digest(decoder: &Decoder) -> String {
+/// sha256 over the adapters' scale, names and values.
+pub(crate) fn adapter_digest(decoder: &Decoder, config: &LoraConfig) -> String {
     let tensors = adapter_tensors(decoder);
+    let scale = config.scale().to_le_bytes();
     let parts = tensors
         .iter()
         .flat_map(|(name, _, bytes)| [name.as_bytes(), bytes.as_slice()]);
+    let parts = std::iter::once(scale.as_slice()).chain(parts);
     sha256_bytes(&parts.collect::<Vec<_>>().concat())
 }
 

@@ -189,14 +189,15 @@ impl Policy {
     /// A digest of everything that decides this policy's log-probs: the base weights and whatever was
     /// trained on top of them.
     pub fn digest(&self) -> String {
-        let trained = match self.lora {
-            Some(_) => adapter_digest(&self.decoder),
+        let trained = match &self.lora {
+            Some(config) => adapter_digest(&self.decoder, config),
             None => self.trained.clone(),
         };
         let precision = match self.precision {
             Precision::F32 => "",
-            // Frozen and trained weights give the same log-probs.
-            Precision::Bf16 | Precision::Bf16Mixed => "\nbf16",
+            Precision::Bf16 => "\nbf16",
+            // Gains, embedding and head are not rounded.
+            Precision::Bf16Mixed => "\nbf16 over f32",
         };
         sha256_bytes(format!("{}\n{trained}{precision}", self.identity).as_bytes())
     }
@@ -210,6 +211,11 @@ impl Policy {
     /// trained here.
     pub fn files(&self) -> Option<&PolicyFiles> {
         self.files.as_ref()
+    }
+
+    /// The float types.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The adapters' settings, when there are adapters.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use inpo_loss::Role;
-use inpo_policy::{Policy, Sequence};
+use inpo_policy::{Policy, Precision, Sequence};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::error::TrainError;
@@ -17,8 +17,9 @@ use crate::step::TrainPair;
 /// The header entry that says what the anchors belong to.
 const HEADER: &str = "inpo_anchors";
 
-/// How far a re-computed row may be from the cached one, in nats.
-pub(crate) const RECHECK_TOLERANCE: f64 = 0.01;
+/// How far a re-computed row may be from the cached one, in nats: in f32, and in bf16, which rounds anew in
+/// another batch.
+const RECHECK_TOLERANCE: [f64; 2] = [0.01, 2.0];
 
 /// Whose log-probs a pair of columns holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +55,8 @@ pub fn sources(objective: &Objective) -> Vec<Source> {
 pub struct Scorers<'a> {
     digests: BTreeMap<Source, String>,
     get: Box<dyn FnMut(Source) -> Result<Policy, TrainError> + 'a>,
+    /// How far numbers of the policies that were scored may be off in another batch.
+    tolerance: f64,
 }
 
 impl<'a> Scorers<'a> {
@@ -65,6 +68,7 @@ impl<'a> Scorers<'a> {
         Self {
             digests,
             get: Box::new(get),
+            tolerance: RECHECK_TOLERANCE[0],
         }
     }
 
@@ -98,7 +102,13 @@ impl Anchors {
         for (&source, digest) in &scorers.digests {
             let of_policy = match scored.get(digest.as_str()) {
                 Some(known) => known.clone(),
-                None => score(&(scorers.get)(source)?, pairs)?,
+                None => {
+                    let policy = (scorers.get)(source)?;
+                    if policy.precision() != Precision::F32 {
+                        scorers.tolerance = RECHECK_TOLERANCE[1];
+                    }
+                    score(&policy, pairs)?
+                }
             };
             scored.insert(digest, of_policy.clone());
             columns.insert(source, of_policy);
@@ -201,7 +211,7 @@ impl Anchors {
         if let Some(first) = pairs.first() {
             let fresh = Self::compute(scorers, std::slice::from_ref(first))?;
             for ((name, cached), (_, fresh)) in anchors.named().zip(fresh.named()) {
-                if (cached[0] - fresh[0]).abs() > RECHECK_TOLERANCE {
+                if (cached[0] - fresh[0]).abs() > scorers.tolerance {
                     let (cached, fresh) = (cached[0], fresh[0]);
                     return Err(refuse(format!(
                         "{name} has {cached} in row 0, now it is {fresh}"

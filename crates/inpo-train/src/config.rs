@@ -245,10 +245,12 @@ fn check_output_dir(path: &Path) -> Result<(), TrainError> {
     }
 }
 
-/// Whether two configurations, as TOML, are the same but for the device: a run may go on elsewhere.
-pub(crate) fn same_settings(a: &str, b: &str) -> bool {
+/// Whether two configurations, as TOML, are the same but for the device: a run may go on elsewhere. Settings
+/// that an older version did not know have their defaults.
+pub(crate) fn same_settings<T: DeserializeOwned + Serialize>(a: &str, b: &str) -> bool {
     let read = |text: &str| {
-        let mut table: toml::Table = toml::from_str(text).ok()?;
+        let config: T = toml::from_str(text).ok()?;
+        let mut table = toml::Table::try_from(&config).ok()?;
         table.remove("device");
         Some(table)
     };

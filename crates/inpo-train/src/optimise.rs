@@ -6,8 +6,8 @@ use burn::module::Module;
 use burn::optim::GradientsAccumulator;
 use burn::tensor::{DType, Device};
 use inpo_loss::{LabelKind, PairFigures};
-use inpo_policy::Policy;
 use inpo_policy::model::{Decoder, TraceOptions};
+use inpo_policy::{Policy, Precision};
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -22,10 +22,10 @@ use crate::work::{ModelFlops, StepTokens};
 
 /// How far the policy's log-prob of a response may be from its cached value before the first step, in
 /// nats and in nats a token: f32 log-probs computed in another batch, and bf16 ones, where the last bit of an
-/// f32 sum decides how an activation is rounded.
+/// f32 sum decides how an activation is rounded (SmolLM2: 0.07 nats a token, as much as bf16 is off f32).
 fn anchor_tolerance(activations: DType) -> (f64, f64) {
     match activations {
-        DType::BF16 => (0.5, 0.02),
+        DType::BF16 => (1.0, 0.05),
         _ => (0.01, 1e-4),
     }
 }
@@ -65,7 +65,7 @@ impl Order {
 /// # Errors
 ///
 /// Cached log-probs that are not the policy's, a first loss that is not the one they give, log-probs or
-/// gradients that are not finite.
+/// gradients that are not finite; a policy whose weights would train in bf16.
 pub fn optimise(
     policy: Policy,
     pairs: &[TrainPair],
@@ -74,6 +74,10 @@ pub fn optimise(
     order: Order,
     log: &mut dyn FnMut(StepMetrics) -> Result<(), TrainError>,
 ) -> Result<Policy, TrainError> {
+    if policy.precision() == Precision::Bf16 && policy.lora().is_none() {
+        let allowed = "bf16 weights with adapters, or Bf16Mixed, whose weights are f32";
+        return Err(TrainError::setting("precision", "Bf16", allowed));
+    }
     let drops = policy.lora().is_some_and(|lora| lora.dropout > 0.0);
     policy.map_decoder(|decoder| {
         let decoder = decoder.train();

@@ -47,7 +47,7 @@ impl RunDir {
                 return Err(TrainError::RunExists(dir.root));
             }
             let saved = std::fs::read_to_string(&path).map_err(|e| TrainError::io(&path, e))?;
-            if !same_settings(&saved, &text) {
+            if !same_settings::<RunConfig>(&saved, &text) {
                 return Err(TrainError::OtherRun(dir.root));
             }
             let manifest: serde_json::Value = read_json(&dir.root.join("manifest.json"))?;

@@ -285,7 +285,7 @@ fn found(config: &TrainConfig, header: &TrainHeader, resume: bool) -> Result<boo
     let same =
         manifest["inputs"] == json!(header.inputs) && manifest["content"] == json!(header.content);
     let text = toml::to_string_pretty(config).expect("a configuration is TOML");
-    if !same_settings(&saved, &text) || !same {
+    if !same_settings::<TrainConfig>(&saved, &text) || !same {
         return Err(TrainError::OtherRun(root.clone()));
     }
     Ok(true)

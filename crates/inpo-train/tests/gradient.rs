@@ -175,8 +175,9 @@ fn check(decoder: &Decoder, trained: usize, key: Option<u64>) {
             assert_eq!(slopes.slopes.iter().flatten().count(), trained);
             slopes.slopes
         });
-        for target in 0..slopes[0].len() {
-            let both = [0, 1].map(|i| slopes[i][target]);
+        let [kept, recomputed] = slopes;
+        for (target, both) in kept.into_iter().zip(recomputed).enumerate() {
+            let both = [both.0, both.1];
             let [Some(kept), Some(recomputed)] = both else {
                 assert_eq!(both, [None, None]);
                 continue;

@@ -24,7 +24,7 @@ const TOLERANCES: [(&str, DType, f64); 10] = [
     ("flex", DType::F32, 1e-5),
     ("flex", DType::BF16, 2e-2),
     ("tch", DType::F64, 1e-10),
-    ("tch", DType::F32, 1e-4),
+    ("tch", DType::F32, 1e-5),
     ("tch", DType::BF16, 2e-2),
     ("cuda", DType::F32, 2e-3),
     ("cuda", DType::BF16, 2e-2),

@@ -1,6 +1,6 @@
 //! Matrix products that may add to what is there: the `gemm` crate behind checked views.
 //!
-//! The only module with unsafe code. `gemm::gemm` takes pointers and strides; the views below are
+//! With `memory` the only module with unsafe code. `gemm::gemm` takes pointers and strides; the views below are
 //! made from slices and check at construction that every element they can name lies inside, so that
 //! no call can read or write beyond. A writable view has rows that do not overlap and borrows its
 //! slice exclusively.
@@ -218,6 +218,37 @@ pub(crate) fn multiply_tall(out: MatrixMut<'_>, scale: f32, lhs: Matrix<'_>, rhs
     }
 }
 
+/// `lhs rhs` row by row in a buffer of its own, computed by all threads. A large buffer is not filled with
+/// zeros first: that takes one thread as long as it takes all of them to compute a twentieth of the product.
+///
+/// # Panics
+///
+/// If the shapes do not fit each other.
+pub(crate) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
+    let ([m, k], n) = (lhs.shape, rhs.shape[1]);
+    assert_eq!(rhs.shape[0], k, "{:?} x {:?}", lhs.shape, rhs.shape);
+    let large = m.saturating_mul(n).saturating_mul(k) >= PARALLEL_FROM;
+    if !large || n < NARROW {
+        let mut out = vec![0.0; m * n];
+        let to = MatrixMut::rows(&mut out, [m, n]);
+        multiply(to, Write::Replace, 1.0, lhs, rhs, Threads::All);
+        return out;
+    }
+    let mut out = Vec::with_capacity(m * n);
+    let to = Destination {
+        first: out.as_mut_ptr(),
+        shape: [m, n],
+        row_stride: n,
+    };
+    // SAFETY: the buffer has room for `m x n` values, is ours alone and `k > 0` (the product is large), so that
+    // the product, which does not read what it replaces, writes every one of them before they count.
+    unsafe {
+        call(to, Write::Replace, 1.0, lhs, rhs, Parallelism::Rayon(0));
+        out.set_len(m * n);
+    }
+    out
+}
+
 fn run(
     out: MatrixMut<'_>,
     write: Write,
@@ -226,23 +257,50 @@ fn run(
     rhs: Matrix<'_>,
     parallelism: Parallelism,
 ) {
-    let [m, n] = out.shape;
-    let k = lhs.shape[1];
-    if m == 0 || n == 0 {
+    if out.shape.contains(&0) {
         return;
     }
+    let to = Destination {
+        first: out.values.as_mut_ptr(),
+        shape: out.shape,
+        row_stride: out.row_stride,
+    };
+    // SAFETY: all elements of `out` lie in its slice (checked when it was made), which is borrowed exclusively
+    // and whose rows do not overlap; the shapes fit, checked by the caller.
+    unsafe { call(to, write, scale, lhs, rhs, parallelism) }
+}
+
+/// Where a product goes.
+struct Destination {
+    first: *mut f32,
+    shape: [usize; 2],
+    row_stride: usize,
+}
+
+/// # Safety
+///
+/// `out` must be a matrix of `lhs`'s rows and `rhs`'s columns, none of them 0, that nobody else reads or writes and
+/// whose rows do not overlap; where it is added to, its values must be initialised.
+unsafe fn call(
+    out: Destination,
+    write: Write,
+    scale: f32,
+    lhs: Matrix<'_>,
+    rhs: Matrix<'_>,
+    parallelism: Parallelism,
+) {
+    let [m, n] = out.shape;
+    let k = lhs.shape[1];
     let [lhs_row, lhs_column] = lhs.strides.map(|stride| stride as isize);
     let [rhs_row, rhs_column] = rhs.strides.map(|stride| stride as isize);
-    // SAFETY: the views hold `m x n`, `m x k` and `k x n` matrices whose elements all lie in their
-    // slices (checked when they were made, and the shapes fit, checked by the caller); `out` is an
-    // exclusive borrow with rows that do not overlap, so nothing that is written is read or written
-    // through another pointer.
+    // SAFETY: `lhs` and `rhs` are `m x k` and `k x n` matrices whose elements all lie in their slices (checked
+    // when they were made); `out` is as the caller promises.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            out.values.as_mut_ptr(),
+            out.first,
             1,
             out.row_stride as isize,
             write == Write::Add,
@@ -308,6 +366,25 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// A product in a buffer of its own is the same as one that is written over a buffer, to the bit.
+    #[test]
+    fn a_fresh_buffer_holds_the_product() {
+        for [m, k, n] in [
+            [0, 3, 2],
+            [3, 0, 2],
+            [5, 7, 3],
+            [250, 300, 200],
+            [300, 200, 16],
+        ] {
+            let (a, b) = (values([m, k], 1), values([k, n], 2));
+            let (lhs, rhs) = (Matrix::rows(&a, [m, k]), Matrix::rows(&b, [k, n]));
+            let mut expected = vec![f32::NAN; m * n];
+            let to = MatrixMut::rows(&mut expected, [m, n]);
+            multiply(to, Write::Replace, 1.0, lhs, rhs, Threads::All);
+            assert_eq!(product(lhs, rhs), expected);
         }
     }
 

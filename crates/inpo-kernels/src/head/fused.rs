@@ -12,8 +12,8 @@ use crate::flex::{FlexFloat, contiguous, dims2, takes};
 
 /// Words of one block.
 const WORDS: usize = 512;
-/// Most rows of one tile: `ROWS x WORDS` logits are 0.8 MB.
-const ROWS: usize = 384;
+/// Most rows of one tile: `ROWS x WORDS` logits are 0.5 MB.
+const ROWS: usize = 256;
 /// Fewest rows of one tile: a thread reads the whole weight for each.
 const FEWEST_ROWS: usize = 16;
 
@@ -227,11 +227,12 @@ impl Logits {
     }
 }
 
-/// Rows of one tile, so that all threads have the same number of tiles.
+/// Rows of one tile: at least four tiles where there are rows enough, and the same ones for any number of
+/// threads, since the bits of a row's sums depend on its tile.
 fn tile_rows(rows: usize) -> usize {
-    let threads = rayon::current_num_threads();
-    let tiles = rows.div_ceil(ROWS).next_multiple_of(threads).max(1);
-    rows.div_ceil(tiles).max(FEWEST_ROWS)
+    let some = (rows / FEWEST_ROWS).clamp(1, 4);
+    let tiles = rows.div_ceil(ROWS).max(some);
+    rows.div_ceil(tiles).max(1)
 }
 
 /// Splits matrices of `count` rows into parts of `rows` rows: for each part, its rows of every matrix.

@@ -10,7 +10,7 @@ mod projection;
 mod rope;
 mod trace;
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 pub use attention::Attention;
@@ -130,13 +130,20 @@ impl Decoder {
         self
     }
 
-    /// This decoder with its weights cast to the float type of its activations once, for many passes
-    /// without training. Where they are in it already, nothing is copied.
+    /// This decoder with its projections cast to the float type of its activations once, for many passes
+    /// without training; the rest stays as it is, so that the values are those of training. Where all are in
+    /// it already, nothing is copied.
     pub fn cast_once(&self) -> Self {
-        match self.compute {
-            None => self.clone(),
-            Some(dtype) => self.clone().map(&mut CastAll(dtype)),
+        let mut decoder = self.clone();
+        if let Some(dtype) = self.compute {
+            for layer in &mut decoder.layers {
+                for projection in layer.projections() {
+                    let weight = projection.weight.clone();
+                    projection.weight = weight.map(|weight| cast(weight, dtype));
+                }
+            }
         }
+        decoder
     }
 
     /// Final hidden states, `[tokens, hidden]`, of a packed batch: `ids` holds the groups of `layout` one
@@ -269,6 +276,19 @@ impl Block {
         self.mix(x, &pass.rotary, layer, &mut mixing, noise)
     }
 
+    fn projections(&mut self) -> [&mut Projection; 7] {
+        let Self { self_attn, mlp, .. } = self;
+        [
+            &mut self_attn.q_proj,
+            &mut self_attn.k_proj,
+            &mut self_attn.v_proj,
+            &mut self_attn.o_proj,
+            &mut mlp.gate_proj,
+            &mut mlp.up_proj,
+            &mut mlp.down_proj,
+        ]
+    }
+
     fn mix(
         &self,
         x: Tensor<2>,
@@ -281,15 +301,6 @@ impl Block {
         let x = x + self.self_attn.forward(normed, rotary, layer, mixing, noise);
         let normed = self.post_attention_layernorm.forward(x.clone());
         x + self.mlp.forward(normed, noise)
-    }
-}
-
-/// Casts every float parameter.
-struct CastAll(DType);
-
-impl ModuleMapper for CastAll {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.map(|tensor| cast(tensor, self.0))
     }
 }
 

@@ -32,9 +32,12 @@ pub struct TraceOptions {
 /// What a trace keeps for its backward pass.
 enum Kept {
     /// All activations: the scored hidden states on the graph.
-    Activations(Tensor<2>),
+    Activations(Box<Tensor<2>>),
     /// The input of each layer and of the final norm, without autodiff.
-    LayerInputs { inputs: Vec<Tensor<2>>, pass: Pass },
+    LayerInputs {
+        inputs: Vec<Tensor<2>>,
+        pass: Box<Pass>,
+    },
 }
 
 impl<'a> Trace<'a> {
@@ -52,7 +55,7 @@ impl<'a> Trace<'a> {
                 decoder,
                 batch,
                 hidden: scored.clone().inner(),
-                kept: Kept::Activations(scored),
+                kept: Kept::Activations(Box::new(scored)),
             };
         }
         let mut inputs = Vec::with_capacity(decoder.layers.len() + 1);
@@ -67,7 +70,10 @@ impl<'a> Trace<'a> {
             decoder,
             batch,
             hidden: embedding(hidden, &batch.positions),
-            kept: Kept::LayerInputs { inputs, pass },
+            kept: Kept::LayerInputs {
+                inputs,
+                pass: Box::new(pass),
+            },
         }
     }
 
@@ -83,7 +89,7 @@ impl<'a> Trace<'a> {
         let mut total = GradientsParams::new();
         let (mut inputs, pass) = match self.kept {
             Kept::Activations(scored) => {
-                let surrogate = scored * Tensor::from_inner(gradient);
+                let surrogate = *scored * Tensor::from_inner(gradient);
                 let mut grads = surrogate.sum().backward();
                 return GradientsParams::from_module(&mut grads, decoder);
             }
