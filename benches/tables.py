@@ -96,8 +96,8 @@ def growth(path):
 # The first that matches a symbol has it. Where burn-flex runs the attention's and the head's chains of single operations,
 # their products are matmul and the rest is elementwise: only fused operations have names of their own.
 CLASSES = (
-    ("matmul", r"gemm_\w+::microkernel|gemm_\w+::gemm::|gemv|inpo_kernels::.*(matmul|gemm|product)"),
-    ("packing", r"pack_|gemm_common::"),
+    ("matmul", r"gemm_\w+::microkernel|gemm_\w+::gemm::|gemv|inpo_kernels::.*(matmul|gemm|product)|amx::(?!pack)"),
+    ("packing", r"pack_|gemm_common::|amx::pack"),
     ("attention", r"inpo_kernels::attention|attention|softmax"),
     ("head", r"inpo_kernels::head|inpo_policy::head|inpo_train::step"),
     ("optimiser", r"inpo_kernels::(adamw|optim)|inpo_train::optim|adamw"),

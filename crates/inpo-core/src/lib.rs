@@ -4,7 +4,7 @@ pub use inpo_game as game;
 pub use inpo_solver as solver;
 
 #[cfg(feature = "policy")]
-pub use inpo_kernels::keep_freed_memory;
+pub use inpo_kernels::{self as kernels, keep_freed_memory};
 #[cfg(feature = "loss")]
 pub use inpo_loss as loss;
 #[cfg(feature = "oracle")]

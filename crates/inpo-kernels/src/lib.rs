@@ -17,6 +17,7 @@ mod packed;
 mod rms_norm;
 mod rotary;
 mod swiglu;
+mod threads;
 
 pub use adamw::{AdamWStep, adamw, scale, sum_of_squares};
 pub use attention::{AttentionOptions, PackedAttention};
@@ -27,6 +28,7 @@ pub use packed::{PackedGroup, PackedLayout, PackedSegment};
 pub use rms_norm::rms_norm;
 pub use rotary::rotate;
 pub use swiglu::silu_mul;
+pub use threads::on_worker;
 
 use burn::tensor::Tensor;
 

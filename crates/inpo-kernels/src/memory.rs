@@ -18,12 +18,14 @@ pub fn keep_freed_memory() -> bool {
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[allow(unsafe_code)]
 mod glibc {
-    /// No block is mapped by itself, and the end of the heap is never given back.
+    /// No block is mapped by itself, and the end of the heap is never given back. All threads share one heap: by
+    /// default each has its own, and what one has freed is of no use to the others.
     pub(super) fn keep() -> bool {
         // SAFETY: mallopt takes plain numbers, is thread-safe, and leaves every block that exists as it
         // is; it is unsafe only as a foreign function.
         unsafe {
-            libc::mallopt(libc::M_MMAP_MAX, 0) == 1
+            libc::mallopt(libc::M_ARENA_MAX, 1) == 1
+                && libc::mallopt(libc::M_MMAP_MAX, 0) == 1
                 && libc::mallopt(libc::M_TRIM_THRESHOLD, -1) == 1
         }
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::optim::GradientsAccumulator;
 use burn::tensor::{DType, Device};
+use inpo_kernels::on_worker;
 use inpo_loss::{LabelKind, PairFigures};
 use inpo_policy::model::{Decoder, TraceOptions};
 use inpo_policy::{Policy, Precision};
@@ -116,8 +117,8 @@ fn steps(
             let group: Vec<&TrainPair> = places.iter().map(|&i| members[i]).collect();
             computed.add(&group);
             let scale = 1.0 / members.len() as f64;
-            let (grads, part) =
-                pair_gradient(&decoder, &group, objective, scale, options).map_err(in_step)?;
+            let gradient = || pair_gradient(&decoder, &group, objective, scale, options);
+            let (grads, part) = on_worker(gradient).map_err(in_step)?;
             accumulator.accumulate(&decoder, grads);
             for (&i, of_pair) in places.iter().zip(part) {
                 figures[i] = Some(of_pair);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use inpo_kernels::linear;
 use inpo_policy::Policy;
 use inpo_policy::model::Decoder;
 
@@ -88,7 +89,8 @@ fn of_parameter<const D: usize>(param: &Param<Tensor<D>>) -> f64 {
     each * weight.shape().num_elements() as f64
 }
 
-/// The fastest matrix product that a device was seen to do: what `perf/mfu_step` divides by.
+/// The fastest matrix product that a device was seen to do, computed as a step's products are
+/// ([`inpo_kernels::linear`]): what `perf/mfu_step` divides by.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Peak {
     /// Floating-point operations a second.
@@ -125,7 +127,7 @@ impl Peak {
         let [a, b] = [1, 2].map(|salt| matrix(side, salt, (device, dtype)));
         let product = || {
             let before = Instant::now();
-            let product = a.clone().matmul(b.clone());
+            let product = linear(a.clone(), b.clone(), None);
             // A device that fails here fails in the first step, where it can be said.
             let _ = device.sync();
             let elapsed = before.elapsed();

@@ -1,6 +1,6 @@
-//! Matrix products that may add to what is there: the `gemm` crate behind checked views.
+//! Matrix products that may add to what is there: the tile unit or the `gemm` crate behind checked views.
 //!
-//! With `memory` the only module with unsafe code. `gemm::gemm` takes pointers and strides; the views below are
+//! With `amx` and `memory` the only modules with unsafe code. `gemm::gemm` takes pointers and strides; the views below are
 //! made from slices and check at construction that every element they can name lies inside, so that
 //! no call can read or write beyond. A writable view has rows that do not overlap and borrows its
 //! slice exclusively.
@@ -9,6 +9,9 @@
 
 use gemm::Parallelism;
 use rayon::prelude::*;
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+use super::amx;
 
 /// From this many multiplications on a product is split among the threads (as Burn's own).
 const PARALLEL_FROM: usize = 192 * 192 * 192;
@@ -58,6 +61,18 @@ impl<'a> Matrix<'a> {
             shape: [columns, rows],
             strides: [column, row],
         }
+    }
+
+    pub(super) fn values(self) -> &'a [f32] {
+        self.values
+    }
+
+    pub(super) fn shape(self) -> [usize; 2] {
+        self.shape
+    }
+
+    pub(super) fn strides(self) -> [usize; 2] {
+        self.strides
     }
 
     /// `count` rows from `first` on.
@@ -154,10 +169,10 @@ pub(crate) fn multiply(
     );
     let large = m.saturating_mul(n).saturating_mul(k) >= PARALLEL_FROM;
     if threads == Threads::One || !large {
-        return run(out, write, scale, lhs, rhs, Parallelism::None);
+        return run(out, write, scale, lhs, rhs, Threads::One);
     }
     if n >= NARROW || m < 2 * ROWS {
-        return run(out, write, scale, lhs, rhs, Parallelism::Rayon(0));
+        return run(out, write, scale, lhs, rhs, Threads::All);
     }
     let stride = out.row_stride;
     let parts = out.values.par_chunks_mut(ROWS * stride).enumerate();
@@ -169,7 +184,7 @@ pub(crate) fn multiply(
         let count = ROWS.min(m - first);
         let out = MatrixMut::new(values, [count, n], stride);
         let lhs = lhs.slice_rows(first, count);
-        run(out, write, scale, lhs, rhs, Parallelism::None);
+        run(out, write, scale, lhs, rhs, Threads::One);
     });
 }
 
@@ -201,7 +216,7 @@ pub(crate) fn multiply_tall(out: MatrixMut<'_>, scale: f32, lhs: Matrix<'_>, rhs
             let to = MatrixMut::rows(&mut sum, [m, n]);
             let lhs = lhs.slice_rows(first, count).transposed();
             let rhs = rhs.slice_rows(first, count);
-            run(to, Write::Replace, scale, lhs, rhs, Parallelism::None);
+            run(to, Write::Replace, scale, lhs, rhs, Threads::One);
             sum
         })
         .collect();
@@ -243,7 +258,7 @@ pub(crate) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
     // SAFETY: the buffer has room for `m x n` values, is ours alone and `k > 0` (the product is large), so that
     // the product, which does not read what it replaces, writes every one of them before they count.
     unsafe {
-        call(to, Write::Replace, 1.0, lhs, rhs, Parallelism::Rayon(0));
+        call(to, Write::Replace, 1.0, lhs, rhs, Threads::All);
         out.set_len(m * n);
     }
     out
@@ -255,7 +270,7 @@ fn run(
     scale: f32,
     lhs: Matrix<'_>,
     rhs: Matrix<'_>,
-    parallelism: Parallelism,
+    threads: Threads,
 ) {
     if out.shape.contains(&0) {
         return;
@@ -267,7 +282,7 @@ fn run(
     };
     // SAFETY: all elements of `out` lie in its slice (checked when it was made), which is borrowed exclusively
     // and whose rows do not overlap; the shapes fit, checked by the caller.
-    unsafe { call(to, write, scale, lhs, rhs, parallelism) }
+    unsafe { call(to, write, scale, lhs, rhs, threads) }
 }
 
 /// Where a product goes.
@@ -287,10 +302,23 @@ unsafe fn call(
     scale: f32,
     lhs: Matrix<'_>,
     rhs: Matrix<'_>,
-    parallelism: Parallelism,
+    threads: Threads,
 ) {
     let [m, n] = out.shape;
     let k = lhs.shape[1];
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    if amx::takes(m, k, n) {
+        let to = amx::Out {
+            first: out.first,
+            row_stride: out.row_stride,
+        };
+        // SAFETY: the unit is there, and the rest is what the caller promises.
+        return unsafe { amx::product(to, write, scale, lhs, rhs, threads) };
+    }
+    let parallelism = match threads {
+        Threads::All => Parallelism::Rayon(0),
+        Threads::One => Parallelism::None,
+    };
     let [lhs_row, lhs_column] = lhs.strides.map(|stride| stride as isize);
     let [rhs_row, rhs_column] = rhs.strides.map(|stride| stride as isize);
     // SAFETY: `lhs` and `rhs` are `m x k` and `k x n` matrices whose elements all lie in their slices (checked

@@ -1,7 +1,7 @@
 //! What the fused operations share: which tensors they take, their data, threads, vector instructions.
 
-#![allow(dead_code)]
-
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod amx;
 pub(crate) mod gemm;
 pub(crate) mod vector;
 

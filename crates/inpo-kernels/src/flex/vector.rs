@@ -1,7 +1,6 @@
 //! Loops over f32 slices with the machine's widest vector instructions, and the exponential they share.
 
 use pulp::Arch;
-use rayon::prelude::*;
 
 use super::{FlexFloat, contiguous};
 
@@ -29,15 +28,6 @@ pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
 /// Rows per part for rows of `width` values.
 pub(crate) fn rows_per_part(width: usize) -> usize {
     (PART / width.max(1)).max(1)
-}
-
-/// Splits `out` into parts of whole rows of `width` values among the threads and calls `body` with
-/// the first row's number and the part, in vector instructions.
-pub(crate) fn for_rows(out: &mut [f32], width: usize, body: impl Fn(usize, &mut [f32]) + Sync) {
-    let rows = rows_per_part(width);
-    out.par_chunks_mut(rows * width.max(1))
-        .enumerate()
-        .for_each(|(part, values)| vectorised(|| body(part * rows, values)));
 }
 
 /// `e^x` for f32, good to 3e-7 relative on [-87.3, 88]; below it is `e^-87.3 = 1.2e-38`, above it `e^88`.

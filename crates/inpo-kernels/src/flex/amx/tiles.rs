@@ -1,0 +1,242 @@
+//! The tile unit itself: whether it is there, its set-up, and the kernel.
+//!
+//! Rust has no stable intrinsics for the unit yet, hence the assembly.
+
+use std::arch::asm;
+use std::arch::x86_64::{__cpuid, __cpuid_count, _MM_HINT_ET0, _mm_prefetch};
+use std::marker::PhantomData;
+
+use super::{BLOCK_LINES, Line, Out, PANEL};
+
+/// Whether this processor has the unit and the system lets this process use it: asks for that.
+pub(super) fn ready() -> bool {
+    const OSXSAVE: u32 = 1 << 27;
+    const AMX_BF16: u32 = 1 << 22;
+    const AMX_TILE: u32 = 1 << 24;
+    let vectors = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512bf16");
+    if !vectors || __cpuid(0).eax < 7 || __cpuid(1).ecx & OSXSAVE == 0 {
+        return false;
+    }
+    let features = __cpuid_count(7, 0).edx;
+    if features & AMX_BF16 == 0 || features & AMX_TILE == 0 {
+        return false;
+    }
+    saved_by_the_system() && permitted()
+}
+
+/// Whether the system keeps the tiles when it switches threads.
+fn saved_by_the_system() -> bool {
+    const TILES: u32 = 0b11 << 17;
+    let low: u32;
+    // SAFETY: reads a register that is there where OSXSAVE is, which the caller has seen.
+    unsafe {
+        asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") _, options(nomem, nostack));
+    }
+    low & TILES == TILES
+}
+
+/// Linux grants the tiles' state to a process that asks, for all its threads.
+fn permitted() -> bool {
+    const ARCH_REQ_XCOMP_PERM: libc::c_int = 0x1023;
+    const XFEATURE_XTILEDATA: libc::c_int = 18;
+    // SAFETY: takes plain numbers; from now on signal frames are larger, nothing else changes.
+    unsafe {
+        libc::syscall(
+            libc::SYS_arch_prctl,
+            ARCH_REQ_XCOMP_PERM,
+            XFEATURE_XTILEDATA,
+        ) == 0
+    }
+}
+
+/// The unit set up for this thread: eight tiles of 16 rows of 64 bytes. Dropping it frees them.
+pub(super) struct Unit {
+    /// Of this thread.
+    thread: PhantomData<*const ()>,
+}
+
+/// Room for a product that does not fit where it goes.
+#[repr(C, align(64))]
+pub(super) struct Edge([[f32; PANEL]; PANEL]);
+
+impl Edge {
+    pub(super) fn new() -> Self {
+        Self([[0.0; PANEL]; PANEL])
+    }
+}
+
+impl Unit {
+    /// # Panics
+    ///
+    /// Never where [`ready`] said yes; else the instruction is not there.
+    pub(super) fn configured() -> Self {
+        #[repr(C, align(64))]
+        struct Config {
+            palette: u8,
+            start_row: u8,
+            reserved: [u8; 14],
+            bytes: [u16; 16],
+            rows: [u8; 16],
+        }
+        let mut config = Config {
+            palette: 1,
+            start_row: 0,
+            reserved: [0; 14],
+            bytes: [0; 16],
+            rows: [0; 16],
+        };
+        config.bytes[..8].fill(64);
+        config.rows[..8].fill(16);
+        // SAFETY: reads the 64 bytes of a valid configuration; the compiler uses no tiles of its own.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &config, options(nostack, readonly)) };
+        Self {
+            thread: PhantomData,
+        }
+    }
+
+    /// Writes the product of `shape` of two panels' blocks, left and right, to `out`, or adds it.
+    ///
+    /// # Safety
+    ///
+    /// `out` is a matrix of `shape`, at most 32 x 32, that nobody else reads or writes; where it is added to, its
+    /// values are initialised.
+    pub(super) unsafe fn run(
+        &self,
+        panels: [&[Line]; 2],
+        out: Out,
+        shape: [usize; 2],
+        add: bool,
+        edge: &mut Edge,
+    ) {
+        if shape == [PANEL; 2] {
+            // SAFETY: the caller's promise.
+            return unsafe { self.whole(panels, out, add) };
+        }
+        let whole = Out {
+            first: edge.0.as_flattened_mut().as_mut_ptr(),
+            row_stride: PANEL,
+        };
+        // SAFETY: a whole matrix of our own.
+        unsafe { self.whole(panels, whole, false) };
+        let [rows, columns] = shape;
+        for (i, row) in edge.0.iter().enumerate().take(rows) {
+            for (j, &value) in row.iter().enumerate().take(columns) {
+                // SAFETY: within `shape`.
+                unsafe {
+                    let to = out.first.add(i * out.row_stride + j);
+                    to.write(if add { *to + value } else { value });
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Unit::run`], of 32 x 32.
+    unsafe fn whole(&self, [left, right]: [&[Line]; 2], out: Out, add: bool) {
+        let blocks = left.len() / BLOCK_LINES;
+        assert!(blocks > 0 && left.len() == right.len() && left.len() == blocks * BLOCK_LINES);
+        // The rows of `out` lie far apart: asked for now, they are at hand when the sums are.
+        for row in 0..PANEL {
+            let first = out.first.wrapping_add(row * out.row_stride);
+            // SAFETY: a hint, which reads nothing.
+            unsafe {
+                _mm_prefetch::<_MM_HINT_ET0>(first.cast());
+                _mm_prefetch::<_MM_HINT_ET0>(first.wrapping_add(PANEL - 1).cast());
+            }
+        }
+        // Tiles 0 to 3 are the sums, 4 and 5 a part of the left panel's two tiles, 6 and 7 of the right one's. A panel's
+        // block lies as its first tile's three parts of 1024 bytes and then its second tile's.
+        //
+        // SAFETY: the tiles are set up; all blocks read lie in their slices (checked above); `out` is as promised.
+        unsafe {
+            asm!(
+                "test {add:e}, {add:e}",
+                "jz 2f",
+                "tileloadd tmm0, [{out} + {stride}*1]",
+                "tileloadd tmm1, [{out} + {stride}*1 + 64]",
+                "tileloadd tmm2, [{lower} + {stride}*1]",
+                "tileloadd tmm3, [{lower} + {stride}*1 + 64]",
+                "jmp 3f",
+                "2:",
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                "3:",
+                // x1 y3
+                "tileloadd tmm4, [{left} + {row}*1]",
+                "tileloadd tmm6, [{right} + {row}*1 + 2048]",
+                "tileloadd tmm7, [{right} + {row}*1 + 5120]",
+                "tileloadd tmm5, [{left} + {row}*1 + 3072]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                // x1 y1
+                "tileloadd tmm6, [{right} + {row}*1]",
+                "tileloadd tmm7, [{right} + {row}*1 + 3072]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                // x1 y2
+                "tileloadd tmm6, [{right} + {row}*1 + 1024]",
+                "tileloadd tmm7, [{right} + {row}*1 + 4096]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                // x2 y2
+                "tileloadd tmm4, [{left} + {row}*1 + 1024]",
+                "tileloadd tmm5, [{left} + {row}*1 + 4096]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                // x2 y1
+                "tileloadd tmm6, [{right} + {row}*1]",
+                "tileloadd tmm7, [{right} + {row}*1 + 3072]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                // x3 y1
+                "tileloadd tmm4, [{left} + {row}*1 + 2048]",
+                "tileloadd tmm5, [{left} + {row}*1 + 5120]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "add {left}, 6144",
+                "add {right}, 6144",
+                "dec {blocks}",
+                "jnz 3b",
+                "tilestored [{out} + {stride}*1], tmm0",
+                "tilestored [{out} + {stride}*1 + 64], tmm1",
+                "tilestored [{lower} + {stride}*1], tmm2",
+                "tilestored [{lower} + {stride}*1 + 64], tmm3",
+                left = inout(reg) left.as_ptr() => _,
+                right = inout(reg) right.as_ptr() => _,
+                blocks = inout(reg) blocks => _,
+                row = in(reg) size_of::<Line>(),
+                out = in(reg) out.first,
+                lower = in(reg) out.first.add(PANEL / 2 * out.row_stride),
+                stride = in(reg) out.row_stride * size_of::<f32>(),
+                add = in(reg) u32::from(add),
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack),
+            );
+        }
+    }
+}
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        // SAFETY: frees the tiles, which nobody reads any more.
+        unsafe { asm!("tilerelease", options(nomem, nostack)) };
+    }
+}
