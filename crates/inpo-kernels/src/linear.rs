@@ -89,9 +89,10 @@ mod fused {
         [a, b]: [&FlexFloat; 2],
         scale: f32,
     ) -> (FlexFloat, FlexFloat) {
-        let (narrow, narrow_shape) = product(x, a);
-        let narrow = tensor(narrow, narrow_shape);
-        let (mut out, shape) = product(x, weight);
+        let [mut out, narrow] = gemm::two_products(strided(x), strided(weight), strided(a));
+        let rows = dims2(x)[0];
+        let narrow = tensor(narrow, [rows, dims2(a)[1]]);
+        let shape = [rows, dims2(weight)[1]];
         let to = MatrixMut::rows(&mut out, shape);
         let (lhs, rhs) = (strided(&narrow), strided(b));
         multiply(to, Write::Add, scale, lhs, rhs, Threads::All);
@@ -193,15 +194,23 @@ mod fused {
             if to_x.is_none() && to_a.is_none() {
                 return;
             }
-            // The gradient of x A, without the scale.
-            let (d_narrow, shape) = back(&grad, &state.b);
-            let d_narrow = tensor(d_narrow, shape);
+            // The gradient of x, the side path's part aside, and that of x A, without the scale.
+            let (d_x, d_narrow) = match &to_x {
+                Some(_) => {
+                    let [weight, b] = [&state.weight, &state.b].map(|m| strided(m).transposed());
+                    let [d_x, d_narrow] = gemm::two_products(strided(&grad), weight, b);
+                    (d_x, d_narrow)
+                }
+                None => (Vec::new(), back(&grad, &state.b).0),
+            };
+            let d_narrow = tensor(d_narrow, [dims2(&grad)[0], dims2(&state.b)[0]]);
             if let Some(node) = to_a {
                 let d_a = gram(&state.x, &d_narrow, state.scale);
                 grads.register::<Flex>(node.id, d_a);
             }
             if let Some(node) = to_x {
-                let (mut d_x, shape) = back(&grad, &state.weight);
+                let mut d_x = d_x;
+                let shape = [dims2(&grad)[0], dims2(&state.weight)[0]];
                 let to = MatrixMut::rows(&mut d_x, shape);
                 let a = strided(&state.a).transposed();
                 let narrow = Matrix::rows(values(&d_narrow), dims2(&d_narrow));

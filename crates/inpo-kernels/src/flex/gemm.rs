@@ -264,6 +264,41 @@ pub(crate) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
     out
 }
 
+/// `lhs rhs` and `lhs narrow`, as [`product`] computes them; together where that is less work.
+///
+/// # Panics
+///
+/// If the shapes do not fit each other.
+pub(crate) fn two_products(lhs: Matrix<'_>, rhs: Matrix<'_>, narrow: Matrix<'_>) -> [Vec<f32>; 2] {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    {
+        let ([m, k], n) = (lhs.shape, rhs.shape[1]);
+        if amx::takes(m, k, n) {
+            for factor in [rhs, narrow] {
+                assert_eq!(factor.shape[0], k, "{:?} x {:?}", lhs.shape, factor.shape);
+            }
+            let mut outs = [rhs, narrow].map(|factor| Vec::with_capacity(m * factor.shape[1]));
+            let rights = [(rhs, 0), (narrow, 1)].map(|(factor, place)| amx::Right {
+                factor,
+                out: amx::Out {
+                    first: outs[place].as_mut_ptr(),
+                    row_stride: factor.shape[1],
+                },
+            });
+            // SAFETY: the unit is there, each buffer has room for its product and is ours alone, and every value of it
+            // is written before it counts, since `k > 0`.
+            unsafe {
+                amx::products(&rights, Write::Replace, 1.0, lhs, Threads::All);
+                for (out, factor) in outs.iter_mut().zip([rhs, narrow]) {
+                    out.set_len(m * factor.shape[1]);
+                }
+            }
+            return outs;
+        }
+    }
+    [product(lhs, rhs), product(lhs, narrow)]
+}
+
 fn run(
     out: MatrixMut<'_>,
     write: Write,
@@ -313,7 +348,11 @@ unsafe fn call(
             row_stride: out.row_stride,
         };
         // SAFETY: the unit is there, and the rest is what the caller promises.
-        return unsafe { amx::product(to, write, scale, lhs, rhs, threads) };
+        let right = amx::Right {
+            factor: rhs,
+            out: to,
+        };
+        return unsafe { amx::products(&[right], write, scale, lhs, threads) };
     }
     let parallelism = match threads {
         Threads::All => Parallelism::Rayon(0),

@@ -58,7 +58,7 @@ pub(super) struct Out {
     pub(super) row_stride: usize,
 }
 
-// SAFETY: a plain address; who may write where is settled by `product`'s contract, and its tasks write rows of
+// SAFETY: a plain address; who may write where is settled by `products`'s contract, and its tasks write rows of
 // their own.
 unsafe impl Send for Out {}
 // SAFETY: as above.
@@ -85,60 +85,91 @@ pub(super) fn takes(rows: usize, depth: usize, columns: usize) -> bool {
     large && *READY.get_or_init(|| wanted() && tiles::ready())
 }
 
-/// `out = scale * lhs rhs`, or adds that to `out`.
+/// A right factor and where its product goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Right<'a> {
+    pub(super) factor: Matrix<'a>,
+    pub(super) out: Out,
+}
+
+/// `out = scale * lhs rhs` for each right factor, or adds that to `out`. The left one is packed once for all of them.
 ///
 /// # Safety
 ///
-/// [`takes`] must have said yes; `lhs` is `[rows, depth]` and `rhs` `[depth, columns]`; `out` is a matrix of those
-/// rows and columns that nobody else reads or writes and whose rows do not overlap; where it is added to, its values
-/// are initialised.
-pub(super) unsafe fn product(
-    out: Out,
+/// [`takes`] must have said yes to one of them; `lhs` is `[rows, depth]` and every right factor `[depth, columns]`; its
+/// `out` is a matrix of those rows and columns that nobody else reads or writes and whose rows do not overlap; where it
+/// is added to, its values are initialised.
+pub(super) unsafe fn products(
+    rights: &[Right<'_>],
     write: Write,
     scale: f32,
     lhs: Matrix<'_>,
-    rhs: Matrix<'_>,
     threads: Threads,
 ) {
     let lhs = Lines::rows(lhs, scale);
-    let rhs = Lines::columns(rhs);
     let blocks = lhs.depth.div_ceil(BLOCK);
     let most = (PACKED / (blocks * BLOCK_LINES * size_of::<Line>())).max(1) * PANEL;
-    for first in (0..rhs.count).step_by(most) {
-        let rhs = rhs.slice(first, most.min(rhs.count - first));
-        // SAFETY: columns of `out` from `first` on, as many as `rhs` has lines.
-        let out = unsafe { out.from(0, first) };
-        with_scratch(rhs.panels() * blocks * BLOCK_LINES, |packed| {
-            pack_columns(rhs, packed, threads);
-            let packed = &*packed;
-            let task = |first: usize, count: usize| {
-                let lhs = lhs.slice(first, count);
-                // SAFETY: rows of `out` from `first` on, which no other task has.
-                unsafe { rows(out.from(first, 0), write, lhs, packed, rhs.count) };
-            };
+    let parts = rights.iter().flat_map(|right| {
+        let columns = Lines::columns(right.factor);
+        (0..columns.count).step_by(most).map(move |first| {
+            // SAFETY: columns of `out` from `first` on, as many as the part has lines.
+            let out = unsafe { right.out.from(0, first) };
+            (columns.slice(first, most.min(columns.count - first)), out)
+        })
+    });
+    let mut parts = parts.peekable();
+    while parts.peek().is_some() {
+        // As many as fit, and one at least.
+        let (mut turn, mut room) = (Vec::new(), most);
+        while let Some((columns, out)) = parts.next_if(|(columns, _)| columns.count <= room) {
+            room -= columns.count;
+            turn.push((columns, out));
+        }
+        let panels: usize = turn.iter().map(|(columns, _)| columns.panels()).sum();
+        with_scratch(panels * blocks * BLOCK_LINES, |mut rest| {
+            let mut packed = Vec::with_capacity(turn.len());
+            for (columns, out) in turn {
+                let (buffer, more) = rest.split_at_mut(columns.panels() * blocks * BLOCK_LINES);
+                rest = more;
+                pack_columns(columns, buffer, threads);
+                packed.push(Packed {
+                    panels: buffer,
+                    columns: columns.count,
+                    out,
+                });
+            }
             let each = rows_of_a_task(lhs.count, threads);
-            let tasks = lhs.count.div_ceil(each);
-            let run = |number: usize| {
+            let task = |number: usize| {
                 let first = number * each;
-                task(first, each.min(lhs.count - first));
+                let lhs = lhs.slice(first, each.min(lhs.count - first));
+                // SAFETY: rows from `first` on, which no other task has.
+                unsafe { rows(&packed, first, write, lhs) };
             };
+            let tasks = lhs.count.div_ceil(each);
             match threads {
-                Threads::One => (0..tasks).for_each(run),
-                Threads::All => (0..tasks).into_par_iter().with_max_len(1).for_each(run),
+                Threads::One => (0..tasks).for_each(task),
+                Threads::All => (0..tasks).into_par_iter().with_max_len(1).for_each(task),
             }
         });
     }
 }
 
-/// Whole panels, two tasks a thread where there are rows enough.
+/// Whole panels, four tasks a thread where there are rows enough.
 fn rows_of_a_task(rows: usize, threads: Threads) -> usize {
     let tasks = match threads {
         Threads::One => 1,
-        Threads::All => 2 * rayon::current_num_threads(),
+        Threads::All => 4 * rayon::current_num_threads(),
     };
     rows.div_ceil(tasks)
         .next_multiple_of(PANEL)
         .clamp(PANEL, ROWS)
+}
+
+/// A packed right factor and where its product goes.
+struct Packed<'a> {
+    panels: &'a [Line],
+    columns: usize,
+    out: Out,
 }
 
 /// Packs the right factor, panel after panel.
@@ -149,7 +180,7 @@ fn pack_columns(rhs: Lines<'_>, packed: &mut [Line], threads: Threads) {
     let run = |(piece, out)| {
         let first = piece * PANELS * PANEL;
         let lines = rhs.slice(first, (PANELS * PANEL).min(rhs.count - first));
-        // SAFETY: the unit is there (`product`'s contract), and with it the vector instructions.
+        // SAFETY: the unit is there (`products`'s contract), and with it the vector instructions.
         unsafe { pack(lines, 0..blocks, out, Side::Right) };
     };
     match threads {
@@ -158,12 +189,12 @@ fn pack_columns(rhs: Lines<'_>, packed: &mut [Line], threads: Threads) {
     }
 }
 
-/// All columns of some rows, on the calling thread.
+/// The products of the rows of `lhs`, which are those from `first` on, on the calling thread.
 ///
 /// # Safety
 ///
-/// As [`product`], for `out`'s rows of `lhs` and `columns` columns, packed by [`pack_columns`].
-unsafe fn rows(out: Out, write: Write, lhs: Lines<'_>, packed: &[Line], columns: usize) {
+/// As [`products`], for rows that no other thread has.
+unsafe fn rows(rights: &[Packed<'_>], first: usize, write: Write, lhs: Lines<'_>) {
     const BLOCKS: usize = DEPTH / BLOCK;
     let blocks = lhs.depth.div_ceil(BLOCK);
     let panels = lhs.panels();
@@ -177,16 +208,18 @@ unsafe fn rows(out: Out, write: Write, lhs: Lines<'_>, packed: &[Line], columns:
             unsafe { pack(lhs, block..block + depth, left, Side::Left) };
             let unit = Unit::configured();
             let add = write == Write::Add || block > 0;
-            let right = |panel| &packed[(panel * blocks + block) * BLOCK_LINES..][..each];
-            for column in (0..columns).step_by(COLUMNS) {
-                let end = columns.min(column + COLUMNS);
-                for (row, left) in (0..lhs.count).step_by(PANEL).zip(left.chunks_exact(each)) {
-                    for column in (column..end).step_by(PANEL) {
-                        let shape = [lhs.count - row, end - column].map(|left| left.min(PANEL));
-                        // SAFETY: a part of `out`, of the rows and columns that are left.
-                        unsafe {
-                            let out = out.from(row, column);
-                            unit.run([left, right(column / PANEL)], out, shape, add, &mut edge);
+            for right in rights {
+                let panel = |panel| &right.panels[(panel * blocks + block) * BLOCK_LINES..][..each];
+                for column in (0..right.columns).step_by(COLUMNS) {
+                    let end = right.columns.min(column + COLUMNS);
+                    for (row, left) in (0..lhs.count).step_by(PANEL).zip(left.chunks_exact(each)) {
+                        for column in (column..end).step_by(PANEL) {
+                            let shape = [lhs.count - row, end - column].map(|rest| rest.min(PANEL));
+                            // SAFETY: a part of `out`, of the rows and columns that are left.
+                            unsafe {
+                                let out = right.out.from(first + row, column);
+                                unit.run([left, panel(column / PANEL)], out, shape, add, &mut edge);
+                            }
                         }
                     }
                 }

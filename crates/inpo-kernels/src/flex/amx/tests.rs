@@ -46,7 +46,18 @@ fn products_are_as_good_as_f32_can_hold() {
                         row_stride: stride,
                     };
                     // SAFETY: `m x n` with rows that far apart is what the buffer holds.
-                    unsafe { product(to, write, scale, lhs, rhs, threads) };
+                    unsafe {
+                        products(
+                            &[Right {
+                                factor: rhs,
+                                out: to,
+                            }],
+                            write,
+                            scale,
+                            lhs,
+                            threads,
+                        )
+                    };
                 }
                 let [all, one] = out;
                 assert_eq!(all, one, "the bits depend on the threads");
@@ -80,6 +91,44 @@ fn products_are_as_good_as_f32_can_hold() {
     }
 }
 
+/// A second right factor of few columns: to the bit the first columns of a wider one, as they are alone, and the first
+/// factor's product is what it is without the second.
+#[test]
+fn a_left_factor_is_packed_once_for_several() {
+    if !takes(FEWEST[0], FEWEST[2], FEWEST[1]) {
+        eprintln!("this machine has no tile unit (AMX): its products were not checked");
+        return;
+    }
+    let [m, k, n, few] = [300, 700, 200, 16];
+    let (a, b, c) = (values(m * k, 1), values(k * n, 2), values(k * n, 3));
+    let lhs = Matrix::rows(&a, [m, k]);
+    let run = |factors: &[Matrix<'_>]| {
+        let mut outs: Vec<Vec<f32>> = factors
+            .iter()
+            .map(|factor| vec![f32::NAN; m * factor.shape()[1]])
+            .collect();
+        let rights = outs.iter_mut().zip(factors).map(|(out, &factor)| Right {
+            factor,
+            out: Out {
+                first: out.as_mut_ptr(),
+                row_stride: factor.shape()[1],
+            },
+        });
+        let rights: Vec<Right<'_>> = rights.collect();
+        // SAFETY: each buffer is of `m` rows and its factor's columns.
+        unsafe { products(&rights, Write::Replace, 1.0, lhs, Threads::All) };
+        outs
+    };
+    let wide = [Matrix::rows(&b, [k, n]), Matrix::rows(&c, [k, n])];
+    let narrow = Matrix::new(&c, [k, few], [n, 1]);
+    let both = run(&[wide[0], narrow]);
+    assert_eq!(both[0], run(&wide[..1])[0]);
+    let expected = run(&wide[1..]).remove(0);
+    for (row, expected) in both[1].chunks(few).zip(expected.chunks(n)) {
+        assert_eq!(row, &expected[..few]);
+    }
+}
+
 /// What the vector units would make NaN is NaN here too, in its row or column alone.
 #[test]
 fn numbers_that_are_not_finite_do_not_pass() {
@@ -103,7 +152,18 @@ fn numbers_that_are_not_finite_do_not_pass() {
         };
         let (lhs, rhs) = (Matrix::rows(&a, [m, k]), Matrix::rows(&b, [k, n]));
         // SAFETY: the buffer is `m x n`.
-        unsafe { product(to, Write::Replace, 1.0, lhs, rhs, Threads::One) };
+        unsafe {
+            products(
+                &[Right {
+                    factor: rhs,
+                    out: to,
+                }],
+                Write::Replace,
+                1.0,
+                lhs,
+                Threads::One,
+            )
+        };
         for (i, row) in out.chunks(n).enumerate() {
             assert!(row.iter().all(|v| v.is_finite() == (i != 5)), "row {i}");
         }

@@ -114,21 +114,24 @@ impl Unit {
             // SAFETY: the caller's promise.
             return unsafe { self.whole(panels, out, add) };
         }
+        let [rows, columns] = shape;
+        let row = |i: usize| out.first.wrapping_add(i * out.row_stride);
+        if add {
+            for (i, edge) in edge.0.iter_mut().enumerate().take(rows) {
+                // SAFETY: a row of `out`, which is initialised.
+                let row = unsafe { std::slice::from_raw_parts(row(i), columns) };
+                edge[..columns].copy_from_slice(row);
+            }
+        }
         let whole = Out {
             first: edge.0.as_flattened_mut().as_mut_ptr(),
             row_stride: PANEL,
         };
-        // SAFETY: a whole matrix of our own.
-        unsafe { self.whole(panels, whole, false) };
-        let [rows, columns] = shape;
-        for (i, row) in edge.0.iter().enumerate().take(rows) {
-            for (j, &value) in row.iter().enumerate().take(columns) {
-                // SAFETY: within `shape`.
-                unsafe {
-                    let to = out.first.add(i * out.row_stride + j);
-                    to.write(if add { *to + value } else { value });
-                }
-            }
+        // SAFETY: a whole matrix of our own, initialised.
+        unsafe { self.whole(panels, whole, add) };
+        for (i, edge) in edge.0.iter().enumerate().take(rows) {
+            // SAFETY: a row of `out`, as long as what is copied.
+            unsafe { row(i).copy_from_nonoverlapping(edge.as_ptr(), columns) };
         }
     }
 
