@@ -4,21 +4,15 @@
 # PYTHON is an interpreter with benches/peers/requirements.txt, GGUF the model file (inpo's cache has it).
 set -euo pipefail
 python=$1 gguf=$2 rounds=${3:-3}
-root=$(cd "$(dirname "$0")/.." && pwd)
-rows=$(mktemp -d)
-trap 'rm -rf "$rows"' EXIT
-cd "$root"
-cargo build --release --bin smollm2-bench
-ours=$root/target/release/smollm2-bench
+source "$(dirname "$0")/prepare.sh"
 peer=("$python" "$root/benches/peers/torch_smollm2.py")
-"${peer[@]}" inputs --directory "$rows" >&2
-export RAYON_NUM_THREADS=2
+"${peer[@]}" inputs --directory "$work" >&2
 side() { # measurement rows [options]
   local what=$1 file=$2
   shift 2
   for _ in $(seq "$rounds"); do
-    echo "{\"side\": \"inpo\", \"case\": \"$what $*\", \"result\": $("$ours" "$what" --rows "$rows/$file" --repeats 3 "$@")}"
-    echo "{\"side\": \"torch\", \"case\": \"$what $*\", \"result\": $("${peer[@]}" "$what" --gguf "$gguf" --rows "$rows/$file" --repeats 3 "$@" | tail -1)}"
+    echo "{\"side\": \"inpo\", \"case\": \"$what $*\", \"result\": $("$ours" "$what" --rows "$work/$file" --repeats 3 "$@")}"
+    echo "{\"side\": \"torch\", \"case\": \"$what $*\", \"result\": $("${peer[@]}" "$what" --gguf "$gguf" --rows "$work/$file" --repeats 3 "$@" | tail -1)}"
   done
 }
 side logps logps.jsonl

@@ -6,15 +6,9 @@
 # REPEATS: timed steps of a process (2), after one that warms up. PEER_AXES: axes of PyTorch's points (all four).
 set -euo pipefail
 python=$1 repeats=${REPEATS:-2} peer_axes=${PEER_AXES:-prompt response pairs layers}
-root=$(cd "$(dirname "$0")/.." && pwd)
+source "$(dirname "$0")/prepare.sh"
 picture=${2:-$root/docs/figures/training-step.svg}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$root"
-cargo build --release --workspace --bin smollm2-bench
-ours=${CARGO_TARGET_DIR:-$root/target}/release/smollm2-bench
 peer=$root/benches/peers/torch_smollm2.py
-export RAYON_NUM_THREADS=2
 point() { # axis value
   local prompt=128 response=128 pairs=4 layers=30 result side
   declare "$1=$2"

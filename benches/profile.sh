@@ -4,13 +4,7 @@
 #   benches/profile.sh [OPTIONS OF smollm2-bench train]      4 pairs of 128 + 2 x 128 tokens, LoRA without any
 # REPEATS: steps that are sampled (3). REPORT=FILE keeps the symbols with their nanoseconds.
 set -euo pipefail
-root=$(cd "$(dirname "$0")/.." && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$root"
-cargo build --release --workspace --bin smollm2-bench
-ours=${CARGO_TARGET_DIR:-$root/target}/release/smollm2-bench
-export RAYON_NUM_THREADS=2
+source "$(dirname "$0")/prepare.sh"
 "$ours" peak --repeats 20 >"$work/peak.json"
 "$ours" train --repeats "${REPEATS:-3}" "$@" >"$work/bench.json" 2>"$work/steps" &
 pid=$!

@@ -7,16 +7,10 @@
 # some ten minutes. REPEATS: timed steps of a process (3), after one that warms up.
 set -euo pipefail
 python=$1 gguf=$2 rounds=${3:-5} repeats=${REPEATS:-3}
-root=$(cd "$(dirname "$0")/.." && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$root"
-cargo build --release --workspace --bin smollm2-bench
-ours=${CARGO_TARGET_DIR:-$root/target}/release/smollm2-bench
+source "$(dirname "$0")/prepare.sh"
 peers=$root/benches/peers
 rows=$work/pairs.jsonl lines=$work/lines.jsonl
 python3 "$peers/torch_smollm2.py" inputs --directory "$work" --pairs 4
-export RAYON_NUM_THREADS=2
 side() { # name case command..
   local name=$1 what=$2 result
   shift 2
