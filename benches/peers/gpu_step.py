@@ -20,23 +20,7 @@ import time
 import torch
 import transformers
 
-from torch_smollm2 import add_lora
-
-VOCABULARY, END, ROPE_THETA = 49152, 2, 100000.0
-
-
-def model_of(layers):
-    """Each spelling of the rotary base is ignored without a word by the other version of transformers."""
-    if int(transformers.__version__.split(".")[0]) < 5:
-        rope = {"rope_theta": ROPE_THETA}
-    else:
-        rope = {"rope_parameters": {"rope_type": "default", "rope_theta": ROPE_THETA}}
-    config = transformers.LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=576, intermediate_size=1536, num_hidden_layers=layers,
-        num_attention_heads=9, num_key_value_heads=3, head_dim=64, rms_norm_eps=1e-5, max_position_embeddings=8192,
-        tie_word_embeddings=True, bos_token_id=1, eos_token_id=END, pad_token_id=END, attn_implementation="sdpa", **rope,
-    )
-    return transformers.LlamaForCausalLM(config).float()
+from torch_smollm2 import LAYERS, VOCABULARY, Step, add_lora, fresh
 
 
 def main():
@@ -45,7 +29,7 @@ def main():
     parser.add_argument("--precision", choices=("f32", "tf32", "bf16"), default="f32")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--full", action="store_true", help="all weights instead of adapters")
-    parser.add_argument("--layers", type=int, default=30)
+    parser.add_argument("--layers", type=int, default=LAYERS)
     parser.add_argument("--pairs", type=int, default=4)
     parser.add_argument("--prompt", type=int, default=128)
     parser.add_argument("--response", type=int, default=128)
@@ -62,7 +46,7 @@ def main():
     torch.manual_seed(0)
     torch.set_float32_matmul_precision("high" if options.precision == "tf32" else "highest")
     device = torch.device(options.device)
-    model = model_of(options.layers)
+    model = fresh(options.layers)
     trained = list(model.parameters()) if options.full else add_lora(model, options.rank, 2.0 * options.rank)
     model.to(device).train()
 
@@ -83,22 +67,8 @@ def main():
     precision = lambda: torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
     with torch.no_grad(), precision():
         anchor = log_probs()
-    optimiser = torch.optim.AdamW(trained, lr=options.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
-    ratio, target = 1 / 3, 1 / (2 * options.eta)
-    losses = []
-
-    def step():
-        optimiser.zero_grad(set_to_none=True)
-        with precision():
-            policy = forward()
-        log_ratio = policy - ratio * anchor - (1 - ratio) * anchor
-        chosen, rejected = log_ratio.chunk(2)
-        loss = ((chosen - rejected - target) ** 2).mean()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimiser.step()
-        # The read is the step's synchronisation, as a trainer that logs its loss has it.
-        losses.append(loss.item())
+    # Its read of the loss is the step's synchronisation, as a trainer that logs its loss has it.
+    step = Step(trained, anchor, anchor, options.eta, options.learning_rate, forward, precision)
 
     seconds = []
     for index in range(options.warmup + options.repeats):
@@ -118,7 +88,7 @@ def main():
         "prompt": options.prompt, "response": options.response, "tokens": rows * width, "repeats": len(seconds),
         "trained": sum(parameter.numel() for parameter in trained), "seconds_median": median,
         "seconds_min": min(seconds), "seconds_max": max(seconds), "pairs_per_second": options.pairs / median,
-        "first_loss": losses[0], "target_squared": target**2, "last_loss": losses[-1],
+        "first_loss": step.losses[0], "target_squared": step.target**2, "last_loss": step.losses[-1],
         "peak_allocated_mib": torch.cuda.max_memory_allocated(device) / 2**20 if on_gpu else None,
     }), flush=True)
 

@@ -134,6 +134,32 @@ def add_lora(model, rank, alpha):
     return trained
 
 
+class Step:
+    """A step of INPO with cached anchors, chosen rows before rejected ones: AdamW on the mean of (h - target)^2."""
+
+    def __init__(self, trained, reference, previous, eta, learning_rate, forward, precision):
+        import torch
+
+        self.trained, self.forward, self.precision = trained, forward, precision
+        self.reference, self.previous = reference, previous
+        self.ratio, self.target, self.losses = 1 / 3, 1 / (2 * eta), []
+        self.optimiser = torch.optim.AdamW(trained, lr=learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
+
+    def __call__(self):
+        import torch
+
+        self.optimiser.zero_grad(set_to_none=True)
+        with self.precision():
+            policy = self.forward()
+        log_ratio = policy - self.ratio * self.reference - (1 - self.ratio) * self.previous
+        chosen, rejected = log_ratio.chunk(2)
+        loss = ((chosen - rejected - self.target) ** 2).mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
+        self.optimiser.step()
+        self.losses.append(loss.item())
+
+
 def peak_mib():
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
 
@@ -246,28 +272,14 @@ def train(arguments):
     if arguments.checkpointing:
         model.enable_input_require_grads()
         model.gradient_checkpointing_enable()
-    optimiser = torch.optim.AdamW(trained, lr=arguments.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
-    ratio, target = 1 / 3, 1 / (2 * arguments.eta)
-    losses = []
-
-    def step():
-        optimiser.zero_grad(set_to_none=True)
-        with precision():
-            policy = sum_logps(model, sequences, starts, arguments.head)
-        log_ratio = policy - ratio * reference - (1 - ratio) * previous
-        chosen, rejected = log_ratio.chunk(2)
-        loss = ((chosen - rejected - target) ** 2).mean()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimiser.step()
-        losses.append(loss.item())
-
+    step = Step(trained, reference, previous, arguments.eta, arguments.learning_rate,
+                lambda: sum_logps(model, sequences, starts, arguments.head), precision)
     seconds = timed(step, arguments.repeats)
     emit("train", sum(map(len, sequences)), seconds, pairs=len(rows), prompt=max(starts),
          response=max(map(len, answers)), layers=arguments.layers or LAYERS, full=arguments.full,
          autocast=arguments.autocast, rank=arguments.rank, alpha=arguments.alpha, head=arguments.head,
          checkpointing=arguments.checkpointing, trained=sum(p.numel() for p in trained),
-         start_logps=reference.double().sum().item(), first_loss=losses[0], last_loss=losses[-1],
+         start_logps=reference.double().sum().item(), first_loss=step.losses[0], last_loss=step.losses[-1],
          rss_before_training_mib=loaded)
 
 
