@@ -134,12 +134,12 @@ pub fn scale<const D: usize>(tensor: Tensor<D>, factor: f64) -> Tensor<D> {
 
 #[cfg(feature = "flex")]
 mod fused {
-    use burn::backend::{Flex, TensorMetadata};
+    use burn::backend::Flex;
     use burn::tensor::{DType, Tensor, TensorData};
     use rayon::prelude::*;
 
     use super::Factors;
-    use crate::flex::vector::{PART, vectorised};
+    use crate::flex::vector::{PART, owned, vectorised};
     use crate::flex::{FlexFloat, contiguous, tensor, values};
 
     /// Independent sums, so that their additions run in parallel.
@@ -153,25 +153,6 @@ mod fused {
     fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexFloat {
         let primitive = tensor.try_into_primitive::<Flex>();
         primitive.expect("only tensors of Flex come here")
-    }
-
-    /// `tensor` with values one after the other that nobody else holds.
-    fn owned(tensor: FlexFloat) -> FlexFloat {
-        match (tensor.is_contiguous(), tensor.is_unique()) {
-            (true, true) => tensor,
-            (true, false) => {
-                let shape = tensor.shape().to_vec();
-                crate::flex::tensor(values(&tensor).to_vec(), shape)
-            }
-            (false, _) => tensor.to_contiguous(),
-        }
-    }
-
-    /// The values of an [`owned`] tensor.
-    fn values_mut(tensor: &mut FlexFloat) -> &mut [f32] {
-        let offsets = tensor.layout().contiguous_offsets();
-        let (start, end) = offsets.expect("owned tensors are contiguous");
-        &mut tensor.storage_mut::<f32>()[start..end]
     }
 
     pub(super) fn adamw<const D: usize>(
@@ -188,10 +169,12 @@ mod fused {
         };
         let mut weight = owned(primitive(weight));
         let grad = contiguous(&primitive(grad));
-        let parts = values_mut(&mut m)
+        let parts = m
+            .storage_mut::<f32>()
             .par_chunks_mut(PART)
-            .zip(values_mut(&mut v).par_chunks_mut(PART));
-        values_mut(&mut weight)
+            .zip(v.storage_mut::<f32>().par_chunks_mut(PART));
+        weight
+            .storage_mut::<f32>()
             .par_chunks_mut(PART)
             .zip(values(&grad).par_chunks(PART))
             .zip(parts)
@@ -253,7 +236,8 @@ mod fused {
     pub(super) fn scale<const D: usize>(tensor: Tensor<D>, factor: f64) -> Tensor<D> {
         let mut tensor = owned(primitive(tensor));
         let factor = factor as f32;
-        values_mut(&mut tensor)
+        tensor
+            .storage_mut::<f32>()
             .par_chunks_mut(PART)
             .for_each(|part| {
                 vectorised(

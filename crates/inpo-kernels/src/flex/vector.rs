@@ -99,8 +99,8 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
     sums.iter().map(|&sum| f64::from(sum)).sum::<f64>() + rest
 }
 
-/// `tensor`'s values one after the other with nothing before or behind, in a buffer of their own unless
-/// others hold it: then `storage_mut` copies first.
+/// `tensor`'s values one after the other with nothing before or behind, so that they are its whole
+/// `storage_mut`, which copies them first where somebody else holds the buffer.
 pub(crate) fn owned(tensor: FlexFloat) -> FlexFloat {
     let contiguous = contiguous(&tensor);
     // The second handle would make the buffer look shared.
