@@ -69,9 +69,12 @@ pub fn adamw<const D: usize>(
     past: Option<[Tensor<D>; 2]>,
     step: &AdamWStep,
 ) -> (Tensor<D>, [Tensor<D>; 2]) {
-    let one_shape = [&grad].into_iter().chain(past.iter().flatten());
-    for tensor in one_shape {
-        assert_eq!(tensor.dims(), weight.dims(), "all tensors have one shape");
+    let expected = weight.dims();
+    let others = [("gradient", &grad)].into_iter();
+    let moments = past.iter().flatten().map(|moment| ("moment", moment));
+    for (what, tensor) in others.chain(moments) {
+        let got = tensor.dims();
+        assert!(got == expected, "a {what} {got:?} of weights {expected:?}");
     }
     let factors = step.factors();
     #[cfg(feature = "flex")]

@@ -12,7 +12,8 @@ use burn::tensor::Tensor;
 ///
 /// If the gain has another width.
 pub fn rms_norm(x: Tensor<2>, gain: Tensor<1>, epsilon: f64) -> Tensor<2> {
-    assert_eq!(x.dims()[1], gain.dims()[0], "a gain for each column");
+    let (rows, gains) = (x.dims(), gain.dims());
+    assert!(rows[1] == gains[0], "gains {gains:?} for rows {rows:?}");
     #[cfg(feature = "flex")]
     if crate::flex::takes(&x) && crate::flex::takes(&gain) {
         return fused::rms_norm(x, gain, epsilon);

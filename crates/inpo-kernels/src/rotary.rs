@@ -14,15 +14,18 @@ use burn::tensor::Tensor;
 ///
 /// # Panics
 ///
-/// If the tables have another number of rows or different widths, or heads of that width do not fit.
+/// If the tables have another number of rows or different widths, or heads of that width, which is even, do not
+/// fit.
 pub fn rotate(x: Tensor<2>, cos: Tensor<2>, sin: Tensor<2>) -> Tensor<2> {
-    let ([rows, width], [positions, head_dim]) = (x.dims(), cos.dims());
+    let [of_x, of_cos, of_sin] = [x.dims(), cos.dims(), sin.dims()];
+    let ([rows, width], [positions, head_dim]) = (of_x, of_cos);
     assert!(
-        cos.dims() == sin.dims() && positions == rows && width % head_dim.max(1) == 0,
-        "tables {:?} and {:?} for {:?}",
-        cos.dims(),
-        sin.dims(),
-        x.dims()
+        of_cos == of_sin
+            && positions == rows
+            && head_dim > 0
+            && head_dim.is_multiple_of(2)
+            && width.is_multiple_of(head_dim),
+        "tables {of_cos:?} and {of_sin:?} for rows {of_x:?}"
     );
     #[cfg(feature = "flex")]
     if [&x, &cos, &sin].into_iter().all(crate::flex::takes) {

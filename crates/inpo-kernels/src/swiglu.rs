@@ -8,7 +8,8 @@ use burn::tensor::{Tensor, activation::sigmoid};
 ///
 /// If the shapes differ.
 pub fn silu_mul(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
-    assert_eq!(gate.dims(), up.dims(), "gate and up have one shape");
+    let [of_gate, of_up] = [gate.dims(), up.dims()];
+    assert!(of_gate == of_up, "a gate {of_gate:?} for values {of_up:?}");
     #[cfg(feature = "flex")]
     if crate::flex::takes(&gate) && crate::flex::takes(&up) {
         return fused::silu_mul(gate, up);

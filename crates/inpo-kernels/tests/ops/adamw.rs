@@ -108,3 +108,29 @@ fn scaling_is_a_product() {
     assert_eq!(to_f64(scale(tensor, 2.0)), [2.0, -4.0, 8.0, 0.0, 16.0, 1.0]);
     assert_eq!(to_f64(kept), [1.0, -2.0, 4.0, 0.0, 8.0, 0.5]);
 }
+
+/// A step of ones of these shapes: weights, gradient, moments.
+fn step_of_ones(weight: [usize; 2], grad: [usize; 2], moments: [[usize; 2]; 2]) {
+    let ones = |shape| Tensor::<2>::ones(shape, &Device::flex());
+    let step = AdamWStep {
+        rate: 0.1,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
+        decay: 0.0,
+        time: 2,
+    };
+    let _ = adamw(ones(weight), ones(grad), Some(moments.map(ones)), &step);
+}
+
+#[test]
+#[should_panic(expected = "a gradient [3, 2] of weights [2, 3]")]
+fn a_gradient_of_another_shape_is_refused() {
+    step_of_ones([2, 3], [3, 2], [[2, 3]; 2]);
+}
+
+#[test]
+#[should_panic(expected = "a moment [1, 6] of weights [2, 3]")]
+fn a_moment_of_another_shape_is_refused() {
+    step_of_ones([2, 3], [2, 3], [[2, 3], [1, 6]]);
+}

@@ -72,3 +72,14 @@ fn a_tracked_gain_under_a_constant_input_gets_its_gradient() {
     assert!((got[0] - 1.697_056_274_847_714).abs() < 1e-6);
     assert!(got[1].abs() < 1e-6);
 }
+
+#[test]
+#[should_panic(expected = "gains [3] for rows [3, 2]")]
+fn gains_of_another_width_are_refused() {
+    let device = Device::flex();
+    let _ = rms_norm(
+        Tensor::<2>::ones([3, 2], &device),
+        Tensor::<1>::ones([3], &device),
+        1e-5,
+    );
+}

@@ -74,3 +74,34 @@ fn tables_get_no_gradient() {
     assert_eq!(to_f64(x.grad(&grads).unwrap()), [1.0, 1.0]);
     assert!(cos.grad(&grads).is_none() && sin.grad(&grads).is_none());
 }
+
+/// `rotate` of ones of these shapes, values and both tables.
+fn rotate_ones(shapes: [[usize; 2]; 3]) {
+    let [x, cos, sin] = shapes.map(|shape| Tensor::<2>::ones(shape, &Device::flex()));
+    let _ = rotate(x, cos, sin);
+}
+
+#[test]
+#[should_panic(expected = "tables [2, 4] and [2, 4] for rows [3, 8]")]
+fn too_few_positions_are_refused() {
+    rotate_ones([[3, 8], [2, 4], [2, 4]]);
+}
+
+#[test]
+#[should_panic(expected = "tables [3, 4] and [3, 2] for rows [3, 8]")]
+fn tables_of_different_widths_are_refused() {
+    rotate_ones([[3, 8], [3, 4], [3, 2]]);
+}
+
+#[test]
+#[should_panic(expected = "tables [3, 6] and [3, 6] for rows [3, 8]")]
+fn heads_that_do_not_fit_are_refused() {
+    rotate_ones([[3, 8], [3, 6], [3, 6]]);
+}
+
+/// Nothing turns the middle of a head of width 3.
+#[test]
+#[should_panic(expected = "tables [3, 3] and [3, 3] for rows [3, 9]")]
+fn odd_heads_are_refused() {
+    rotate_ones([[3, 9], [3, 3], [3, 3]]);
+}

@@ -26,3 +26,13 @@ fn extreme_gates_stay_finite() {
     assert!(out[1].abs() < 1e-30);
     assert_eq!(out[2], 0.0);
 }
+
+#[test]
+#[should_panic(expected = "a gate [2, 3] for values [3, 2]")]
+fn values_of_another_shape_are_refused() {
+    let device = Device::flex();
+    let _ = silu_mul(
+        Tensor::<2>::ones([2, 3], &device),
+        Tensor::<2>::ones([3, 2], &device),
+    );
+}
