@@ -148,6 +148,25 @@ fn a_long_vocabulary_keeps_its_precision() {
     }
 }
 
+/// To the bit: rows and words that fill several tiles and blocks and leave rests, for one thread, two and three.
+#[test]
+fn the_number_of_threads_does_not_show() {
+    for softcap in [None, Some(4.0)] {
+        for shape in [[7, 5, 11], [33, 20, 1300], [900, 17, 700]] {
+            let case = Case::new(shape, 2.0, softcap);
+            let with = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+                let pool = pool.build().unwrap();
+                pool.install(|| case.got(DType::F32, 8))
+            };
+            let expected = with(1);
+            for threads in [2, 3] {
+                assert!(with(threads) == expected, "{shape:?}, {threads} threads");
+            }
+        }
+    }
+}
+
 /// Log-probs and directions of words of a head of width 1, given the logits.
 fn single(logits: &[f32], target: u32) -> (f64, f64) {
     let device = Device::flex();
