@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use burn::tensor::Tensor;
-use inpo_kernels::{PackedGroup, PackedLayout, embedding};
+use inpo_kernels::{PackedAttention, PackedGroup, PackedLayout, embedding};
 
 use crate::head::{DEFAULT_CHUNK, Head};
 use crate::model::Decoder;
@@ -129,8 +129,7 @@ const BATCH_TOKENS: usize = 2048;
 pub fn response_logps(decoder: &Decoder, sequences: &[Sequence]) -> Vec<Vec<f64>> {
     let mut result = vec![Vec::new(); sequences.len()];
     let head = Head::new(decoder.head());
-    // Attention is padded to the longest group where it is not fused: then a batch is bounded with padding.
-    let padded = decoder.token_multiple() > 1;
+    let padded = PackedAttention::pads((&decoder.device(), decoder.dtype()));
     for members in batches(sequences, padded) {
         let rows: Vec<&Sequence> = members.iter().map(|&i| &sequences[i]).collect();
         let batch = PackedBatch::new(&rows, decoder.token_multiple());
@@ -147,7 +146,7 @@ pub fn response_logps(decoder: &Decoder, sequences: &[Sequence]) -> Vec<Vec<f64>
 }
 
 /// Indices of `sequences` in batches of at most [`BATCH_TOKENS`], those of one prompt together, long ones
-/// first; `padded` counts every group as long as the longest.
+/// first; `padded` counts every group as long as the longest, as attention that pads does.
 fn batches(sequences: &[Sequence], padded: bool) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..sequences.len()).collect();
     order.sort_by(|&i, &j| {
@@ -193,4 +192,55 @@ fn batches(sequences: &[Sequence], padded: bool) -> Vec<Vec<usize>> {
 pub fn scored_hidden(decoder: &Decoder, batch: &PackedBatch) -> Tensor<2> {
     let hidden = decoder.forward(&batch.ids, &batch.layout);
     embedding(hidden, &batch.positions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A prompt of 100 tokens that begins with `first`, and a response.
+    fn sequence(first: u32, response: usize) -> Sequence {
+        let mut prompt = vec![5; 100];
+        prompt[0] = first;
+        Sequence::new(&prompt, &vec![7; response])
+    }
+
+    /// One sequence of 1024 tokens and eight of 128 are 2048 in all, but padded each counts as the longest: two of
+    /// 1024 are a batch, and then seven of 128.
+    #[test]
+    fn a_padded_batch_is_bounded_by_its_longest_group() {
+        // In the order of batches, the highest prompt first.
+        let mut sequences = vec![sequence(90, 924)];
+        sequences.extend((0..8).map(|i| sequence(80 - i, 28)));
+        let whole: Vec<usize> = (0..9).collect();
+        assert_eq!(batches(&sequences, false), [&whole[..]]);
+        assert_eq!(batches(&sequences, true), [&whole[..2], &whole[2..]]);
+        // One token more: the last one does not fit or, padded, none beside the longest.
+        sequences[0] = sequence(90, 925);
+        assert_eq!(batches(&sequences, false), [&whole[..8], &whole[8..]]);
+        assert_eq!(batches(&sequences, true), [&whole[..1], &whole[1..]]);
+    }
+
+    /// Three responses of 300 tokens behind one prompt of 100 are a group of 1000, which goes twice into a batch; a
+    /// fourth one of 100 makes two groups of 1100 too large for it, and comes with the prompt again.
+    #[test]
+    fn responses_of_one_prompt_are_one_group() {
+        let mut sequences = vec![sequence(90, 28)];
+        sequences.extend([300, 300, 300, 100].map(|response| sequence(80, response)));
+        assert_eq!(
+            batches(&sequences, true),
+            [vec![0, 1, 2, 3], vec![4]],
+            "padded"
+        );
+        assert_eq!(batches(&sequences, false), [[0, 1, 2, 3, 4]]);
+    }
+
+    /// What is longer than the bound is a batch of its own.
+    #[test]
+    fn a_sequence_beyond_the_bound_is_alone() {
+        let sequences = [sequence(90, 3000), sequence(80, 1)];
+        for padded in [false, true] {
+            assert_eq!(batches(&sequences, padded), [[0], [1]]);
+        }
+    }
 }

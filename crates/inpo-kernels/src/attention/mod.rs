@@ -113,13 +113,19 @@ impl PackedAttention {
             tokens: layout.tokens(),
         };
         #[cfg(feature = "flex")]
-        if crate::flex::takes(&Tensor::<2>::zeros([1, 1], (device, dtype))) {
+        if !Self::pads((device, dtype)) {
             let path = Path::Fused(Arc::new(plan::Plan::new(layout, &shape)));
             return Self { shape, path };
         }
         let tables = plain::Tables::new(layout, &shape, (device, dtype));
         let path = Path::Plain(Arc::new(tables));
         Self { shape, path }
+    }
+
+    /// Whether attention on `device` in `dtype` pads every group to the longest, so that a batch costs as many
+    /// times the longest group as it has groups.
+    pub fn pads((device, dtype): (&Device, DType)) -> bool {
+        !crate::fused(&Tensor::<2>::zeros([1, 1], (device, dtype)))
     }
 
     /// Maps queries `[rows, heads * head_dim]` and keys and values `[rows, kv_heads * head_dim]` to

@@ -455,6 +455,17 @@ fn too_few_rows_are_refused() {
     let _ = Case::new(&[(2, &[])], [2, 1, 4]).attend(tensors_of(1, 8, 4));
 }
 
+/// Fused in f32 on Flex: what a batch costs is then its tokens.
+#[test]
+fn only_the_plain_form_pads() {
+    for device in [Device::flex(), Device::flex().autodiff()] {
+        for (dtype, padded) in [(DType::F32, false), (DType::BF16, true), (DType::F64, true)] {
+            let options = (&device, dtype);
+            assert_eq!(PackedAttention::pads(options), padded, "{dtype:?}");
+        }
+    }
+}
+
 fn tensors_of(rows: usize, width: usize, kv_width: usize) -> [Tensor<2>; 3] {
     let device = Device::flex();
     [width, kv_width, kv_width].map(|width| Tensor::<2>::ones([rows, width], (&device, DType::F32)))
