@@ -7,7 +7,9 @@ use burn::tensor::Device;
 use inpo_policy::head::Head;
 use inpo_policy::hub::{ResolveOptions, resolve};
 use inpo_policy::logps::{PackedBatch, scored_hidden};
-use inpo_policy::{FinishReason, GenerationConfig, Policy, PolicyError, PromptTask, Sequence};
+use inpo_policy::{
+    FinishReason, GenerationConfig, Policy, PolicyError, Precision, PromptTask, Sequence,
+};
 use serde::Deserialize;
 
 fn fixture(name: &str) -> PathBuf {
@@ -131,6 +133,34 @@ fn cached_decoding_is_the_full_forward_pass() {
     let tokens: usize = sampled.iter().map(Vec::len).sum();
     assert_eq!(result.decode_tokens, tokens);
     assert_eq!(result.prefill_tokens, 15, "each prompt is computed once");
+}
+
+/// In bf16 the log-probs of what was sampled are those of the full pass in bf16 and, up to bf16's rounding, those of f32.
+#[test]
+fn decoding_in_bf16_is_f32_up_to_rounding() {
+    let path = fixture("tiny_llama_untied");
+    let load = |precision| Policy::load_in(&path, &Device::flex(), precision).unwrap();
+    let exact = load(Precision::F32);
+    let config = GenerationConfig {
+        num_generations: 5,
+        max_new_tokens: 24,
+        min_new_tokens: 24,
+        ..GenerationConfig::default()
+    };
+    for precision in [Precision::Bf16, Precision::Bf16Mixed] {
+        let policy = load(precision);
+        let result = policy.generate(&prompts(), &config, (3, 1), &mut |_| {});
+        let (mut sequences, mut sampled) = (Vec::new(), Vec::new());
+        for (prompt, samples) in prompts().iter().zip(result.unwrap().samples) {
+            for sample in samples {
+                sequences.push(Sequence::new(&prompt.ids, &sample.ids));
+                sampled.push(sample.logps);
+            }
+        }
+        let gap = |policy: &Policy| largest_gap(&sampled, &policy.logps(&sequences).unwrap());
+        let gaps = [gap(&policy), gap(&exact)];
+        assert!(gaps[0] < 0.03 && gaps[1] < 0.1, "{gaps:?}");
+    }
 }
 
 /// The draws belong to (seed, iteration, prompt, sample): the batch's company changes nothing.

@@ -8,6 +8,7 @@ use super::cache::{KvCache, PromptFill};
 use super::noise::Noise;
 use super::projection::Projection;
 use super::rope::Rotary;
+use super::{cast, widened};
 
 /// Causal self-attention with `heads` query heads sharing `kv_heads` key/value heads
 /// (arXiv 2305.13245).
@@ -37,8 +38,8 @@ pub(crate) enum Mixing<'a> {
     Decode {
         cache: &'a mut KvCache,
         slot: usize,
-        /// `[rows, 1, heads / kv_heads, slot + 1]`, added to the scores: minus infinity where a row
-        /// has no token.
+        /// `[rows, 1, heads / kv_heads, slot + 1]`, added to the scores in the softmax's type: minus infinity
+        /// where a row has no token.
         bias: &'a Tensor<4>,
     },
 }
@@ -88,7 +89,8 @@ impl Attention {
     }
 
     /// One query token per row over its cache, `[rows, kv_heads, slots, head_dim]`. Queries of one
-    /// group share their keys in one product, so keys and values are never repeated.
+    /// group share their keys in one product, so keys and values are never repeated. The softmax of half
+    /// precision is in f32, as in a packed batch.
     fn decode(
         &self,
         query: Tensor<2>,
@@ -105,7 +107,68 @@ impl Attention {
             group,
             head_dim,
         ]);
-        let scores = query.matmul(keys.swap_dims(2, 3)) + bias.clone();
-        softmax(scores, 3).matmul(values).reshape([rows, width])
+        let dtype = query.dtype();
+        let scores = query.matmul(keys.swap_dims(2, 3));
+        let scores = cast(scores, widened(dtype)) + bias.clone();
+        let weights = cast(softmax(scores, 3), dtype);
+        weights.matmul(values).reshape([rows, width])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{DType, Device, TensorData};
+    use half::bf16;
+
+    /// The weights of one query over 16 keys, which are the output where the values are the identity: in bf16 each is
+    /// the softmax of the scores rounded once. A softmax in bf16 rounds its exponentials as well,
+    /// which shows in five of these.
+    #[test]
+    fn decoding_weighs_in_f32_and_rounds_once() {
+        let count = 16;
+        let device = Device::flex();
+        let unused = || Projection::new(Tensor::zeros([1, 1], &device));
+        let attention = Attention::new(std::array::from_fn(|_| unused()), 1, 1);
+        // Exact in bf16: the query's 4 times the scale of 1/4 is 1, so that keys are scores.
+        let score = |j: usize| ((j * 7) % count) as f64 * 0.25 - 3.0;
+        let scores: Vec<f64> = (0..count).map(score).collect();
+        let at = |j: usize| (0..count).map(move |i| if i == j { 1.0 } else { 0.0 });
+        let query: Vec<f64> = at(0).map(|x: f64| 4.0 * x).collect();
+        let keys: Vec<f64> = scores
+            .iter()
+            .flat_map(|s| at(0).map(move |x: f64| s * x))
+            .collect();
+        let values: Vec<f64> = (0..count).flat_map(at).collect();
+        let largest = 0.75;
+        let total: f64 = scores.iter().map(|s| (s - largest).exp()).sum();
+        let expected = scores.iter().map(|s| (s - largest).exp() / total);
+        let expected: Vec<f64> = expected.collect();
+        for (dtype, tolerance) in [(DType::BF16, 0.0), (DType::F32, 1e-6), (DType::F64, 1e-14)] {
+            let tensor = |values: &[f64], shape: [usize; 4]| {
+                let data = TensorData::new(values.to_vec(), shape);
+                Tensor::<4>::from_data(data, (&device, dtype))
+            };
+            let matrix = [1, 1, count, count];
+            let bias = Tensor::zeros([1, 1, 1, count], (&device, widened(dtype)));
+            let weights = attention.decode(
+                tensor(&query, [1, 1, 1, count]).reshape([1, count]),
+                tensor(&keys, matrix),
+                tensor(&values, matrix),
+                &bias,
+            );
+            let weights = weights.try_into_vec_as::<f64>().unwrap();
+            for (got, &expected) in weights.iter().zip(&expected) {
+                let expected = match dtype {
+                    DType::BF16 => bf16::from_f64(expected).to_f64(),
+                    _ => expected,
+                };
+                let error = (got - expected).abs();
+                assert!(
+                    error <= tolerance * expected,
+                    "{dtype:?}: {got}, {expected}"
+                );
+            }
+        }
     }
 }

@@ -236,9 +236,9 @@ impl Decoder {
             }
         }
         let shape = [rows, 1, group, keys];
-        let options = (&device, self.dtype());
-        let bias = &Tensor::from_data(TensorData::new(bias, shape), options);
-        let rotary = self.frequencies.tables(positions, options);
+        let dtype = self.dtype();
+        let bias = &Tensor::from_data(TensorData::new(bias, shape), (&device, widened(dtype)));
+        let rotary = self.frequencies.tables(positions, (&device, dtype));
         self.run(ids, &rotary, Mixing::Decode { cache, slot, bias })
     }
 
