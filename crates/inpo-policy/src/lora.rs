@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::PolicyError;
 use crate::files::{sha256_bytes, write_whole};
-use crate::model::{Block, Decoder, LowRank, Projection, transpose, widened};
+use crate::model::{Decoder, LowRank, Projection, transpose, widened};
 
 /// Names of the projections of a block that can carry an adapter, as in Hugging Face's modules.
 pub const TARGET_MODULES: [&str; 7] = [
@@ -96,32 +96,14 @@ impl LoraConfig {
     }
 }
 
-/// A projection of a block by its name, and the module it belongs to.
-fn projections(block: &mut Block) -> [(&'static str, &'static str, &mut Projection); 7] {
-    let Block { self_attn, mlp, .. } = block;
-    [
-        ("self_attn", "q_proj", &mut self_attn.q_proj),
-        ("self_attn", "k_proj", &mut self_attn.k_proj),
-        ("self_attn", "v_proj", &mut self_attn.v_proj),
-        ("self_attn", "o_proj", &mut self_attn.o_proj),
-        ("mlp", "gate_proj", &mut mlp.gate_proj),
-        ("mlp", "up_proj", &mut mlp.up_proj),
-        ("mlp", "down_proj", &mut mlp.down_proj),
-    ]
-}
-
 /// Visits each projection with its Hugging Face path, `model.layers.0.self_attn.q_proj`.
 fn for_each(
     decoder: &mut Decoder,
-    mut visit: impl FnMut(&str, &str, &mut Projection) -> Result<(), PolicyError>,
+    mut visit: impl FnMut(&str, &mut Projection) -> Result<(), PolicyError>,
 ) -> Result<(), PolicyError> {
     for (index, block) in decoder.layers.iter_mut().enumerate() {
-        for (part, name, projection) in projections(block) {
-            visit(
-                &format!("model.layers.{index}.{part}.{name}"),
-                name,
-                projection,
-            )?;
+        for (path, projection) in block.projections() {
+            visit(&format!("model.layers.{index}.{path}"), projection)?;
         }
     }
     Ok(())
@@ -144,8 +126,10 @@ pub fn add_adapters(
     let device = decoder.device();
     // Adapters train, whatever the weights they stand on are stored in.
     let dtype = widened(decoder.dtype());
-    for_each(&mut decoder, |_, name, projection| {
-        if config.target_modules.iter().any(|target| target == name) {
+    for_each(&mut decoder, |path, projection| {
+        let name = path.rsplit('.').next();
+        let mut targets = config.target_modules.iter().map(String::as_str);
+        if targets.any(|target| name == Some(target)) {
             let [input, output] = projection.dims();
             let bound = 1.0 / (input as f64).sqrt();
             let a: Vec<f64> = (0..input * config.rank)
@@ -168,7 +152,7 @@ pub fn add_adapters(
 /// shared, not copied.
 pub fn without_adapters(decoder: &Decoder) -> Decoder {
     let mut decoder = decoder.clone();
-    let none = for_each(&mut decoder, |_, _, projection| {
+    let none = for_each(&mut decoder, |_, projection| {
         projection.lora = None;
         Ok(())
     });
@@ -181,7 +165,7 @@ pub fn without_adapters(decoder: &Decoder) -> Decoder {
 fn adapter_tensors(decoder: &Decoder) -> Vec<(String, [usize; 2], Vec<u8>)> {
     let mut decoder = decoder.clone();
     let mut tensors = Vec::new();
-    let done = for_each(&mut decoder, |path, _, projection| {
+    let done = for_each(&mut decoder, |path, projection| {
         if let Some(lora) = &projection.lora {
             for (suffix, matrix) in [("lora_A", lora.a.val()), ("lora_B", lora.b.val())] {
                 let matrix = matrix.inner().transpose();
@@ -276,7 +260,7 @@ pub fn load_adapters(decoder: Decoder, dir: &Path) -> Result<(Decoder, LoraConfi
     };
     let file = SafeTensors::deserialize(&bytes).map_err(|e| malformed(e.to_string()))?;
     let mut used = 0;
-    for_each(&mut decoder, |module, _, projection| {
+    for_each(&mut decoder, |module, projection| {
         let [input, output] = projection.dims();
         let Some(lora) = &mut projection.lora else {
             return Ok(());

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
 use crate::files::write_whole;
-use crate::model::{Decoder, Projection};
+use crate::model::Decoder;
 use crate::tokenizer::TextCodec;
 
 /// Visits every weight in Hugging Face's name, shape and layout, as f32 values.
@@ -25,18 +25,11 @@ fn for_each_weight(decoder: &Decoder, mut visit: impl FnMut(String, Vec<usize>, 
     if let Some(head) = &decoder.lm_head {
         matrix("lm_head.weight".into(), head.val());
     }
-    for (layer, block) in decoder.layers.iter().enumerate() {
-        let mut projection = |name: &str, projection: &Projection| {
-            let name = format!("model.layers.{layer}.{name}.weight");
+    for (layer, block) in decoder.clone().layers.iter_mut().enumerate() {
+        for (path, projection) in block.projections() {
+            let name = format!("model.layers.{layer}.{path}.weight");
             matrix(name, projection.weight.val().transpose());
-        };
-        projection("self_attn.q_proj", &block.self_attn.q_proj);
-        projection("self_attn.k_proj", &block.self_attn.k_proj);
-        projection("self_attn.v_proj", &block.self_attn.v_proj);
-        projection("self_attn.o_proj", &block.self_attn.o_proj);
-        projection("mlp.gate_proj", &block.mlp.gate_proj);
-        projection("mlp.up_proj", &block.mlp.up_proj);
-        projection("mlp.down_proj", &block.mlp.down_proj);
+        }
     }
     let mut vector = |name: String, gain: Tensor<1>| {
         let shape = gain.dims().to_vec();

@@ -137,7 +137,7 @@ impl Decoder {
         let mut decoder = self.clone();
         if let Some(dtype) = self.compute {
             for layer in &mut decoder.layers {
-                for projection in layer.projections() {
+                for (_, projection) in layer.projections() {
                     let weight = projection.weight.clone();
                     projection.weight = weight.map(|weight| cast(weight, dtype));
                 }
@@ -276,16 +276,17 @@ impl Block {
         self.mix(x, &pass.rotary, layer, &mut mixing, noise)
     }
 
-    fn projections(&mut self) -> [&mut Projection; 7] {
+    /// All projections, each with its path in Hugging Face's modules.
+    pub(crate) fn projections(&mut self) -> [(&'static str, &mut Projection); 7] {
         let Self { self_attn, mlp, .. } = self;
         [
-            &mut self_attn.q_proj,
-            &mut self_attn.k_proj,
-            &mut self_attn.v_proj,
-            &mut self_attn.o_proj,
-            &mut mlp.gate_proj,
-            &mut mlp.up_proj,
-            &mut mlp.down_proj,
+            ("self_attn.q_proj", &mut self_attn.q_proj),
+            ("self_attn.k_proj", &mut self_attn.k_proj),
+            ("self_attn.v_proj", &mut self_attn.v_proj),
+            ("self_attn.o_proj", &mut self_attn.o_proj),
+            ("mlp.gate_proj", &mut mlp.gate_proj),
+            ("mlp.up_proj", &mut mlp.up_proj),
+            ("mlp.down_proj", &mut mlp.down_proj),
         ]
     }
 
