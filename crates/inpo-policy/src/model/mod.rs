@@ -152,12 +152,14 @@ impl Decoder {
     /// A token sees its prompt and its own response up to itself, so that its values depend on no other
     /// group, no other response and no padding.
     pub fn forward(&self, ids: &[u32], layout: &PackedLayout) -> Tensor<2> {
-        let pass = self.pass(ids.len(), layout);
-        let mut x = self.embed(ids);
-        for (index, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(x, index, &pass);
-        }
-        self.finish(x)
+        self.packed(ids, &self.pass(ids.len(), layout), |_| ())
+    }
+
+    /// [`forward`](Self::forward) by a pass that is made already; `seen` is shown the input of every block and of
+    /// the final norm.
+    fn packed(&self, ids: &[u32], pass: &Pass, seen: impl FnMut(&Tensor<2>)) -> Tensor<2> {
+        let mixing = Mixing::Packed(&pass.attention);
+        self.run(ids, &pass.rotary, mixing, pass.noise, seen)
     }
 
     /// The final norm; hidden states are never in half precision, as the head wants them.
@@ -212,7 +214,7 @@ impl Decoder {
         });
         let pass = self.pass(ids.len(), &PackedLayout::new(prompts.collect()));
         let mixing = Mixing::Prefill(&pass.attention, cache, fill);
-        self.run(ids, &pass.rotary, mixing)
+        self.run(ids, &pass.rotary, mixing, None, |_| ())
     }
 
     /// One decoding step: one new token per row at `slot`, true positions in `positions`, the
@@ -239,14 +241,26 @@ impl Decoder {
         let dtype = self.dtype();
         let bias = &Tensor::from_data(TensorData::new(bias, shape), (&device, widened(dtype)));
         let rotary = self.frequencies.tables(positions, (&device, dtype));
-        self.run(ids, &rotary, Mixing::Decode { cache, slot, bias })
+        let mixing = Mixing::Decode { cache, slot, bias };
+        self.run(ids, &rotary, mixing, None, |_| ())
     }
 
-    fn run(&self, ids: &[u32], rotary: &Rotary, mut mixing: Mixing<'_>) -> Tensor<2> {
+    /// From ids to final hidden states, whatever the tokens see of each other.
+    fn run(
+        &self,
+        ids: &[u32],
+        rotary: &Rotary,
+        mut mixing: Mixing<'_>,
+        noise: Option<Noise>,
+        mut seen: impl FnMut(&Tensor<2>),
+    ) -> Tensor<2> {
         let mut x = self.embed(ids);
         for (index, layer) in self.layers.iter().enumerate() {
-            x = layer.mix(x, rotary, index, &mut mixing, None);
+            seen(&x);
+            let noise = noise.map(|noise| noise.part(index));
+            x = layer.mix(x, rotary, index, &mut mixing, noise);
         }
+        seen(&x);
         self.finish(x)
     }
 }

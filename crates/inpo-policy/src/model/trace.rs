@@ -46,11 +46,8 @@ impl<'a> Trace<'a> {
         let mut pass = decoder.pass(batch.ids.len(), &batch.layout);
         pass.noise = options.dropout_key.map(Noise::new);
         if !options.recompute {
-            let mut x = decoder.embed(&batch.ids);
-            for (index, layer) in decoder.layers.iter().enumerate() {
-                x = layer.forward(x, index, &pass);
-            }
-            let scored = embedding(decoder.finish(x), &batch.positions);
+            let hidden = decoder.packed(&batch.ids, &pass, |_| ());
+            let scored = embedding(hidden, &batch.positions);
             return Self {
                 decoder,
                 batch,
@@ -59,13 +56,8 @@ impl<'a> Trace<'a> {
             };
         }
         let mut inputs = Vec::with_capacity(decoder.layers.len() + 1);
-        let mut x = decoder.embed(&batch.ids).inner();
-        for (index, layer) in decoder.layers.iter().enumerate() {
-            inputs.push(x.clone());
-            x = layer.valid().forward(x, index, &pass);
-        }
-        inputs.push(x.clone());
-        let hidden = decoder.finish(x).inner();
+        let keep = |x: &Tensor<2>| inputs.push(x.clone());
+        let hidden = decoder.valid().packed(&batch.ids, &pass, keep);
         Self {
             decoder,
             batch,
