@@ -125,6 +125,9 @@ fn rs_lora_divides_by_the_root_of_the_rank() {
     };
     assert_eq!(sums(&policy), sums(&trained(&doubled)));
     assert_ne!(sums(&policy), sums(&trained(&config())));
+    // The matrices are the same in all three: the digest knows the scale.
+    assert_eq!(policy.digest(), trained(&doubled).digest());
+    assert_ne!(policy.digest(), trained(&config()).digest());
 
     let dir = tempfile::tempdir().unwrap();
     policy.save("base", dir.path()).unwrap();
