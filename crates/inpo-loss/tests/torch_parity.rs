@@ -9,68 +9,15 @@ use inpo_loss::{
     EnpoLossConfig, Exploration, HingeLossConfig, InpoLossConfig, IpoLossConfig, IpoMeanLossConfig,
     IterativeDpoLossConfig, IterativeIpoLossConfig, Label, LabelKind, LogpSum, LossError,
     LossOutput, MeanPairLoss, MnpoLossConfig, MpoLossConfig, NashMdLossConfig, OnlineIpoLossConfig,
-    OnpoLossConfig, PairLogps, PairLoss, RebelLossConfig, Reduction, Role, SftTerm, SppoLossConfig,
+    OnpoLossConfig, PairLogps, PairLoss, RebelLossConfig, Reduction, SftTerm, SppoLossConfig,
 };
-use serde::Deserialize;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Fixture {
-    inputs: Inputs,
-    cases: Vec<Case>,
-}
+#[path = "fixtures/losses.rs"]
+mod fixture;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Inputs {
-    policy: Sides,
-    #[serde(rename = "ref")]
-    reference: Sides,
-    prev: Sides,
-    aux: Sides,
-    history0: Sides,
-    history1: Sides,
-    history2: Sides,
-    p: Vec<f64>,
-    scores: Sides,
-    tokens: Sides,
-    explore: Vec<f64>,
-}
+use fixture::{Case, Fixture, Inputs, Settings, Sides};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Sides {
-    chosen: Vec<f64>,
-    rejected: Vec<f64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
-    source: String,
-    settings: Settings,
-    label: LabelKind,
-    anchors: Vec<(String, f64)>,
-    losses: Vec<f64>,
-    mean: f64,
-    grad_chosen: Vec<f64>,
-    grad_rejected: Vec<f64>,
-    explore: Option<Vec<f64>>,
-    grad_explore: Option<Vec<f64>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    eta: Option<f64>,
-    tau: Option<f64>,
-    beta: Option<f64>,
-    label_smoothing: Option<f64>,
-    history_weights: Option<Vec<f64>>,
-    sft_loss_coef: Option<f64>,
-    alpha: Option<f64>,
-}
+const LOSSES: &str = include_str!("fixtures/losses.json");
 
 /// The loss that a case is about.
 enum Built {
@@ -127,18 +74,6 @@ impl Built {
             Self::Sums(loss, _) => loss,
             Self::Means(loss) => loss.inner(),
         }
-    }
-}
-
-fn role(name: &str) -> Role {
-    match name {
-        "ref" => Role::Reference,
-        "prev" => Role::Previous,
-        "aux" => Role::Auxiliary,
-        "history0" => Role::History(0),
-        "history1" => Role::History(1),
-        "history2" => Role::History(2),
-        other => panic!("{other} is no anchor"),
     }
 }
 
@@ -199,7 +134,7 @@ fn check(case: &Case, inputs: &Inputs, precision: &Precision) {
     let used: Vec<_> = case.anchors.iter().filter(|(_, w)| *w != 0.0).collect();
     assert_eq!(loss.anchors().len(), used.len(), "{}", what("anchors"));
     for (anchor, (name, weight)) in loss.anchors().iter().zip(used) {
-        assert_eq!(anchor.role, role(name), "{}", what("anchors"));
+        assert_eq!(anchor.role, inputs.anchor(name).0, "{}", what("anchors"));
         assert!((anchor.weight - weight).abs() < 1e-15, "{}", what(name));
     }
 
@@ -216,14 +151,8 @@ fn check(case: &Case, inputs: &Inputs, precision: &Precision) {
     let [chosen, rejected] = [&inputs.policy.chosen, &inputs.policy.rejected]
         .map(|side| LogpSum::new(precision.vector(side).require_grad()));
     let policy = PairLogps { chosen, rejected };
-    let fixed = [
-        (Role::Reference, &inputs.reference),
-        (Role::Previous, &inputs.prev),
-        (Role::Auxiliary, &inputs.aux),
-        (Role::History(0), &inputs.history0),
-        (Role::History(1), &inputs.history1),
-        (Role::History(2), &inputs.history2),
-    ];
+    let names = ["ref", "prev", "aux", "history0", "history1", "history2"];
+    let fixed = names.map(|name| inputs.anchor(name));
     let fixed = fixed.map(|(role, sides)| (role, precision.pair(sides)));
     let anchors: Vec<_> = fixed.iter().map(|(role, logps)| (*role, logps)).collect();
     let [tokens_chosen, tokens_rejected] = [&inputs.tokens.chosen, &inputs.tokens.rejected];
@@ -308,12 +237,8 @@ fn check(case: &Case, inputs: &Inputs, precision: &Precision) {
     }
 }
 
-fn fixture() -> Fixture {
-    serde_json::from_str(include_str!("fixtures/losses.json")).unwrap()
-}
-
 fn check_all(precision: &Precision) {
-    let Fixture { inputs, cases } = fixture();
+    let Fixture { inputs, cases } = Fixture::read(LOSSES);
     for case in &cases {
         check(case, &inputs, precision);
     }
@@ -359,7 +284,7 @@ fn every_method_has_a_case() {
         })
         .collect();
     assert_eq!(exported.len(), 19);
-    let cases = fixture().cases;
+    let cases = Fixture::read(LOSSES).cases;
     let covered: BTreeSet<String> = cases.iter().map(|case| case.name.clone()).collect();
     assert_eq!(covered, exported);
     // The counts that the script printed; the second is of numbers that are TRL's own.

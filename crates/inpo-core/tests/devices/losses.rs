@@ -1,81 +1,34 @@
 //! Every loss on sums against torch and TRL in f64: `inpo-loss/tests/fixtures/losses.json`.
 
 use burn::tensor::{DType, Device, Tensor};
-use inpo_core::loss::{
-    Anchor, Kernel, Label, LabelKind, LogpSum, PairLogps, PairLoss, Reduction, Role,
-};
-use serde::Deserialize;
+use inpo_core::loss::{Anchor, Kernel, Label, LabelKind, LogpSum, PairLogps, PairLoss, Reduction};
+
+#[path = "../../../inpo-loss/tests/fixtures/losses.rs"]
+mod fixtures;
+
+use fixtures::{Case, Fixture, Inputs, Sides};
 
 use crate::errors::Errors;
 use crate::reference::{fixture, host, tensor};
 
-#[derive(Deserialize)]
-struct Fixture {
-    inputs: Inputs,
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-struct Inputs {
-    policy: Sides,
-    #[serde(rename = "ref")]
-    reference: Sides,
-    prev: Sides,
-    aux: Sides,
-    history0: Sides,
-    history1: Sides,
-    history2: Sides,
-    p: Vec<f64>,
-    scores: Sides,
-}
-
-#[derive(Deserialize)]
-struct Sides {
-    chosen: Vec<f64>,
-    rejected: Vec<f64>,
-}
-
-#[derive(Deserialize)]
-struct Case {
-    name: String,
-    settings: Settings,
-    label: LabelKind,
-    anchors: Vec<(String, f64)>,
-    losses: Vec<f64>,
-    mean: f64,
-    grad_chosen: Vec<f64>,
-    grad_rejected: Vec<f64>,
-}
-
-#[derive(Deserialize)]
-struct Settings {
-    eta: Option<f64>,
-    beta: Option<f64>,
-    label_smoothing: Option<f64>,
-    sft_loss_coef: Option<f64>,
-    alpha: Option<f64>,
-}
-
-impl Case {
-    /// The penalty and its settings; `None` for a case with an addend or on means, which the host adds
-    /// up or divides.
-    fn kernel(&self) -> Option<Kernel> {
-        let settings = &self.settings;
-        if settings.sft_loss_coef.or(settings.alpha).is_some() {
-            return None;
-        }
-        let scale = settings.beta.or(settings.eta)?;
-        let label_smoothing = settings.label_smoothing.unwrap_or(0.0);
-        match self.name.as_str() {
-            "ipo_mean" => None,
-            "sppo" => Some(Kernel::SquaredEach { eta: scale }),
-            "dpo" | "iterative_dpo" | "dno" | "dno_prct" => Some(Kernel::Logistic {
-                scale,
-                label_smoothing,
-            }),
-            "hinge" => Some(Kernel::Hinge { scale }),
-            _ => Some(Kernel::Squared { eta: scale }),
-        }
+/// The penalty of a case and its settings; `None` for one with an addend or on means, which the host adds up or
+/// divides.
+fn kernel(case: &Case) -> Option<Kernel> {
+    let settings = &case.settings;
+    if settings.sft_loss_coef.or(settings.alpha).is_some() {
+        return None;
+    }
+    let scale = settings.beta.or(settings.eta)?;
+    let label_smoothing = settings.label_smoothing.unwrap_or(0.0);
+    match case.name.as_str() {
+        "ipo_mean" => None,
+        "sppo" => Some(Kernel::SquaredEach { eta: scale }),
+        "dpo" | "iterative_dpo" | "dno" | "dno_prct" => Some(Kernel::Logistic {
+            scale,
+            label_smoothing,
+        }),
+        "hinge" => Some(Kernel::Hinge { scale }),
+        _ => Some(Kernel::Squared { eta: scale }),
     }
 }
 
@@ -83,11 +36,11 @@ impl Case {
 pub(crate) fn check(device: &Device, dtype: DType, errors: &mut Errors) {
     let path = fixture("inpo-loss/tests/fixtures/losses.json");
     let text = std::fs::read_to_string(path).expect("the fixture is there");
-    let fixture: Fixture = serde_json::from_str(&text).expect("the fixture is JSON");
+    let fixture = Fixture::read(&text);
     let device = device.clone().autodiff();
     let mut checked = 0;
     for case in &fixture.cases {
-        let Some(kernel) = case.kernel() else {
+        let Some(kernel) = kernel(case) else {
             continue;
         };
         checked += 1;
@@ -109,17 +62,8 @@ fn check_case(
         chosen: LogpSum::new(vector(&sides.chosen)),
         rejected: LogpSum::new(vector(&sides.rejected)),
     };
-    let of = |name: &str| match name {
-        "ref" => (Role::Reference, &inputs.reference),
-        "prev" => (Role::Previous, &inputs.prev),
-        "aux" => (Role::Auxiliary, &inputs.aux),
-        "history0" => (Role::History(0), &inputs.history0),
-        "history1" => (Role::History(1), &inputs.history1),
-        "history2" => (Role::History(2), &inputs.history2),
-        other => panic!("{other} is no anchor"),
-    };
     let anchors = case.anchors.iter();
-    let anchors = anchors.map(|(name, weight)| Anchor::new(of(name).0, *weight));
+    let anchors = anchors.map(|(name, weight)| Anchor::new(inputs.anchor(name).0, *weight));
     let loss = PairLoss::new("case", anchors, kernel).expect("the fixture's settings");
     let label = match case.label {
         LabelKind::Hard => Label::Hard,
@@ -134,7 +78,7 @@ fn check_case(
         chosen: leaf(&inputs.policy.chosen),
         rejected: leaf(&inputs.policy.rejected),
     };
-    let fixed = case.anchors.iter().map(|(name, _)| of(name));
+    let fixed = case.anchors.iter().map(|(name, _)| inputs.anchor(name));
     let fixed: Vec<_> = fixed.map(|(role, sides)| (role, pair(sides))).collect();
     let fixed: Vec<_> = fixed.iter().map(|(role, logps)| (*role, logps)).collect();
     let output = loss.evaluate(&policy, &fixed, &label);
