@@ -2,25 +2,21 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "common/training.rs"]
+mod training;
+
 use std::path::Path;
 
 use burn::tensor::Device;
-use inpo_loss::InpoLossConfig;
 use inpo_policy::{LoraConfig, Policy, Sequence};
 use inpo_train::config::TrainSection;
-use inpo_train::{Objective, Order, StepMetrics, TrainPair, optimise};
+use inpo_train::{Order, StepMetrics, TrainPair, optimise};
+
+use training::{at_anchors, objective, resident};
 
 const STEPS: usize = 200;
 /// A leak of the gradients alone would be 150 steps of 60 KiB (LoRA) or 90 KiB (full): 8 MiB or more.
 const BOUND: f64 = 4.0;
-
-/// Resident memory of this process, in MiB.
-fn resident() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
-    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kib / 1024.0
-}
 
 /// Resident memory after each step.
 fn train(lora: bool) -> Vec<f64> {
@@ -38,17 +34,9 @@ fn train(lora: bool) -> Vec<f64> {
     let pairs: Vec<TrainPair> = (0..5)
         .map(|i| {
             let sequence = |k| Sequence::new(&ids(i, 8), &ids(7 * i + k, 10 + 3 * i + k));
-            let (chosen, rejected) = (sequence(1), sequence(2));
-            let sums = policy.logps(&[chosen.clone(), rejected.clone()]).unwrap();
-            let start = [0, 1].map(|k| sums[k].iter().sum());
-            TrainPair::new(chosen, rejected, start, vec![start; 2])
+            at_anchors(&policy, [1, 2].map(sequence))
         })
         .collect();
-    let loss = InpoLossConfig {
-        eta: 0.1,
-        tau: 0.03,
-    };
-    let objective = Objective::from(loss.init().unwrap());
     let config = TrainSection {
         learning_rate: 1e-4,
         max_steps: Some(STEPS),
@@ -64,7 +52,7 @@ fn train(lora: bool) -> Vec<f64> {
     optimise(
         policy,
         &pairs,
-        &objective,
+        &objective(),
         &config,
         Order::Shuffled(0),
         &mut log,

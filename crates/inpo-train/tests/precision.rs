@@ -1,14 +1,17 @@
 //! Models in bf16: what trains stays in f32.
 
+#[path = "common/training.rs"]
+mod training;
+
 use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor};
-use inpo_loss::InpoLossConfig;
 use inpo_policy::model::Decoder;
 use inpo_policy::{LoraConfig, Policy, Precision, Sequence};
 use inpo_train::config::{Schedule, TrainSection};
-use inpo_train::{Objective, Order, TrainPair, optimise};
+use inpo_train::{Order, TrainPair, optimise};
+use training::{at_anchors, objective};
 
 fn tiny(precision: Precision) -> Policy {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -33,19 +36,9 @@ fn sums(policy: &Policy) -> Vec<f64> {
 
 /// 100 steps at the paper's rate of 5e-7.
 fn trained(policy: Policy) -> Policy {
-    let start = sums(&policy);
-    let pairs: Vec<TrainPair> = sequences()
-        .chunks(2)
-        .zip(start.chunks(2))
-        .map(|(pair, start)| {
-            let start = [start[0], start[1]];
-            TrainPair::new(pair[0].clone(), pair[1].clone(), start, vec![start; 2])
-        })
-        .collect();
-    let loss = InpoLossConfig {
-        eta: 0.1,
-        tau: 0.03,
-    };
+    let sequences = sequences();
+    let sides = sequences.chunks(2).map(|s| [s[0].clone(), s[1].clone()]);
+    let pairs: Vec<TrainPair> = sides.map(|sides| at_anchors(&policy, sides)).collect();
     let config = TrainSection {
         learning_rate: 5e-7,
         warmup_ratio: Some(0.0),
@@ -55,8 +48,7 @@ fn trained(policy: Policy) -> Policy {
         gradient_accumulation_steps: 1,
         ..TrainSection::default()
     };
-    let objective = Objective::from(loss.init().unwrap());
-    let mut log = |_| Ok(());
+    let (objective, mut log) = (objective(), |_| Ok(()));
     optimise(policy, &pairs, &objective, &config, Order::Given, &mut log).unwrap()
 }
 
@@ -143,13 +135,8 @@ fn adapter_path(policy: &Policy) -> Vec<f64> {
 #[test]
 fn bf16_weights_without_adapters_are_refused() {
     let policy = tiny(Precision::Bf16);
-    let loss = InpoLossConfig {
-        eta: 0.1,
-        tau: 0.03,
-    };
-    let objective = Objective::from(loss.init().unwrap());
     let config = TrainSection::default();
-    let mut log = |_| Ok(());
+    let (objective, mut log) = (objective(), |_| Ok(()));
     let result = optimise(policy, &[], &objective, &config, Order::Given, &mut log);
     let error = result.unwrap_err().to_string();
     assert_eq!(

@@ -1,31 +1,24 @@
 //! How a step's pairs are grouped does not show in what it does.
 
-use burn::tensor::Device;
-use inpo_loss::InpoLossConfig;
-use inpo_policy::{Policy, Sequence};
+use inpo_policy::Sequence;
 use inpo_train::config::{Optim, TrainSection};
-use inpo_train::{Objective, Order, StepMetrics, TrainPair, optimise};
+use inpo_train::{Order, StepMetrics, TrainPair, optimise};
 
-use crate::setup::{MODEL, close, fixture, ids, logps};
+use crate::setup::{MODEL, close, ids, load, logps};
+use crate::training::{at_anchors, objective};
 
 /// Loss and gradient norm of two steps, and the log-probs of pairs 0 to 5 after them, with the pairs in this
 /// order and so many in a group.
 fn trained(order: &[usize], group: usize) -> Vec<f64> {
-    let policy = Policy::load(&fixture(MODEL), &Device::flex()).unwrap();
+    let policy = load(MODEL);
     let pairs: Vec<TrainPair> = order
         .iter()
         .map(|&i| {
             let [prompt, chosen, rejected] = ids(i);
-            let [chosen, rejected] = [chosen, rejected].map(|ids| Sequence::new(&prompt, &ids));
-            let start = logps(&policy, i);
-            TrainPair::new(chosen, rejected, start, vec![start; 2])
+            let sides = [chosen, rejected].map(|ids| Sequence::new(&prompt, &ids));
+            at_anchors(&policy, sides)
         })
         .collect();
-    let loss = InpoLossConfig {
-        eta: 0.1,
-        tau: 0.03,
-    };
-    let objective = Objective::from(loss.init().unwrap());
     // Plain descent: AdamW would blow the rounding of a gradient near zero up to a whole step.
     let config = TrainSection {
         optim: Optim::Sgd,
@@ -41,7 +34,7 @@ fn trained(order: &[usize], group: usize) -> Vec<f64> {
         figures.extend([metrics.batch.loss, metrics.timing.grad_norm]);
         Ok(())
     };
-    let policy = optimise(policy, &pairs, &objective, &config, Order::Given, &mut log).unwrap();
+    let policy = optimise(policy, &pairs, &objective(), &config, Order::Given, &mut log).unwrap();
     figures.extend((0..6).flat_map(|i| logps(&policy, i)));
     figures
 }

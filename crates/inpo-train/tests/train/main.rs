@@ -9,3 +9,5 @@ mod models;
 mod perf;
 mod resume;
 mod setup;
+#[path = "../common/training.rs"]
+mod training;

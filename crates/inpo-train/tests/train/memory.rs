@@ -3,18 +3,8 @@
 use inpo_train::{Models, Observer, StepMetrics, TrainHeader};
 
 use crate::setup::{config, rows, tiny, train};
-
-/// Resident memory of this process, in MiB.
 #[cfg(target_os = "linux")]
-fn resident() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kib / 1024.0
-}
+use crate::training::resident;
 
 /// Memory before anything is computed and in the first step.
 #[cfg(target_os = "linux")]
