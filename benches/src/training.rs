@@ -195,7 +195,7 @@ fn steps(
         started = Instant::now();
         Ok(())
     };
-    optimise(policy, pairs, objective, config, Order::Given, &mut log)?;
+    optimise(policy, pairs, objective, config, Order::Given(0), &mut log)?;
     Ok(steps)
 }
 

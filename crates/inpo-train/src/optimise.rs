@@ -31,24 +31,28 @@ fn anchor_tolerance(activations: DType) -> (f64, f64) {
     }
 }
 
-/// In which order the pairs come.
+/// In which order the pairs come, with the seed of all that is drawn: that order, and the masks of the adapters'
+/// dropout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// As they stand, every epoch.
-    Given,
-    /// Shuffled anew each epoch, keyed by this seed.
+    Given(u64),
+    /// Shuffled anew each epoch.
     Shuffled(u64),
 }
 
 impl Order {
+    fn seed(self) -> u64 {
+        match self {
+            Self::Given(seed) | Self::Shuffled(seed) => seed,
+        }
+    }
+
     /// The key of the dropout masks of a group of a step.
     fn dropout_key(self, step: usize, group: usize) -> u64 {
-        let seed = match self {
-            Self::Given => 0,
-            Self::Shuffled(seed) => seed,
-        };
         let [step, group] = [step, group].map(|number| number as u64);
-        ChaCha8Rng::seed_from_u64(seed ^ step.rotate_left(40) ^ group.rotate_left(20)).random()
+        let key = self.seed() ^ step.rotate_left(40) ^ group.rotate_left(20);
+        ChaCha8Rng::seed_from_u64(key).random()
     }
 }
 
@@ -176,7 +180,7 @@ fn batches(pairs: usize, config: &TrainSection, order: Order) -> Vec<Vec<usize>>
     }
     let (size, steps) = (config.pairs_per_step(), config.steps(pairs));
     let mut rng = match order {
-        Order::Given => None,
+        Order::Given(_) => None,
         Order::Shuffled(seed) => Some(ChaCha8Rng::seed_from_u64(seed)),
     };
     let mut batches = Vec::with_capacity(steps);
@@ -272,7 +276,7 @@ mod tests {
             max_steps: Some(4),
             ..config
         };
-        let given = super::batches(3, &limited, Order::Given);
+        let given = super::batches(3, &limited, Order::Given(5));
         assert_eq!(given, vec![vec![0, 1, 2]; 4]);
         assert_eq!(super::batches(10, &limited, Order::Shuffled(5)).len(), 4);
     }

@@ -179,7 +179,7 @@ pub fn train(
 
     let order = match config.data.shuffle {
         true => Order::Shuffled(config.seed),
-        false => Order::Given,
+        false => Order::Given(config.seed),
     };
     let peak = Peak::of(&trainable);
     observer.peak(&peak);

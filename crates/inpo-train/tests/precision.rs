@@ -49,7 +49,15 @@ fn trained(policy: Policy) -> Policy {
         ..TrainSection::default()
     };
     let (objective, mut log) = (objective(), |_| Ok(()));
-    optimise(policy, &pairs, &objective, &config, Order::Given, &mut log).unwrap()
+    optimise(
+        policy,
+        &pairs,
+        &objective,
+        &config,
+        Order::Given(0),
+        &mut log,
+    )
+    .unwrap()
 }
 
 /// Values of all parameters of one float type.
@@ -137,7 +145,7 @@ fn bf16_weights_without_adapters_are_refused() {
     let policy = tiny(Precision::Bf16);
     let config = TrainSection::default();
     let (objective, mut log) = (objective(), |_| Ok(()));
-    let result = optimise(policy, &[], &objective, &config, Order::Given, &mut log);
+    let result = optimise(policy, &[], &objective, &config, Order::Given(0), &mut log);
     let error = result.unwrap_err().to_string();
     assert_eq!(
         error,

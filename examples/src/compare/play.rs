@@ -162,7 +162,7 @@ pub fn play<G: PreferenceGame>(
                 &pairs,
                 &objective,
                 &config,
-                Order::Given,
+                Order::Given(0),
                 &mut ignore,
             )?;
             trace.steps += steps;

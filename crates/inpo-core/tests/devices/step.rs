@@ -269,7 +269,7 @@ fn trajectory(device: &Device, dtype: DType) -> Trajectory {
         &pairs,
         &objective(),
         &config,
-        Order::Given,
+        Order::Given(0),
         &mut log,
     );
     let trained = trained.expect("the steps are finite");

@@ -34,7 +34,15 @@ fn trained(order: &[usize], group: usize) -> Vec<f64> {
         figures.extend([metrics.batch.loss, metrics.timing.grad_norm]);
         Ok(())
     };
-    let policy = optimise(policy, &pairs, &objective(), &config, Order::Given, &mut log).unwrap();
+    let policy = optimise(
+        policy,
+        &pairs,
+        &objective(),
+        &config,
+        Order::Given(0),
+        &mut log,
+    )
+    .unwrap();
     figures.extend((0..6).flat_map(|i| logps(&policy, i)));
     figures
 }

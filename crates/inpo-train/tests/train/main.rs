@@ -1,6 +1,7 @@
 //! One phase on given pairs: where its anchors come from, its first losses by hand, resumption, refusals.
 
 mod batches;
+mod dropout;
 mod finite;
 mod given;
 mod losses;
