@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use burn::tensor::DType;
 use inpo_loss::Role;
 use inpo_policy::{Policy, Precision, Sequence};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -292,11 +293,13 @@ pub struct AnchorKey {
     pub policies: BTreeMap<Source, String>,
     /// Digest of the pairs' token ids.
     pub pairs: String,
+    /// Float type that the policy computes in.
+    pub dtype: DType,
 }
 
 impl AnchorKey {
-    /// The key of `pairs` under policies of these digests.
-    pub fn new(policies: &BTreeMap<Source, String>, pairs: &[PairRecord]) -> Self {
+    /// The key of `pairs` under policies of these digests, which compute in `dtype`.
+    pub fn new(policies: &BTreeMap<Source, String>, pairs: &[PairRecord], dtype: DType) -> Self {
         let ids: Vec<_> = pairs
             .iter()
             .map(|p| {
@@ -310,6 +313,7 @@ impl AnchorKey {
         Self {
             policies: policies.clone(),
             pairs: sha256(&serde_json::to_vec(&ids).expect("lists of ids are JSON")),
+            dtype,
         }
     }
 
@@ -322,7 +326,7 @@ impl AnchorKey {
         let others = [
             ("pairs", self.pairs.as_str()),
             ("reduction", "sum"),
-            ("dtype", "f32"),
+            ("dtype", self.dtype.name()),
         ];
         let others = others.map(|(key, value)| (key.to_owned(), value.to_owned()));
         policies.chain(others).collect()
@@ -333,5 +337,68 @@ impl AnchorKey {
     fn metadata(&self) -> HashMap<String, String> {
         let fields = serde_json::to_string(&self.fields()).expect("a map of strings is JSON");
         [(HEADER.to_owned(), fields)].into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    fn pair() -> PairRecord {
+        PairRecord {
+            prompt_id: 0,
+            prompt_token_ids: vec![5, 9],
+            chosen: String::new(),
+            chosen_token_ids: vec![7, 8],
+            rejected: String::new(),
+            rejected_token_ids: vec![3],
+            probability: 1.0,
+            score_chosen: 1.0,
+            score_rejected: 0.0,
+            explored_token_ids: None,
+        }
+    }
+
+    /// What a cache says of itself, byte for byte: those of before, all in f32, stay valid.
+    #[test]
+    fn a_key_names_its_float_type() {
+        let key = |dtype| AnchorKey {
+            policies: [(Source::Start, "abc".to_owned())].into(),
+            pairs: "def".to_owned(),
+            dtype,
+        };
+        for (dtype, name) in [
+            (DType::F32, "f32"),
+            (DType::BF16, "bf16"),
+            (DType::F64, "f64"),
+        ] {
+            let said =
+                format!(r#"{{"dtype":"{name}","pairs":"def","reduction":"sum","start":"abc"}}"#);
+            assert_eq!(key(dtype).metadata()[HEADER], said);
+        }
+    }
+
+    #[test]
+    fn a_cache_of_another_float_type_is_refused() {
+        let model = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let model = model.join("../inpo-policy/tests/fixtures/tiny_llama_tied");
+        let policy = Policy::load(&model, &Device::flex()).unwrap();
+        let mut scorers = Scorers::one(&policy);
+        let digests = [(Source::Start, policy.digest())].into();
+        let key = |dtype| AnchorKey::new(&digests, &[pair()], dtype);
+        let anchors = Anchors::compute(&mut scorers, &[pair()]).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("anchors.safetensors");
+        anchors.save(&path, &key(DType::F32)).unwrap();
+        let mut load = |dtype| Anchors::load(&path, &key(dtype), &mut scorers, &[pair()]);
+        assert_eq!(load(DType::F32).unwrap(), anchors);
+        let error = load(DType::BF16).unwrap_err().to_string();
+        assert!(
+            error.ends_with(
+                "its dtype is f32, expected bf16; delete the file to compute the anchors again"
+            ),
+            "{error}"
+        );
     }
 }

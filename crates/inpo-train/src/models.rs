@@ -1,6 +1,6 @@
 //! The models a run or a training phase starts from.
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 use inpo_policy::{Policy, PolicyFiles, hub};
 
 use crate::config::{ModelSection, PolicySection};
@@ -16,6 +16,7 @@ pub struct StoredPolicy {
     digest: String,
     vocab_size: usize,
     context: usize,
+    dtype: DType,
     tokenizer: Option<String>,
 }
 
@@ -28,6 +29,7 @@ impl From<Policy> for StoredPolicy {
             digest: policy.digest(),
             vocab_size: policy.config().vocab_size,
             context: policy.config().max_position_embeddings,
+            dtype: policy.decoder().dtype(),
             tokenizer: codec.map(|codec| codec.tokenizer_hash()),
             here: Some(policy),
         }
@@ -91,6 +93,11 @@ impl StoredPolicy {
     /// Tokens that the policy can read.
     pub(crate) fn context(&self) -> usize {
         self.context
+    }
+
+    /// Float type that the policy computes in.
+    pub(crate) fn dtype(&self) -> DType {
+        self.dtype
     }
 }
 

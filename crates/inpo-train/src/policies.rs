@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use burn::tensor::DType;
 use inpo_policy::Policy;
 
 use crate::config::RunConfig;
@@ -47,6 +48,11 @@ impl Policies {
     /// Tokens that every policy of the run can read.
     pub(crate) fn context(&self) -> usize {
         self.start.context().min(self.reference().context())
+    }
+
+    /// Float type that the trained policy computes in.
+    pub(crate) fn dtype(&self) -> DType {
+        self.start.dtype()
     }
 
     /// Forgets what can be read again: the optimisation needs the memory.

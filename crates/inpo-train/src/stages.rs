@@ -264,7 +264,7 @@ impl<'a> Stages<'a> {
             policies.release();
             digests.insert(source, policies.digest(id(source), dir)?);
         }
-        let key = AnchorKey::new(&digests, pairs);
+        let key = AnchorKey::new(&digests, pairs, policies.dtype());
         let mut scorers = Scorers::new(digests, |source| {
             policies.release();
             policies.get(id(source), dir)

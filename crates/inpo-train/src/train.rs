@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::anchors::{AnchorKey, Anchors, Scorers, Source, sources};
-use crate::config::{TrainConfig, same_settings};
+use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::files::{append_jsonl, lock, read_json, sha256, write_json, write_whole};
 use crate::header::{Inputs, ObjectiveHeader};
@@ -106,6 +106,7 @@ pub fn train(
 
     let (digests, given) = origins(&objective, &models, &pairs.logps)?;
     let start_digest = &start.digest();
+    let key = AnchorKey::new(&digests, &pairs.records, start.decoder().dtype());
     let header = TrainHeader {
         inpo_version: env!("CARGO_PKG_VERSION"),
         seed: config.seed,
@@ -120,7 +121,7 @@ pub fn train(
                 .reference
                 .as_ref()
                 .map_or(start_digest, StoredPolicy::digest),
-            &AnchorKey::new(&digests, &pairs.records).pairs,
+            &key.pairs,
         ),
         content: content(&digests, &pairs),
         pairs: pairs.counts,
@@ -144,7 +145,6 @@ pub fn train(
 
     let computed_here: Vec<Source> = digests.keys().copied().collect();
     let mut anchors = {
-        let key = AnchorKey::new(&digests, &pairs.records);
         let mut scorers = Scorers::new(digests, |source| match source {
             Source::Start => Ok(start.clone()),
             Source::Role(role) => {

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use inpo_policy::Policy;
+use burn::tensor::Device;
+use inpo_policy::{Policy, Precision};
 use inpo_train::{Models, Silent, TrainConfig, TrainError};
+use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
 use crate::setup::{
-    MODEL, OTHER, close, columns, config, first_loss, json_of, load, logps, merge, row, rows, train,
+    MODEL, OTHER, close, columns, config, first_loss, fixture, json_of, load, logps, merge, row,
+    rows, train,
 };
 
 /// Every file below `root` but its log of times, and trainer_state.json without times.
@@ -146,6 +149,26 @@ fn a_training_is_not_gone_on_with_on_other_data() {
     }
     let error = go_on(&first(0.75, 0.0), models(None), false).unwrap_err();
     assert!(matches!(error, TrainError::RunExists(_)), "{error}");
+}
+
+/// The float type that the policy computes in is part of what a cache of log-probs belongs to.
+#[test]
+fn anchors_say_what_they_were_computed_in() {
+    let dir = tempfile::tempdir().unwrap();
+    for (precision, dtype) in [(Precision::F32, "f32"), (Precision::Bf16, "bf16")] {
+        let mut config = config(dir.path(), dtype, &rows(3), "eta = 0.1");
+        config.policy.lora = Some(toml::from_str("rank = 2\nalpha = 4.0\n").unwrap());
+        let policy = || Policy::load_in(&fixture(MODEL), &Device::flex(), precision).unwrap();
+        train(&config, policy(), false, &mut Silent).unwrap();
+        let root = &config.output_dir;
+        let bytes = std::fs::read(root.join("anchors.safetensors")).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let said = &header.metadata().as_ref().unwrap()["inpo_anchors"];
+        let said: Value = serde_json::from_str(said).unwrap();
+        assert_eq!(said["dtype"], dtype);
+        std::fs::remove_dir_all(root.join("policy")).unwrap();
+        train(&config, policy(), true, &mut Silent).unwrap();
+    }
 }
 
 /// With one pair a step and next to no step size, log-probs say which pair a step had.
