@@ -245,18 +245,6 @@ fn check_output_dir(path: &Path) -> Result<(), TrainError> {
     }
 }
 
-/// Whether two configurations, as TOML, are the same but for the device: a run may go on elsewhere. Settings
-/// that an older version did not know have their defaults.
-pub(crate) fn same_settings<T: DeserializeOwned + Serialize>(a: &str, b: &str) -> bool {
-    let read = |text: &str| {
-        let config: T = toml::from_str(text).ok()?;
-        let mut table = toml::Table::try_from(&config).ok()?;
-        table.remove("device");
-        Some(table)
-    };
-    read(a).is_some_and(|a| read(b) == Some(a))
-}
-
 fn load<T: DeserializeOwned>(
     path: &Path,
     overrides: &[String],

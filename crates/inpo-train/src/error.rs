@@ -64,12 +64,17 @@ pub enum TrainError {
     /// The output directory is in use.
     #[error("another process is running in {}; wait for it, or choose another output_dir", .0.display())]
     Busy(PathBuf),
-    /// The output directory holds a run with other settings.
+    /// The output directory holds a run with other settings or of other inputs.
     #[error(
-        "{} was written with other settings, another model or other prompts; restore them, or choose another \
-         output_dir", .0.display()
+        "{root} was written with {different}; restore that, or choose another output_dir",
+        root = .root.display()
     )]
-    OtherRun(PathBuf),
+    OtherRun {
+        /// The directory.
+        root: PathBuf,
+        /// What is different: keys of the settings with both values, inputs.
+        different: String,
+    },
     /// Nothing was left to train on.
     #[error(
         "iteration {iteration}: none of {prompts} prompts gave a pair: every one was dropped as a tie, a \

@@ -35,6 +35,7 @@ mod policies;
 mod prompts;
 mod ratio;
 pub mod records;
+mod resume;
 pub mod rows;
 mod run;
 mod run_dir;

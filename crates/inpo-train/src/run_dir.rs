@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use inpo_policy::Policy;
 
-use crate::config::{Algorithm, RunConfig, TrainSection, same_settings};
+use crate::config::{Algorithm, RunConfig, TrainSection};
 use crate::error::TrainError;
 use crate::files::{
     append_jsonl, lock, read_json, read_jsonl, write_json, write_jsonl, write_whole,
 };
 use crate::header::RunHeader;
 use crate::phases::{Phase, PolicyId, phases};
+use crate::resume::{self, other_inputs};
 
 /// `output_dir` of a run.
 #[derive(Debug)]
@@ -41,22 +42,17 @@ impl RunDir {
             _lock: lock(&config.output_dir)?,
         };
         let path = dir.root.join("run.toml");
-        let text = toml::to_string_pretty(config).expect("a configuration is TOML");
         if path.exists() {
             if !resume {
                 return Err(TrainError::RunExists(dir.root));
             }
-            let saved = std::fs::read_to_string(&path).map_err(|e| TrainError::io(&path, e))?;
-            if !same_settings::<RunConfig>(&saved, &text) {
-                return Err(TrainError::OtherRun(dir.root));
-            }
             let manifest: serde_json::Value = read_json(&dir.root.join("manifest.json"))?;
-            if manifest["inputs"] != serde_json::json!(header.inputs) {
-                return Err(TrainError::OtherRun(dir.root));
-            }
+            let others = other_inputs(&header.inputs, &manifest["inputs"], "other prompts");
+            resume::check(&dir.root, "run.toml", config, others)?;
             dir.drop_unfinished_metrics()?;
         } else {
             write_json(&dir.root.join("manifest.json"), header)?;
+            let text = toml::to_string_pretty(config).expect("a configuration is TOML");
             write_whole(&path, text.as_bytes())?;
         }
         Ok(dir)

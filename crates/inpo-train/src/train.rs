@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use inpo_loss::Role;
 use inpo_policy::Policy;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::anchors::{AnchorKey, Anchors, Scorers, Source, sources};
 use crate::config::TrainConfig;
@@ -18,6 +18,7 @@ use crate::objective::Objective;
 use crate::observer::Observer;
 use crate::optimise::{Order, optimise};
 use crate::pairs::{GivenLogps, PairCounts, Pairs, read_pairs};
+use crate::resume::{self, other_inputs};
 use crate::run_dir::save_state;
 use crate::work::Peak;
 
@@ -105,8 +106,8 @@ pub fn train(
     pairs.require(objective.label, &config.data.pairs)?;
 
     let (digests, given) = origins(&objective, &models, &pairs.logps)?;
-    let start_digest = &start.digest();
     let key = AnchorKey::new(&digests, &pairs.records, start.decoder().dtype());
+    let start_digest = &start.digest();
     let header = TrainHeader {
         inpo_version: env!("CARGO_PKG_VERSION"),
         seed: config.seed,
@@ -273,21 +274,19 @@ fn named(models: &Models, role: Role) -> Option<&StoredPolicy> {
 /// A directory that holds a training while `resume` is not set, or another one.
 fn found(config: &TrainConfig, header: &TrainHeader, resume: bool) -> Result<bool, TrainError> {
     let root = &config.output_dir;
-    let path = root.join("train.toml");
-    if !path.exists() {
+    if !root.join("train.toml").exists() {
         return Ok(false);
     }
     if !resume {
         return Err(TrainError::RunExists(root.clone()));
     }
-    let saved = std::fs::read_to_string(&path).map_err(|e| TrainError::io(&path, e))?;
     let manifest: Value = read_json(&root.join("manifest.json"))?;
-    let same =
-        manifest["inputs"] == json!(header.inputs) && manifest["content"] == json!(header.content);
-    let text = toml::to_string_pretty(config).expect("a configuration is TOML");
-    if !same_settings::<TrainConfig>(&saved, &text) || !same {
-        return Err(TrainError::OtherRun(root.clone()));
+    let mut others = other_inputs(&header.inputs, &manifest["inputs"], "other pairs");
+    if others.is_empty() && manifest["content"] != header.content {
+        let content = "other labels, other given log-probs or another policy that scores the pairs";
+        others.push(content.to_owned());
     }
+    resume::check(root, "train.toml", config, others)?;
     Ok(true)
 }
 

@@ -150,7 +150,27 @@ fn a_directory_is_never_overwritten() {
     let mut other = config(dir.path(), "a");
     other.objective.eta = Some(0.2);
     let error = run(&other, start(dir.path()), true, &mut Silent).unwrap_err();
-    assert!(error.to_string().contains("other settings"), "{error}");
+    let expected = "other settings (`objective.eta` was 0.1, is 0.2); restore that";
+    assert!(error.to_string().contains(expected), "{error}");
+}
+
+/// A directory of a version that did not know some of the settings: they had the defaults that they have now.
+#[test]
+fn a_run_of_an_older_version_is_gone_on_with() {
+    let dir = prepare();
+    let whole = run_to_end(dir.path(), "a", false).unwrap();
+    let root = dir.path().join("a");
+    let expected = contents(&root);
+    let path = root.join("run.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let new = ["dtype", "use_rslora", "dropout", "gradient_checkpointing"];
+    let is_new = |line: &&str| new.iter().any(|key| line.starts_with(&format!("{key} = ")));
+    let (gone, kept): (Vec<&str>, Vec<&str>) = text.lines().partition(is_new);
+    assert_eq!(gone.len(), new.len(), "{text}");
+    std::fs::write(&path, kept.join("\n")).unwrap();
+    std::fs::remove_dir_all(root.join("iteration-0002")).unwrap();
+    assert_eq!(run_to_end(dir.path(), "a", true).unwrap(), whole);
+    assert_same(&contents(&root), &expected, "of an older version");
 }
 
 /// A cache of another policy's anchors, or a damaged one, is refused by name.

@@ -137,18 +137,92 @@ fn a_training_is_not_gone_on_with_on_other_data() {
     };
     go_on(&first(0.75, 0.0), models(None), false).unwrap();
     go_on(&first(0.75, 0.0), models(None), true).unwrap();
+    let content = "other labels, other given log-probs or another policy that scores the pairs";
     let cases = [
-        (first(0.5, 0.0), None),
-        (first(0.75, 0.5), None),
-        (first(0.75, 0.0)[..2].to_vec(), None),
-        (first(0.75, 0.0), Some(load(OTHER))),
+        (first(0.5, 0.0), None, content),
+        (first(0.75, 0.5), None, content),
+        (first(0.75, 0.0)[..2].to_vec(), None, "other pairs"),
+        (
+            first(0.75, 0.0),
+            Some(load(OTHER)),
+            "other settings (`previous` was absent, is { model = \"another\" })",
+        ),
     ];
-    for (rows, previous) in cases {
-        let error = go_on(&rows, models(previous), true).unwrap_err();
-        assert!(matches!(error, TrainError::OtherRun(_)), "{error}");
+    for (rows, previous, different) in cases {
+        let error = go_on(&rows, models(previous), true)
+            .unwrap_err()
+            .to_string();
+        let expected = format!(
+            "{} was written with {different}",
+            dir.path().join("out").display()
+        );
+        assert!(error.starts_with(&expected), "{error}");
     }
     let error = go_on(&first(0.75, 0.0), models(None), false).unwrap_err();
     assert!(matches!(error, TrainError::RunExists(_)), "{error}");
+}
+
+/// The settings that differ are named, with what they were and what they are; the device may be another one.
+#[test]
+fn a_changed_setting_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let go_on = |resume, change: &dyn Fn(&mut TrainConfig)| {
+        let mut config = config(dir.path(), "out", &rows(3), "eta = 0.1");
+        change(&mut config);
+        train(&config, load(MODEL), resume, &mut Silent)
+    };
+    go_on(false, &|_| {}).unwrap();
+    go_on(true, &|config| config.device = "tch".to_owned()).unwrap();
+    let error = go_on(true, &|config| {
+        config.train.learning_rate = 2e-3;
+        config.policy.max_length = Some(64);
+    });
+    let error = error.unwrap_err();
+    assert!(error.is_input());
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{} was written with other settings (`policy.max_length` was absent, is 64, `train.learning_rate` was \
+             0.001, is 0.002); restore that, or choose another output_dir",
+            dir.path().join("out").display()
+        )
+    );
+}
+
+/// A directory of a version that did not know some of the settings: they had the defaults that they have now.
+#[test]
+fn a_training_of_an_older_version_is_gone_on_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path(), "out", &rows(3), "eta = 0.1");
+    config.policy.lora = Some(toml::from_str("rank = 2\nalpha = 4.0\n").unwrap());
+    let policy = train(&config, load(MODEL), false, &mut Silent).unwrap();
+    let path = config.output_dir.join("train.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let new = [
+        "dtype",
+        "use_rslora",
+        "dropout",
+        "gradient_checkpointing",
+        "optim",
+        "momentum",
+        "rmsprop_alpha",
+        "sft_loss_coef",
+    ];
+    let is_new = |line: &&str| new.iter().any(|key| line.starts_with(&format!("{key} = ")));
+    let (gone, kept): (Vec<&str>, Vec<&str>) = text.lines().partition(is_new);
+    assert_eq!(gone.len(), new.len(), "{text}");
+    std::fs::write(&path, kept.join("\n")).unwrap();
+    std::fs::remove_dir_all(config.output_dir.join("policy")).unwrap();
+    let again = train(&config, load(MODEL), true, &mut Silent).unwrap();
+    assert_eq!(logps(&again, 1), logps(&policy, 1));
+
+    config.train.gradient_checkpointing = true;
+    let error = train(&config, load(MODEL), true, &mut Silent).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("`train.gradient_checkpointing` was false, is true"),
+        "{error}"
+    );
 }
 
 /// The float type that the policy computes in is part of what a cache of log-probs belongs to.
