@@ -17,6 +17,7 @@ mod train;
 
 pub use inpo_loss::LabelKind;
 pub use objective::{Algorithm, ObjectiveSection};
+pub(crate) use sections::token_limit;
 pub use sections::{
     DataSection, EvalSection, IterationSection, ModelSection, OracleSection, PairsSection,
     PolicySection, SelectionSection, SelectionStrategy,

@@ -7,6 +7,7 @@ use inpo_policy::{Message, Policy, Sequence};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::config::token_limit;
 use crate::error::TrainError;
 use crate::files::read_lines;
 use crate::records::PairRecord;
@@ -87,21 +88,21 @@ const SIDES: [&str; 2] = ["chosen", "rejected"];
 /// `score_rejected`; log-prob sums `ref_*_logps` (or `reference_*_logps`), `prev_*_logps`, `history{j}_*_logps`,
 /// and `logp_reduction`, which says that they are sums.
 ///
-/// A pair longer than `max_length` tokens (default: the model's context) has its prompt cut on the left, and
+/// A pair longer than `max_length` tokens (default, and the most: the model's context) has its prompt cut on the left, and
 /// a response only where it leaves no room for one token of the prompt; all cuts are counted. Of a key that a
 /// row has twice the last one counts, as in Python.
 ///
 /// # Errors
 ///
 /// A file that cannot be read or holds no usable pair; a row that does not fit, with its line and column; a
-/// limit that leaves no room for one token of prompt and response each.
+/// limit that leaves no room for one token of prompt and response each, or beyond the model's context.
 pub fn read_pairs(
     path: &Path,
     policy: &Policy,
     max_length: Option<usize>,
 ) -> Result<Pairs, TrainError> {
     let context = policy.config().max_position_embeddings;
-    let limit = max_length.unwrap_or(context).min(context);
+    let limit = token_limit(max_length, context)?;
     if limit < 2 {
         let allowed = "at least 2: one token of the prompt and one of a response";
         return Err(TrainError::setting("policy.max_length", limit, allowed));

@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 
-use crate::config::RunConfig;
+use crate::config::{RunConfig, token_limit};
 use crate::error::TrainError;
 use crate::files::sha256;
 use crate::rows::{PromptInput, read_rows};
@@ -82,7 +82,7 @@ fn encode(
     (policy, context): (&Policy, usize),
     first: u64,
 ) -> Result<Vec<Prompt>, TrainError> {
-    let limit = config.policy.max_length.unwrap_or(context).min(context);
+    let limit = token_limit(config.policy.max_length, context)?;
     let limit = limit.saturating_sub(config.generation.max_new_tokens);
     read_rows(path)?
         .into_iter()

@@ -173,6 +173,20 @@ fn a_run_of_an_older_version_is_gone_on_with() {
     assert_same(&contents(&root), &expected, "of an older version");
 }
 
+/// The models' context is 128 tokens.
+#[test]
+fn a_limit_beyond_the_context_is_refused() {
+    let dir = prepare();
+    let mut config = config(dir.path(), "a");
+    config.policy.max_length = Some(129);
+    let error = run(&config, start(dir.path()), false, &mut Silent).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`policy.max_length` is 129; allowed: at most 128, the models' context"
+    );
+    assert!(!dir.path().join("a").exists(), "nothing was written");
+}
+
 /// A cache of another policy's anchors, or a damaged one, is refused by name.
 #[test]
 fn stale_anchors_are_refused() {

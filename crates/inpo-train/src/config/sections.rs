@@ -20,7 +20,7 @@ pub struct PolicySection {
     pub dtype: Dtype,
     /// PEFT adapter directory on the model, which training goes on with; not together with `lora`.
     pub adapter: Option<PathBuf>,
-    /// Longest prompt and response together, in tokens; default: the model's context.
+    /// Longest prompt and response together, in tokens; default, and the most: the model's context.
     pub max_length: Option<usize>,
     /// Fresh low-rank adapters; absent: every weight is trained (or the given adapter).
     pub lora: Option<LoraConfig>,
@@ -54,6 +54,21 @@ impl PolicySection {
             Dtype::Bf16 if self.lora.is_some() || self.adapter.is_some() => Precision::Bf16,
             Dtype::Bf16 => Precision::Bf16Mixed,
         }
+    }
+}
+
+/// How many tokens a prompt and a response may have together where the models read `context`.
+///
+/// # Errors
+///
+/// A `max_length` beyond that.
+pub(crate) fn token_limit(max_length: Option<usize>, context: usize) -> Result<usize, TrainError> {
+    match max_length {
+        Some(length) if length > context => {
+            let allowed = format!("at most {context}, the models' context");
+            Err(TrainError::setting("policy.max_length", length, &allowed))
+        }
+        length => Ok(length.unwrap_or(context)),
     }
 }
 

@@ -55,10 +55,10 @@ fn the_prompt_is_cut_on_the_left_and_a_response_only_when_alone_too_long() {
     );
 }
 
-/// Without a limit, and with one beyond it, the model's context of 128 tokens is the limit.
+/// Without a limit, and with the same one, the model's context of 128 tokens is the limit; one beyond it is refused.
 #[test]
 fn the_context_is_the_limit() {
-    for limit in [None, Some(4096)] {
+    for limit in [None, Some(128)] {
         for (prompt, kept, cut) in [(124, 124, 0), (125, 125, 0), (126, 125, 1)] {
             let row = json!({
                 "prompt_token_ids": vec![9; prompt], "chosen_token_ids": [5, 6, 7], "rejected_token_ids": [8]
@@ -68,6 +68,13 @@ fn the_context_is_the_limit() {
             assert_eq!(pairs.counts.truncated_prompts, cut, "{prompt}");
         }
     }
+    let row = json!({"prompt_token_ids": [9], "chosen_token_ids": [5], "rejected_token_ids": [8]});
+    let error = read_bytes(format!("{row}\n").as_bytes(), Some(129)).unwrap_err();
+    assert!(error.is_input());
+    assert_eq!(
+        error.to_string(),
+        "`policy.max_length` is 129; allowed: at most 128, the models' context"
+    );
 }
 
 /// Rows of which nothing can be learnt are dropped and counted; the rest keep the numbers of their lines.
