@@ -39,6 +39,19 @@ pub enum TrainError {
     /// A data file without a row.
     #[error("{} holds no rows", .0.display())]
     NoRows(PathBuf),
+    /// A file of pairs of which nothing is left.
+    #[error(
+        "no pair of {path} is left: {dropped} of {rows} rows were dropped for an empty response",
+        path = .path.display()
+    )]
+    NoRowsLeft {
+        /// The file.
+        path: PathBuf,
+        /// Its rows.
+        rows: usize,
+        /// Those dropped because a response has no token.
+        dropped: usize,
+    },
     /// A file that cannot be read or written.
     #[error("{path}: {source}", path = .path.display())]
     Io {

@@ -109,6 +109,7 @@ pub fn read_pairs(
     }
     let raw = read_lines(path, parse)?;
     let mut pairs = Pairs {
+    let rows = raw.len();
         records: Vec::with_capacity(raw.len()),
         lines: Vec::new(),
         logps: GivenLogps::default(),
@@ -145,7 +146,15 @@ pub fn read_pairs(
         kept.push(row);
     }
     if pairs.records.is_empty() {
-        return Err(TrainError::NoRows(path.to_owned()));
+        let path = path.to_owned();
+        return Err(match pairs.counts.dropped_empty {
+            0 => TrainError::NoRows(path),
+            dropped => TrainError::NoRowsLeft {
+                path,
+                rows,
+                dropped,
+            },
+        });
     }
     pairs.counts.pairs = pairs.records.len();
     pairs.lines = kept.iter().map(|row| row.line).collect();

@@ -94,7 +94,16 @@ fn rows_without_a_response_are_dropped_and_counted() {
     assert_eq!((pairs.counts.pairs, pairs.counts.dropped_empty), (2, 4));
     assert_eq!(pairs.records[1].chosen_token_ids, [2]);
     assert_eq!(pairs.records[1].rejected_token_ids, [2]);
-    let error = read(&rows[..1]).unwrap_err().to_string();
+    let error = read(&[&rows[..1], &rows[2..5]].concat()).unwrap_err();
+    assert!(error.is_input());
+    let error = error.to_string();
+    assert!(
+        error.starts_with("no pair of ")
+            && error
+                .ends_with("pairs.jsonl is left: 4 of 4 rows were dropped for an empty response"),
+        "{error}"
+    );
+    let error = read(&[]).unwrap_err().to_string();
     assert!(error.ends_with("pairs.jsonl holds no rows"), "{error}");
 }
 
