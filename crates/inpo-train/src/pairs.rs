@@ -86,7 +86,8 @@ const SIDES: [&str; 2] = ["chosen", "rejected"];
 ///
 /// Optional: `probability` (or `chosen_probs`), P(chosen beats rejected); `score_chosen` and
 /// `score_rejected`; log-prob sums `ref_*_logps` (or `reference_*_logps`), `prev_*_logps`, `history{j}_*_logps`,
-/// and `logp_reduction`, which says that they are sums.
+/// and `logp_reduction`, which says that they are sums. Other columns are ignored, but for those named as log-probs
+/// are (`*_logp`, `*_logps`): one that is not known is refused.
 ///
 /// A pair longer than `max_length` tokens (default, and the most: the model's context) has its prompt cut on the left, and
 /// a response only where it leaves no room for one token of the prompt; all cuts are counted. Of a key that a
@@ -108,8 +109,8 @@ pub fn read_pairs(
         return Err(TrainError::setting("policy.max_length", limit, allowed));
     }
     let raw = read_lines(path, parse)?;
-    let mut pairs = Pairs {
     let rows = raw.len();
+    let mut pairs = Pairs {
         records: Vec::with_capacity(raw.len()),
         lines: Vec::new(),
         logps: GivenLogps::default(),
@@ -208,6 +209,7 @@ fn parse(line: usize, columns: Map<String, Value>) -> Result<RawPair, String> {
             _ => Ok(side),
         }
     };
+    given::check_names(&columns)?;
     let reduction: Option<Value> = column(&columns, "logp_reduction", "a word")?;
     if reduction.as_ref().is_some_and(|word| word != "sum") {
         return Err(

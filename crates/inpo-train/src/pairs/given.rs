@@ -1,9 +1,12 @@
 //! Log-probs that a file of pairs brings: complete, sums, and of the model they should be of.
 
+use std::collections::HashSet;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use inpo_loss::Role;
 use inpo_policy::Policy;
+use serde_json::{Map, Value};
 
 use super::{Pairs, RawPair, number};
 use crate::anchors::{Anchors, Scorers, Source};
@@ -15,6 +18,9 @@ const ROLES: [Role; 2] = [Role::Reference, Role::Previous];
 
 /// How far back a file's history is read.
 const HISTORY: usize = 16;
+
+/// Columns of log-probs that `inpo generate` and `inpo logps` add to a row and that say nothing of a pair.
+const OF_OTHERS: [&str; 2] = ["sampling_logps", "token_logps"];
 
 /// pi_t has two names: the previous policy, and the newest of MNPO's history.
 const SAME: [(Role, Role); 2] = [
@@ -45,8 +51,7 @@ impl GivenLogps {
             sums: rows.iter().all(|row| row.sums),
             ..Self::default()
         };
-        let history = (0..HISTORY).map(Role::History);
-        for role in ROLES.into_iter().chain(history) {
+        for role in roles() {
             let names = role.columns();
             let mut columns = [Vec::new(), Vec::new()];
             let mut partial = None;
@@ -140,6 +145,31 @@ impl GivenLogps {
             }
         }
         Ok(())
+    }
+}
+
+/// The policies whose log-probs a file may bring.
+fn roles() -> impl Iterator<Item = Role> {
+    ROLES.into_iter().chain((0..HISTORY).map(Role::History))
+}
+
+/// Refuses a column that is named as log-probs are and that nothing reads: a mistyped name would leave its numbers
+/// out without a word.
+pub(super) fn check_names(row: &Map<String, Value>) -> Result<(), String> {
+    static KNOWN: LazyLock<HashSet<String>> = LazyLock::new(|| {
+        let columns = roles().flat_map(columns).flatten();
+        columns.chain(OF_OTHERS.map(str::to_owned)).collect()
+    });
+    let named = |name: &&String| name.ends_with("_logp") || name.ends_with("_logps");
+    let unknown = |name: &&String| !KNOWN.contains(*name);
+    match row.keys().filter(named).find(unknown) {
+        None => Ok(()),
+        Some(name) => Err(format!(
+            "`{name}` is no column of log-probs that is known; those are ref_*_logps (or reference_*), prev_*_logps \
+             and history0_*_logps to history{}_*_logps, with chosen and rejected in the place of the star; rename it, \
+             or leave it out",
+            HISTORY - 1
+        )),
     }
 }
 

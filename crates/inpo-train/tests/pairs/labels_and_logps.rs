@@ -123,6 +123,71 @@ fn given_log_probs_are_complete_or_refused() {
     );
 }
 
+/// A column of log-probs with a mistyped name is not left out without a word, not even one without a value; what is
+/// documented is read, or known to say nothing of a pair.
+#[test]
+fn unknown_columns_of_log_probs_are_refused() {
+    for name in [
+        "ref_choosen_logps",
+        "ref_chosen_logp",
+        "refs_chosen_logps",
+        "prev_chosen_logp",
+        "history16_chosen_logps",
+        "history_0_chosen_logps",
+        "aux_chosen_logps",
+        "policy_chosen_logps",
+        "_logps",
+    ] {
+        for value in [json!(-9.0), json!(null)] {
+            let rows = [scored(json!({})), scored(json!({name: value}))];
+            let error = read(&rows).unwrap_err();
+            assert!(error.is_input());
+            let error = error.to_string();
+            let reason = format!(
+                "pairs.jsonl, line 2: `{name}` is no column of log-probs that is known; those are ref_*_logps"
+            );
+            assert!(error.contains(&reason), "{error}");
+        }
+    }
+    let both = |chosen: &str, rejected: &str| json!({chosen: -9.5, rejected: -4.25});
+    let read_as = [
+        (Role::Reference, "ref_chosen_logps", "ref_rejected_logps"),
+        (
+            Role::Reference,
+            "reference_chosen_logps",
+            "reference_rejected_logps",
+        ),
+        (Role::Reference, "logp_ref_chosen", "logp_ref_rejected"),
+        (
+            Role::Reference,
+            "ref_chosen_logprob",
+            "ref_rejected_logprob",
+        ),
+        (Role::Previous, "prev_chosen_logps", "prev_rejected_logps"),
+        (Role::Previous, "logp_t_chosen", "logp_t_rejected"),
+        (Role::Previous, "chosen_logprob", "rejected_logprob"),
+        (
+            Role::History(0),
+            "history0_chosen_logps",
+            "history0_rejected_logps",
+        ),
+        (
+            Role::History(15),
+            "history15_chosen_logps",
+            "history15_rejected_logps",
+        ),
+    ];
+    for (role, chosen, rejected) in read_as {
+        let pairs = read(&[scored(both(chosen, rejected))]).unwrap();
+        let given = pairs.logps.get(role).unwrap_or_else(|| panic!("{chosen}"));
+        assert_eq!(*given, [vec![-9.5], vec![-4.25]], "{chosen}");
+    }
+    let others = json!({
+        "token_logps": [-1.0], "sampling_logps": [[-1.0]], "logp": -1.0, "logp_reduction": "sum", "logps": 1, "x": 2
+    });
+    assert!(read(&[scored(others)]).unwrap().logps.roles().is_empty());
+}
+
 /// MNPO calls pi_t the newest of the history.
 #[test]
 fn the_previous_policy_has_two_names() {
