@@ -89,9 +89,9 @@ const SIDES: [&str; 2] = ["chosen", "rejected"];
 /// and `logp_reduction`, which says that they are sums. Other columns are ignored, but for those named as log-probs
 /// are (`*_logp`, `*_logps`): one that is not known is refused.
 ///
-/// A pair longer than `max_length` tokens (default, and the most: the model's context) has its prompt cut on the left, and
-/// a response only where it leaves no room for one token of the prompt; all cuts are counted. Of a key that a
-/// row has twice the last one counts, as in Python.
+/// A pair longer than `max_length` tokens (default, and the most: the model's context) has its prompt cut on the
+/// left, and a response only where it leaves no room for one token of the prompt; all cuts are counted. Of a key
+/// that a row has twice the last one counts, as in Python.
 ///
 /// # Errors
 ///

@@ -122,8 +122,7 @@ mod tests {
     use half::bf16;
 
     /// The weights of one query over 16 keys, which are the output where the values are the identity: in bf16 each is
-    /// the softmax of the scores rounded once. A softmax in bf16 rounds its exponentials as well,
-    /// which shows in five of these.
+    /// the softmax of the scores rounded once. A softmax in bf16 rounds its exponentials as well, which shows in five.
     #[test]
     fn decoding_weighs_in_f32_and_rounds_once() {
         let count = 16;
