@@ -26,7 +26,7 @@ pub use memory::keep_freed_memory;
 pub use packed::{PackedGroup, PackedLayout, PackedSegment};
 pub use rms_norm::rms_norm;
 pub use rotary::rotate;
-pub use swiglu::silu_mul;
+pub use swiglu::{gelu_mul, silu_mul};
 
 use burn::tensor::Tensor;
 

@@ -239,6 +239,7 @@ impl Metadata {
             bos_token_id: self.id("tokenizer.ggml.bos_token_id")?,
             eos_token_ids,
             pad_token_id: self.id("tokenizer.ggml.padding_token_id")?,
+            ..ModelConfig::default()
         };
         config.check(&self.path)?;
         Ok(config)

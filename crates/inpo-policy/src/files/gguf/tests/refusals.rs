@@ -107,7 +107,7 @@ fn refuses_broken_metadata() {
         refusal_of(|b| b
             .metadata
             .retain(|(key, ..)| key != "llama.embedding_length")),
-        ": the key `llama.embedding_length` is missing; a Llama model cannot be built without it"
+        ": the key `llama.embedding_length` is missing; the model cannot be built without it"
     );
     assert_eq!(
         refusal_of(|b| b.set("llama.block_count", 4, &u32::MAX.to_le_bytes())),
