@@ -136,7 +136,7 @@ fn gradients_are_right_on_every_architecture() {
         assert_close(&format!("{name} alone"), &alone, &packed, 1e-11);
 
         // Not the untied head: it is no part of the hidden states.
-        let step = 1e-5;
+        let step = 1e-6;
         let moved = |step: f64| {
             let moved = exact.clone().map(&mut Move { number: 0, step });
             run(&moved.train(), &all, false).0

@@ -94,7 +94,7 @@ fn cached_decoding_is_the_full_pass() {
             }
         }
         let gap = largest_gap(&sampled, &policy.logps(&sequences).unwrap());
-        assert!(gap < 2e-5, "{name}: {gap}");
+        assert!(gap < 1e-4, "{name}: {gap}");
     }
 }
 
