@@ -2,6 +2,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+use crate::error::PolicyError;
+
 mod families;
 
 /// A configuration in transformers 4's spelling.
