@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor};
 use inpo_policy::{LoraConfig, Policy};
 
-use crate::setup::{checkpoints, largest_gap, load};
+use crate::setup::{checkpoints, fixture, largest_gap, load};
 
 /// Adds 0.05 to every trainable parameter: the adapters.
 struct Nudge;
@@ -110,4 +110,61 @@ fn fused_projections_have_one_adapter() {
         "`policy.lora.target_modules` is qkv_proj; allowed: the projections of this model: q_proj, \
          k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj"
     );
+}
+
+/// What PEFT wrote, for fused projections, for all of them and in bf16 with rsLoRA, gives what PEFT computes.
+#[test]
+fn adapters_of_peft_are_read() {
+    let mut read = 0;
+    for (name, expected) in checkpoints(false) {
+        let Some(adapter) = &expected.adapter else {
+            continue;
+        };
+        let (sequences, before) = expected.sequences();
+        let dir = fixture(&name).join("adapter");
+        let policy = load(&name).with_saved_adapters(&dir).unwrap();
+        let logps = policy.logps(&sequences).unwrap();
+        let gap = largest_gap(&logps, &adapter.token_logps);
+        assert!(gap < 2e-4, "{name}: {gap}");
+        assert!(
+            largest_gap(&logps, &before) > 0.1,
+            "{name}: the adapter counts"
+        );
+        read += 1;
+    }
+    assert_eq!(read, 3);
+}
+
+/// What would change the arithmetic and has no code is refused by its key.
+#[test]
+fn settings_of_peft_without_code_are_refused() {
+    let from = fixture("phi3").join("adapter");
+    let text = std::fs::read_to_string(from.join("adapter_config.json")).unwrap();
+    for (old, new, expected) in [
+        (
+            "\"layers_to_transform\": null",
+            "\"layers_to_transform\": [0]",
+            "layers_to_transform",
+        ),
+        (
+            "\"bias\": \"none\"",
+            "\"bias\": \"all\"",
+            "bias other than none",
+        ),
+        ("\"use_dora\": false", "\"use_dora\": true", "use_dora"),
+        (
+            "\"modules_to_save\": null",
+            "\"modules_to_save\": [\"lm_head\"]",
+            "modules_to_save",
+        ),
+        ("\"lora_bias\": false", "\"lora_bias\": true", "lora_bias"),
+    ] {
+        assert!(text.contains(old), "{old}");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("adapter_config.json");
+        std::fs::write(&path, text.replace(old, new)).unwrap();
+        let error = load("phi3").with_saved_adapters(dir.path()).unwrap_err();
+        let expected = format!("{}: {expected} is not supported", path.display());
+        assert_eq!(error.to_string(), expected);
+    }
 }

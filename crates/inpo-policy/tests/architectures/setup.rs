@@ -13,6 +13,7 @@ pub(crate) struct Expected {
     #[serde(default)]
     pub(crate) sequences: Vec<ExpectedSequence>,
     pub(crate) greedy: Option<Greedy>,
+    pub(crate) adapter: Option<Adapter>,
     #[serde(default)]
     pub(crate) rewards: Vec<Reward>,
 }
@@ -27,6 +28,11 @@ pub(crate) struct ExpectedSequence {
 pub(crate) struct Greedy {
     pub(crate) prompt: Vec<u32>,
     pub(crate) ids: Vec<u32>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Adapter {
+    pub(crate) token_logps: Vec<Vec<f64>>,
 }
 
 #[derive(Deserialize)]
