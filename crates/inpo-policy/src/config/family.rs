@@ -126,8 +126,8 @@ impl Family {
     pub fn sliding_layers(self, layers: usize) -> Vec<bool> {
         let slides = |layer: usize| match self {
             Self::Mistral | Self::Phi3 => true,
-            Self::Gemma2 => (layer + 1) % 2 != 0,
-            Self::Gemma3 => (layer + 1) % 6 != 0,
+            Self::Gemma2 => !(layer + 1).is_multiple_of(2),
+            Self::Gemma3 => !(layer + 1).is_multiple_of(6),
             Self::Llama | Self::Qwen2 | Self::Qwen3 | Self::SmolLm3 => false,
         };
         (0..layers).map(slides).collect()

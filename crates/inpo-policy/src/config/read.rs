@@ -401,7 +401,9 @@ fn windows(keys: &Keys<'_>, config: &mut ModelConfig) -> Result<(), PolicyError>
         (Family::SmolLm3, None, _) => config.rope_layers.iter().map(|rotates| !rotates).collect(),
         (Family::Gemma3, None, _) if pattern.is_some_and(|pattern| pattern > 0) => {
             let pattern = pattern.unwrap_or(6);
-            (0..layers).map(|i| (i + 1) % pattern != 0).collect()
+            (0..layers)
+                .map(|i| !(i + 1).is_multiple_of(pattern))
+                .collect()
         }
         (family, None, _) => family.sliding_layers(layers),
     };
@@ -439,7 +441,9 @@ fn layer_types(keys: &Keys<'_>, layers: usize) -> Result<Option<Vec<bool>>, Poli
 fn rope_layers(keys: &Keys<'_>, layers: usize) -> Result<Vec<bool>, PolicyError> {
     let Some(list) = keys.list("no_rope_layers", layers)? else {
         let interval = keys.size("no_rope_layer_interval")?.unwrap_or(4).max(1);
-        return Ok((0..layers).map(|i| (i + 1) % interval != 0).collect());
+        return Ok((0..layers)
+            .map(|i| !(i + 1).is_multiple_of(interval))
+            .collect());
     };
     let rotates = list.iter().map(|value| match value.as_u64() {
         Some(0) => Ok(false),
