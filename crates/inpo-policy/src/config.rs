@@ -6,6 +6,7 @@
 mod check;
 mod family;
 mod keys;
+mod known;
 mod read;
 mod rope;
 #[cfg(test)]
