@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+mod vocabularies;
+
 use super::*;
 use crate::files::gguf::{Metadata, Value as Entry};
 
@@ -177,8 +179,8 @@ fn truncation_and_padding_of_the_file_are_switched_off() {
 #[test]
 fn refuses_broken_tokenizers() {
     assert_eq!(
-        refusal("pre", Some(Entry::String("llama-bpe".into()))),
-        "tiny.gguf has no tokenizer that can be used: the file's is of model \"gpt2\" with pre-tokenizer \"llama-bpe\", and only \"gpt2\" with \"smollm\" is rebuilt from a GGUF; give token ids (`prompt_token_ids`, `response_token_ids`), or the Hugging Face directory of this model with its tokenizer.json"
+        refusal("pre", Some(Entry::String("default".into()))),
+        "tiny.gguf has no tokenizer that can be used: the file's is of model \"gpt2\" with pre-tokenizer \"default\", and rebuilt from a GGUF are \"gpt2\" with \"gpt-2\", \"llama-bpe\", \"qwen2\" or \"smollm\", and \"llama\"; give token ids (`prompt_token_ids`, `response_token_ids`), or the Hugging Face directory of this model with its tokenizer.json"
     );
     assert_eq!(
         refusal("merges", None),
@@ -189,7 +191,7 @@ fn refuses_broken_tokenizers() {
         "tiny.gguf: the tokenizer cannot be used: the merge \"a b c\" is not two tokens"
     );
     assert_eq!(
-        refusal("tokens", Some(Entry::Strings(vec!["a".into(), "a".into()]))),
+        refusal("tokens", Some(Entry::Strings(vec!["a".into(); 10]))),
         "tiny.gguf: the tokenizer cannot be used: the token \"a\" is there twice"
     );
     assert_eq!(
