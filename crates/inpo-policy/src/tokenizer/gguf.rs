@@ -14,7 +14,7 @@ use tokenizers::{AddedToken, Tokenizer};
 use super::TextCodec;
 use crate::error::{PolicyError, excerpt};
 use crate::files::gguf::Metadata;
-use crate::template::SpecialTokens;
+use crate::template::{DEFAULT, SpecialTokens, Templates};
 
 mod byte_level;
 mod sentencepiece;
@@ -200,6 +200,8 @@ impl TextCodec {
             vocabulary.open_texts(&mut tokenizer, bos)?;
         }
         let template = metadata.text("tokenizer.chat_template")?;
-        Self::assemble(tokenizer, template, special, None, path)
+        let sources = template.map(|source| (DEFAULT.to_owned(), source.to_owned()));
+        let templates = Templates::compile(sources, &special)?;
+        Self::assemble(tokenizer, templates, special, None, path)
     }
 }
