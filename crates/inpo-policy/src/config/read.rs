@@ -36,7 +36,10 @@ impl ModelConfig {
         Ok(config)
     }
 
-    pub(crate) fn from_object(object: &Map<String, Value>, path: &Path) -> Result<Self, PolicyError> {
+    pub(crate) fn from_object(
+        object: &Map<String, Value>,
+        path: &Path,
+    ) -> Result<Self, PolicyError> {
         let keys = Keys::new(object, path, "");
         let family = family(&keys)?;
         let mut config = Self::of(family);

@@ -220,3 +220,61 @@ fn refuses_broken_tokenizers() {
         "{message}"
     );
 }
+
+#[test]
+fn an_answered_conversation_is_split_behind_the_prompt() {
+    let codec = with_template(TURNS);
+    let messages = [Message::user("ab"), Message::assistant("abc 1")];
+    let (prompt, response) = codec.encode_answered(&messages).unwrap();
+    // <|turn|> ab, space, <|end|>, <|turn|>; then ab c space 1 space <|end|>.
+    assert_eq!(prompt, codec.encode_prompt(&messages[..1]).unwrap());
+    assert_eq!(prompt, [1, 8, 7, 0, 1]);
+    assert_eq!(response, [8, 4, 7, 5, 7, 0]);
+
+    // What follows the end of the turn is left out; a token across the border is cut there.
+    let source = "{% for m in messages %}{{ m.content }}{{ '<|end|>\n' if m.role == 'assistant' }}{% endfor %}";
+    let joined = with_template(source);
+    let across = [Message::user("a"), Message::assistant("b")];
+    assert_eq!(joined.encode("ab").unwrap(), [8]);
+    assert_eq!(
+        joined.encode_answered(&across).unwrap(),
+        (vec![2], vec![3, 0])
+    );
+
+    let refusal = |codec: &TextCodec, messages: &[Message]| {
+        codec.encode_answered(messages).unwrap_err().to_string()
+    };
+    assert!(refusal(&codec, &messages[..1]).contains("the last message is not the assistant's"));
+    let rewriting =
+        with_template("{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}");
+    assert!(refusal(&rewriting, &messages).contains("it writes the prompt in another way"));
+}
+
+#[test]
+fn tokens_and_named_templates_are_read_from_their_files() {
+    let codec = with_template(TURNS);
+    let dir = tempfile::tempdir().unwrap();
+    codec.save(dir.path()).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("tokenizer_config.json", r#"{"bos_token": "a"}"#);
+    write(
+        "special_tokens_map.json",
+        r#"{"bos_token": "no", "pad_token": {"content": "<|turn|>"}}"#,
+    );
+    std::fs::create_dir(dir.path().join("additional_chat_templates")).unwrap();
+    write(
+        "additional_chat_templates/short.jinja",
+        "{{ bos_token }}{{ pad_token }}",
+    );
+    let read = TextCodec::from_file(&dir.path().join("tokenizer.json")).unwrap();
+    let named = crate::template::ChatOptions {
+        template: Some("short".into()),
+        ..Default::default()
+    };
+    assert_eq!(read.render_chat(&[], &named).unwrap(), "a<|turn|>");
+    assert_eq!(read.template_hash(), codec.template_hash());
+    let again = tempfile::tempdir().unwrap();
+    read.save(again.path()).unwrap();
+    let read = TextCodec::from_file(&again.path().join("tokenizer.json")).unwrap();
+    assert!(read.render_chat(&[], &named).unwrap().ends_with("<|turn|>"));
+}
