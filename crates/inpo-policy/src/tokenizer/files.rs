@@ -38,12 +38,13 @@ impl TextCodec {
             .map_err(|e| refuse(e.to_string()))?;
         tokenizer.with_padding(None);
 
-        let config = read_config(&path.with_file_name(CONFIG))?;
+        let mut config = read_config(&path.with_file_name(CONFIG))?;
         let map = read_config(&path.with_file_name("special_tokens_map.json"))?;
-        let token = |key: &str| {
-            let mut places = config.iter().chain(&map);
-            places.find_map(|config| special_token(config.get(key)))
-        };
+        // Older directories have their special tokens there and not in the configuration.
+        for (key, value) in map.into_iter().flatten() {
+            config.get_or_insert_default().entry(key).or_insert(value);
+        }
+        let token = |key: &str| special_token(config.as_ref().and_then(|c| c.get(key)));
         let special = SpecialTokens {
             bos: token("bos_token"),
             eos: token("eos_token"),
