@@ -148,7 +148,8 @@ fn the_float_type_and_the_size_of_the_files_can_be_chosen() {
         let header = header(&out.join("model.safetensors"));
         assert_eq!(header["__metadata__"]["format"], "pt");
         assert_eq!(header["lm_head.weight"]["dtype"], stored);
-        assert_eq!(json_file(&out.join("config.json"))["torch_dtype"], named);
+        // Under the key that the model's configuration had.
+        assert_eq!(json_file(&out.join("config.json"))["dtype"], named);
         close(
             &logps(&out, &[], &row, dir.path()),
             &before,

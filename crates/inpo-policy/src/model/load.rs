@@ -24,15 +24,17 @@ impl Decoder {
             options,
         };
         let (hidden, vocab) = (config.hidden_size, config.vocab_size);
-        let layers = (0..config.num_hidden_layers).map(|layer| loader.block(layer));
-        let layers = layers.collect::<Result<_, _>>()?;
+        // The largest tensors first: what their conversion needs beside them is free again, and used again,
+        // before the model has its full size.
         let embedding = loader.matrix("model.embed_tokens.weight", [vocab, hidden])?;
-        let norm = loader.norm("model.norm", hidden)?;
         let head = match (config.classifier, config.tie_word_embeddings) {
             (true, _) => Some(loader.matrix("score.weight", [1, hidden])?),
             (false, false) => Some(loader.matrix("lm_head.weight", [vocab, hidden])?),
             (false, true) => None,
         };
+        let layers = (0..config.num_hidden_layers).map(|layer| loader.block(layer));
+        let layers = layers.collect::<Result<_, _>>()?;
+        let norm = loader.norm("model.norm", hidden)?;
         Ok(Self::new(config, embedding, layers, norm, head))
     }
 }
