@@ -124,8 +124,13 @@ pub(crate) struct ChatTemplate {
 
 const NAME: &str = "chat template";
 
-/// Steps of the template engine before a template is stopped: an endless one is an error.
-const FUEL: u64 = 20_000_000;
+/// Steps of the template engine before a template is stopped: an endless one is an error. A message takes
+/// about a hundred.
+const FUEL: u64 = 2_000_000;
+
+/// The stack that a template runs on. In the steps that it has it can nest lists some hundred thousand
+/// deep, and the engine prints, compares and drops them by recursion. Only what is used is ever mapped.
+const STACK: usize = 1 << 29;
 
 /// The deepest nesting of blocks, macros and their calls.
 const DEEPEST: usize = 200;
@@ -188,7 +193,23 @@ impl ChatTemplate {
 
     /// The text of a conversation. Messages are whatever the template understands; variables of the
     /// options win over the special tokens, as in transformers.
-    pub(crate) fn render<M: Serialize>(
+    pub(crate) fn render<M: Serialize + Sync>(
+        &self,
+        messages: &[M],
+        options: &ChatOptions,
+    ) -> Result<String, PolicyError> {
+        let broken = |reason: String| PolicyError::ChatTemplate { reason };
+        std::thread::scope(|scope| {
+            std::thread::Builder::new()
+                .stack_size(STACK)
+                .spawn_scoped(scope, || self.render_here(messages, options))
+                .map_err(|e| broken(format!("no thread could be started for it: {e}")))?
+                .join()
+                .map_err(|_| broken("the template engine panicked".to_owned()))?
+        })
+    }
+
+    fn render_here<M: Serialize>(
         &self,
         messages: &[M],
         options: &ChatOptions,
@@ -276,11 +297,12 @@ fn without_generation_blocks(source: &str) -> String {
     while let Some(start) = rest.find("{%") {
         let (before, tag) = rest.split_at(start);
         out.push_str(before);
-        let Some(end) = tag.find("%}") else {
+        // Behind the opening: `{%}` opens a tag and does not close it.
+        let Some(end) = tag[2..].find("%}") else {
             rest = tag;
             break;
         };
-        let (tag, after) = tag.split_at(end);
+        let (tag, after) = tag.split_at(2 + end);
         let inner = tag[2..].trim_matches(['-', '+']).trim();
         match inner {
             "generation" => out.push_str(&tag.replacen("generation", "if true", 1)),

@@ -35,7 +35,10 @@ fn loading_needs_little_beside_the_model() {
         let policy = Policy::load_in(&path, &Device::flex(), precision).unwrap();
         let peak = status("VmHWM:").unwrap() - before;
         let ratio = peak as f64 / (WEIGHTS * bytes) as f64;
-        println!("{precision:?}: {} MiB at the peak, {ratio:.3} of the model", peak >> 20);
+        println!(
+            "{precision:?}: {} MiB at the peak, {ratio:.3} of the model",
+            peak >> 20
+        );
         assert!(ratio < 1.2, "{precision:?}: {ratio}");
         drop(policy);
     }

@@ -35,7 +35,7 @@ impl Templates {
     }
 
     /// Renders with the template that the options ask for.
-    pub(crate) fn render<M: Serialize>(
+    pub(crate) fn render<M: Serialize + Sync>(
         &self,
         messages: &[M],
         options: &ChatOptions,

@@ -98,6 +98,9 @@ fn generation_blocks_keep_their_whitespace_control() {
     let source = "{%- generation -%} a {%- endgeneration %} {% other generation %}{% open";
     let expected = "{%- if true -%} a {%- endif %} {% other generation %}{% open";
     assert_eq!(without_generation_blocks(source), expected);
+    for open in ["{%", "{%}", "a{%}b", "{%-%}", "{%%}"] {
+        assert_eq!(without_generation_blocks(open), open);
+    }
 }
 
 #[test]

@@ -44,6 +44,20 @@ fn a_deep_value_is_refused() {
 }
 
 #[test]
+fn a_very_deep_value_does_no_harm() {
+    let nest = "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}";
+    assert_eq!(render(&format!("{nest}done")).unwrap(), "done");
+    for print in [
+        "{{ ns.x ~ '' }}",
+        "{{ ns.x == ns.x }}",
+        "{{ ns.x in [1] }}",
+        "{{ ns.x | sort }}",
+    ] {
+        let _ = render(&format!("{nest}{print}"));
+    }
+}
+
+#[test]
 fn a_long_source_is_refused() {
     let message = refused(&"x".repeat(LONGEST_SOURCE + 1));
     assert!(
