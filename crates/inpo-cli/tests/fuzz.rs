@@ -147,7 +147,7 @@ fn run(name: &str, target: fn(&[u8]), seeds: Vec<Vec<u8>>) {
         }
         inputs += 1;
     }
-    let grown = (peak_memory() - memory) >> 20;
+    let grown = peak_memory().saturating_sub(memory) >> 20;
     println!("{name}: {inputs} inputs in {seconds} s, slowest {slowest:.0?}, {grown} MiB more");
 }
 

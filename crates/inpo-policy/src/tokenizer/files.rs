@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 use tokenizers::Tokenizer;
 
@@ -32,7 +33,7 @@ impl TextCodec {
             reason,
         };
         let bytes = std::fs::read(path).map_err(PolicyError::read(path))?;
-        let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|e| refuse(e.to_string()))?;
+        let mut tokenizer = parse(&bytes).map_err(refuse)?;
         tokenizer
             .with_truncation(None)
             .map_err(|e| refuse(e.to_string()))?;
@@ -100,6 +101,16 @@ impl TextCodec {
         }
         Ok(())
     }
+}
+
+/// Reads `tokenizer.json`. The library's reader panics on some of what is not JSON, and on some of what is
+/// not a tokenizer: the first is looked for before, the second caught.
+fn parse(bytes: &[u8]) -> Result<Tokenizer, String> {
+    let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|e| e.to_string())?;
+    std::panic::catch_unwind(|| Tokenizer::from_bytes(bytes))
+        .map_err(|_| "it is not a tokenizer".to_owned())?
+        .map_err(|e| e.to_string())
 }
 
 /// A JSON object, where the file exists.

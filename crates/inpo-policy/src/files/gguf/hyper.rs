@@ -173,13 +173,13 @@ impl Keys<'_> {
             }
         }
         let prefix = self.full("");
-        let unknown = self.metadata.keys().find(|key| {
-            key.strip_prefix(&prefix).is_some_and(|name| {
-                !name.starts_with("expert_")
-                    && !KNOWN.contains(&name)
-                    && !(self.family.is_gemma() && KNOWN_GEMMA.contains(&name))
-            })
-        });
+        let known = |name: &str| {
+            name.starts_with("expert_")
+                || KNOWN.contains(&name)
+                || (self.family.is_gemma() && KNOWN_GEMMA.contains(&name))
+        };
+        let own = |key: &&str| key.strip_prefix(&prefix).is_some_and(|name| !known(name));
+        let unknown = self.metadata.keys().find(own);
         match unknown {
             None => Ok(()),
             Some(key) => Err(PolicyError::UnknownConfigKey {
