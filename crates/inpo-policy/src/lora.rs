@@ -10,6 +10,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::error::PolicyError;
+use crate::files::dequant::ElementType;
 use crate::files::{sha256_bytes, write_whole};
 use crate::model::{Decoder, LowRank, Projection, transpose, widened};
 
@@ -22,6 +23,12 @@ pub const TARGET_MODULES: [&str; 7] = [
     "gate_proj",
     "up_proj",
     "down_proj",
+];
+
+/// Projections that some models have in one, and the names of their parts: naming all parts names the whole.
+pub const FUSED_MODULES: [(&str, &[&str]); 2] = [
+    ("qkv_proj", &["q_proj", "k_proj", "v_proj"]),
+    ("gate_up_proj", &["gate_proj", "up_proj"]),
 ];
 
 /// Settings of low-rank adaptation (arXiv 2106.09685): `W + s A B` as a side path, `s = alpha / rank`.
@@ -38,7 +45,7 @@ pub struct LoraConfig {
     /// Share of the side path's input that is dropped while training, the rest being scaled up (PEFT's
     /// `lora_dropout`); scoring and sampling drop nothing.
     pub dropout: f64,
-    /// Projections that get an adapter, of [`TARGET_MODULES`].
+    /// Projections that get an adapter, of [`TARGET_MODULES`] and [`FUSED_MODULES`].
     pub target_modules: Vec<String>,
 }
 
@@ -84,9 +91,11 @@ impl LoraConfig {
             let allowed = "from 0 to below 1".into();
             return fail("dropout", self.dropout.to_string(), allowed);
         }
-        let unknown = |name: &&String| !TARGET_MODULES.contains(&name.as_str());
+        let fused = FUSED_MODULES.map(|(name, _)| name);
+        let known = [TARGET_MODULES.as_slice(), &fused].concat();
+        let unknown = |name: &&String| !known.contains(&name.as_str());
         if let Some(name) = self.target_modules.iter().find(unknown) {
-            let allowed = format!("some of {}", TARGET_MODULES.join(", "));
+            let allowed = format!("some of {}", known.join(", "));
             return fail("target_modules", name.clone(), allowed);
         }
         if self.target_modules.is_empty() {
@@ -94,16 +103,58 @@ impl LoraConfig {
         }
         Ok(())
     }
+
+    /// These settings with the names of `decoder`'s own projections: a model that has queries, keys and
+    /// values in one matrix gets one adapter for the three.
+    ///
+    /// # Errors
+    ///
+    /// Settings outside their range, or a name that the decoder does not have.
+    pub fn resolved(&self, decoder: &Decoder) -> Result<Self, PolicyError> {
+        self.validate()?;
+        let Some(mut block) = decoder.layers.first().cloned() else {
+            return Ok(self.clone());
+        };
+        let own: Vec<&str> = block.projections().map(|(_, name, _)| name).collect();
+        let named = |name: &str| self.target_modules.iter().any(|target| target == name);
+        let mut modules: Vec<String> = Vec::new();
+        for target in &self.target_modules {
+            let whole = FUSED_MODULES.iter().find(|(whole, parts)| {
+                own.contains(whole)
+                    && parts.contains(&target.as_str())
+                    && parts.iter().all(|part| named(part))
+            });
+            let name = whole.map_or(target.as_str(), |(whole, _)| whole);
+            if !own.contains(&name) {
+                return Err(PolicyError::InvalidSetting {
+                    key: "policy.lora.target_modules".to_owned(),
+                    got: target.clone(),
+                    allowed: format!("the projections of this model: {}", own.join(", ")),
+                });
+            }
+            if !modules.iter().any(|known| known == name) {
+                modules.push(name.to_owned());
+            }
+        }
+        Ok(Self {
+            target_modules: modules,
+            ..self.clone()
+        })
+    }
 }
 
 /// Visits each projection with its Hugging Face path, `model.layers.0.self_attn.q_proj`.
 fn for_each(
     decoder: &mut Decoder,
-    mut visit: impl FnMut(&str, &mut Projection) -> Result<(), PolicyError>,
+    mut visit: impl FnMut(&str, &str, &mut Projection) -> Result<(), PolicyError>,
 ) -> Result<(), PolicyError> {
     for (index, block) in decoder.layers.iter_mut().enumerate() {
-        for (path, projection) in block.projections() {
-            visit(&format!("model.layers.{index}.{path}"), projection)?;
+        for (part, name, projection) in block.projections() {
+            visit(
+                &format!("model.layers.{index}.{part}.{name}"),
+                name,
+                projection,
+            )?;
         }
     }
     Ok(())
@@ -114,22 +165,20 @@ fn for_each(
 ///
 /// # Errors
 ///
-/// Settings outside their range.
+/// Settings outside their range, or names of projections that the decoder does not have.
 pub fn add_adapters(
     decoder: Decoder,
     config: &LoraConfig,
     seed: u64,
 ) -> Result<Decoder, PolicyError> {
-    config.validate()?;
+    let config = config.resolved(&decoder)?;
     let mut decoder = without_adapters(&decoder).no_grad();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let device = decoder.device();
     // Adapters train, whatever the weights they stand on are stored in.
     let dtype = widened(decoder.dtype());
-    for_each(&mut decoder, |path, projection| {
-        let name = path.rsplit('.').next();
-        let mut targets = config.target_modules.iter().map(String::as_str);
-        if targets.any(|target| name == Some(target)) {
+    for_each(&mut decoder, |_, name, projection| {
+        if config.target_modules.iter().any(|target| target == name) {
             let [input, output] = projection.dims();
             let bound = 1.0 / (input as f64).sqrt();
             let a: Vec<f64> = (0..input * config.rank)
@@ -152,11 +201,30 @@ pub fn add_adapters(
 /// shared, not copied.
 pub fn without_adapters(decoder: &Decoder) -> Decoder {
     let mut decoder = decoder.clone();
-    let none = for_each(&mut decoder, |_, projection| {
+    let none = for_each(&mut decoder, |_, _, projection| {
         projection.lora = None;
         Ok(())
     });
     none.expect("nothing here fails");
+    decoder
+}
+
+/// The decoder with its adapters added to its weights, `W + s A B`, summed in f32 or better and stored in
+/// the weights' own float type.
+pub fn merged(decoder: &Decoder) -> Decoder {
+    let mut decoder = decoder.clone();
+    let done = for_each(&mut decoder, |_, _, projection| {
+        if let Some(path) = projection.lora.take() {
+            let weight = projection.weight.val().inner();
+            let dtype = weight.dtype();
+            let wide = widened(dtype);
+            let [a, b] = [path.a, path.b].map(|matrix| matrix.val().inner().cast(wide));
+            let weight = weight.cast(wide) + a.matmul(b).mul_scalar(path.scale);
+            projection.weight = Param::from_tensor(weight.cast(dtype));
+        }
+        Ok(())
+    });
+    done.expect("nothing here fails");
     decoder
 }
 
@@ -165,7 +233,7 @@ pub fn without_adapters(decoder: &Decoder) -> Decoder {
 fn adapter_tensors(decoder: &Decoder) -> Vec<(String, [usize; 2], Vec<u8>)> {
     let mut decoder = decoder.clone();
     let mut tensors = Vec::new();
-    let done = for_each(&mut decoder, |path, projection| {
+    let done = for_each(&mut decoder, |path, _, projection| {
         if let Some(lora) = &projection.lora {
             for (suffix, matrix) in [("lora_A", lora.a.val()), ("lora_B", lora.b.val())] {
                 let matrix = matrix.inner().transpose();
@@ -260,7 +328,7 @@ pub fn load_adapters(decoder: Decoder, dir: &Path) -> Result<(Decoder, LoraConfi
     };
     let file = SafeTensors::deserialize(&bytes).map_err(|e| malformed(e.to_string()))?;
     let mut used = 0;
-    for_each(&mut decoder, |module, projection| {
+    for_each(&mut decoder, |module, _, projection| {
         let [input, output] = projection.dims();
         let Some(lora) = &mut projection.lora else {
             return Ok(());
@@ -270,15 +338,25 @@ pub fn load_adapters(decoder: Decoder, dir: &Path) -> Result<(Decoder, LoraConfi
             let view = file
                 .tensor(&name)
                 .map_err(|_| malformed(format!("tensor `{name}` is missing")))?;
-            if view.shape() != shape || view.dtype() != Dtype::F32 {
+            let element = match view.dtype() {
+                Dtype::F32 => Some(ElementType::F32),
+                Dtype::F16 => Some(ElementType::F16),
+                Dtype::BF16 => Some(ElementType::BF16),
+                _ => None,
+            };
+            let Some(element) = element.filter(|_| view.shape() == shape) else {
                 return Err(malformed(format!(
-                    "tensor `{name}` is {:?} {:?}, expected f32 {shape:?}",
+                    "tensor `{name}` is {:?} {:?}, expected f32, f16 or bf16 {shape:?}",
                     view.dtype(),
                     view.shape()
                 )));
+            };
+            let values = element.dequantise(view.data());
+            if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+                return Err(malformed(format!("tensor `{name}` holds {value}")));
             }
             used += 1;
-            Ok(transposed(view.data(), shape, (&device, dtype)))
+            Ok(transposed(&values, shape, (&device, dtype)))
         };
         let a = read("lora_A", [config.rank, input])?;
         let b = read("lora_B", [output, config.rank])?;
@@ -293,15 +371,11 @@ pub fn load_adapters(decoder: Decoder, dir: &Path) -> Result<(Decoder, LoraConfi
     Ok((decoder, config))
 }
 
-/// The transpose of the matrix of `shape` that is stored as `bytes`, laid out as such: how a matrix
+/// The transpose of the matrix of `shape` with `values`, laid out as such: how a matrix
 /// lies in memory decides the rounding of its products, and a resumed run must repeat to the bit.
-fn transposed(bytes: &[u8], shape: [usize; 2], options: (&Device, DType)) -> Tensor<2> {
-    let values: Vec<f32> = bytes
-        .chunks_exact(4)
-        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-        .collect();
+fn transposed(values: &[f32], shape: [usize; 2], options: (&Device, DType)) -> Tensor<2> {
     let [rows, columns] = shape;
-    let data = TensorData::new(transpose(&values, columns), [columns, rows]);
+    let data = TensorData::new(transpose(values, columns), [columns, rows]);
     Tensor::from_data(data, options)
 }
 
@@ -329,6 +403,10 @@ fn read_adapter_config(path: &Path) -> Result<LoraConfig, PolicyError> {
         alpha_pattern: serde_json::Map<String, serde_json::Value>,
         #[serde(default)]
         rank_pattern: serde_json::Map<String, serde_json::Value>,
+        #[serde(default)]
+        bias: Option<String>,
+        #[serde(flatten)]
+        rest: serde_json::Map<String, serde_json::Value>,
     }
     let peft: PeftConfig = serde_json::from_slice(&text).map_err(|e| malformed(e.to_string()))?;
     let refused = [
@@ -337,9 +415,33 @@ fn read_adapter_config(path: &Path) -> Result<LoraConfig, PolicyError> {
         ("fan_in_fan_out", peft.fan_in_fan_out),
         ("alpha_pattern", !peft.alpha_pattern.is_empty()),
         ("rank_pattern", !peft.rank_pattern.is_empty()),
+        (
+            "bias other than none",
+            peft.bias.is_some_and(|bias| bias != "none"),
+        ),
     ];
     if let Some((what, _)) = refused.iter().find(|(_, set)| *set) {
         return Err(malformed(format!("{what} is not supported")));
+    }
+    // What else changes a model in PEFT; off are null, false and empty.
+    const REFUSED: &[&str] = &[
+        "alora_invocation_tokens",
+        "layer_replication",
+        "layers_to_transform",
+        "lora_bias",
+        "modules_to_save",
+        "target_parameters",
+        "trainable_token_indices",
+        "use_qalora",
+    ];
+    let off = |value: &serde_json::Value| match value {
+        serde_json::Value::Null | serde_json::Value::Bool(false) => true,
+        serde_json::Value::Array(list) => list.is_empty(),
+        _ => false,
+    };
+    let set = |key: &&&str| peft.rest.get(**key).is_some_and(|value| !off(value));
+    if let Some(key) = REFUSED.iter().find(set) {
+        return Err(malformed(format!("{key} is not supported")));
     }
     Ok(LoraConfig {
         rank: peft.r,

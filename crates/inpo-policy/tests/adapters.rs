@@ -204,7 +204,7 @@ fn bad_settings_and_files_are_refused_in_sentences() {
             ..config()
         }),
         "`policy.lora.target_modules` is qq; allowed: some of q_proj, k_proj, v_proj, o_proj, \
-         gate_proj, up_proj, down_proj"
+         gate_proj, up_proj, down_proj, qkv_proj, gate_up_proj"
     );
     let dir = tempfile::tempdir().unwrap();
     let error = base
@@ -225,7 +225,7 @@ fn bad_settings_and_files_are_refused_in_sentences() {
         .to_string();
     assert!(
         error.contains("base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight")
-            && error.contains("expected f32 [5, 32]"),
+            && error.contains("expected f32, f16 or bf16 [5, 32]"),
         "{error}"
     );
 }
