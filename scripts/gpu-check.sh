@@ -2,7 +2,7 @@
 # Checks inpo on an NVIDIA GPU, numbers first, then the training step's speed beside PyTorch's.
 #
 #   scripts/gpu-check.sh build [--device NAME] [--bundle FILE]    here: both binaries and what they need, in one archive
-#   scripts/gpu-check.sh run   [--device NAME] [--bundle FILE] [--rounds N] [--output DIR]     where the GPU is
+#   scripts/gpu-check.sh run   [--device NAME] [--bundle FILE] [--part all|numbers|step] [--rounds N] [--output DIR]     where the GPU is
 #
 # `build` needs cargo, a C++ compiler, python3 and pip (scripts/setup-llvm.sh runs first), and no GPU. It leaves
 # target/gpu-check.tar.xz: the `devices` test binary, smollm2-bench, their fixtures, the PyTorch peer, libdevice and this
@@ -12,13 +12,16 @@
 #
 # `run` prints Markdown on stdout (tables for docs/backends.md) and what it does on stderr; logs go to DIR. It fails when
 # a check is off or a measurement of ours did not come about. NAME is `cuda:0` unless given; `--device flex` goes
-# through everything on the processor, as a rehearsal. PyTorch is timed when python3 has torch and transformers.
+# through everything on the processor, as a rehearsal. PyTorch is timed when python3 has torch and transformers. Where the GPU is
+# lent for minutes, run the parts one by one: Burn compiles and times its kernels when they are first used, so the numbers
+# alone took more than five minutes on an H200.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 device=cuda:0
 bundle=
 rounds=3
+part=all
 output=gpu-check-results
 # What is timed: rows of a step, the same on both sides. A rehearsal is of a small model.
 layers=30 pairs=4 prompt=128 response=128 repeats=20
@@ -259,8 +262,8 @@ run() {
   fi
   printf '## %s: %s\n\ninpo %s, %s, PyTorch %s\n\n' "$device" "$(head -1 "$output/gpu.csv")" "$(<"$here/commit")" "$(date -u +%F)" \
     "$(python3 -c 'import torch; print(torch.__version__)' 2>/dev/null || echo "not there")"
-  numbers || status=1
-  speed || status=1
+  [[ $part == step ]] || numbers || status=1
+  [[ $part == numbers ]] || speed || status=1
   [[ $status == 0 ]] || say "not all is well: the logs are in $output"
   return "$status"
 }
@@ -274,14 +277,16 @@ while [[ $# -gt 0 ]]; do
     --device) device=$2 ;;
     --bundle) bundle=$2 ;;
     --rounds) rounds=$2 ;;
+    --part) part=$2 ;;
     --output) output=$2 ;;
-    *) fail "unknown option $1; allowed: --device, --bundle, --rounds, --output" ;;
+    *) fail "unknown option $1; allowed: --device, --bundle, --part, --rounds, --output" ;;
   esac
   shift 2
 done
 [[ $device != cuda ]] || device=cuda:0
 [[ $device =~ ^(cuda(:[0-9]+)?|flex)$ ]] || fail "--device is $device; allowed: cuda:N, or flex for a rehearsal"
 [[ $rounds =~ ^[1-9][0-9]*$ ]] || fail "--rounds is $rounds; allowed: a whole number, at least 1"
+[[ $part =~ ^(all|numbers|step)$ ]] || fail "--part is $part; allowed: all, numbers, step"
 case $half in
   build) build ;;
   run) run ;;

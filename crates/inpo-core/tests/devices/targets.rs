@@ -26,7 +26,8 @@ const TOLERANCES: [(&str, DType, f64); 10] = [
     ("tch", DType::F64, 1e-10),
     ("tch", DType::F32, 1e-5),
     ("tch", DType::BF16, 2e-2),
-    ("cuda", DType::F32, 2e-3),
+    // An H200 was off by up to 5.2e-3: products round their factors to TF32.
+    ("cuda", DType::F32, 1e-2),
     ("cuda", DType::BF16, 2e-2),
     ("wgpu", DType::F32, 1e-3),
     ("cpu", DType::F32, 1e-4),
