@@ -256,5 +256,6 @@ fn smollm2(layers: usize) -> ModelConfig {
         bos_token_id: Some(1),
         eos_token_ids: vec![2],
         pad_token_id: Some(2),
+        ..ModelConfig::default()
     }
 }

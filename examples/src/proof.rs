@@ -252,6 +252,7 @@ pub fn tiny_transformer(actions: usize, seed: u64) -> Result<Policy, Box<dyn Err
         bos_token_id: None,
         eos_token_ids: Vec::new(),
         pad_token_id: None,
+        ..ModelConfig::default()
     };
     Ok(Policy::init(config, seed, &Device::flex())?)
 }

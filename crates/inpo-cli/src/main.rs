@@ -1,6 +1,7 @@
 //! The `inpo` command: Nash alignment of language models.
 
 mod config;
+mod convert;
 mod error;
 mod game;
 mod generate;
@@ -27,6 +28,7 @@ enum Command {
     Train(train::TrainArgs),
     Generate(generate::GenerateArgs),
     Logps(logps::LogpsArgs),
+    Convert(convert::ConvertArgs),
 
     /// Solve a game given as a preference matrix.
     #[command(subcommand)]
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Logps(args) => logps::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Game(command) => game::run(command),
     };
     match result {

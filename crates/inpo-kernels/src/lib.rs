@@ -27,7 +27,7 @@ pub use memory::keep_freed_memory;
 pub use packed::{PackedGroup, PackedLayout, PackedSegment};
 pub use rms_norm::rms_norm;
 pub use rotary::rotate;
-pub use swiglu::silu_mul;
+pub use swiglu::{gelu_mul, silu_mul};
 pub use threads::on_worker;
 
 use burn::tensor::Tensor;

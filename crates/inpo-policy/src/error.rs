@@ -40,7 +40,7 @@ pub enum PolicyError {
     },
 
     /// A key without which the model is not known is absent from its configuration.
-    #[error("{}: the key `{key}` is missing; a Llama model cannot be built without it", path.display())]
+    #[error("{}: the key `{key}` is missing; the model cannot be built without it", path.display())]
     MissingConfigKey {
         /// The configuration file, or the GGUF whose metadata it is.
         path: PathBuf,
@@ -320,6 +320,19 @@ pub enum PolicyError {
         path: PathBuf,
         /// What is wrong.
         reason: String,
+    },
+
+    /// A weight that is NaN or infinite.
+    #[error(
+        "tensor `{tensor}` holds {value} at index {index}; weights must be finite: fetch the file again, or check the training that wrote it"
+    )]
+    NonFiniteWeight {
+        /// The tensor.
+        tensor: String,
+        /// The value.
+        value: f32,
+        /// Where, row major.
+        index: usize,
     },
 
     /// A weight of another shape than the configuration implies.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use burn::tensor::Tensor;
 use inpo_kernels::{PackedAttention, PackedGroup, PackedLayout, embedding};
 
-use crate::head::{DEFAULT_CHUNK, Head};
+use crate::head::DEFAULT_CHUNK;
 use crate::model::Decoder;
 
 /// A prompt with one response, as token ids. The response holds its end token when the model emitted
@@ -128,7 +128,7 @@ const BATCH_TOKENS: usize = 2048;
 /// f32) the result depends on neither that nor on what else is in a batch.
 pub fn response_logps(decoder: &Decoder, sequences: &[Sequence]) -> Vec<Vec<f64>> {
     let mut result = vec![Vec::new(); sequences.len()];
-    let head = Head::new(decoder.head());
+    let head = decoder.vocabulary_head();
     let padded = PackedAttention::pads((&decoder.device(), decoder.dtype()));
     for members in batches(sequences, padded) {
         let rows: Vec<&Sequence> = members.iter().map(|&i| &sequences[i]).collect();

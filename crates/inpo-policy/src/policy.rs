@@ -5,19 +5,21 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{DType, Device};
+use serde_json::{Map, Value};
 
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
 use crate::files::{ModelFiles, RandomWeights, WeightSource, sha256_bytes};
 use crate::logps::{Sequence, response_logps};
 use crate::lora::{
-    LoraConfig, adapter_digest, add_adapters, load_adapters, save_adapters, without_adapters,
+    LoraConfig, adapter_digest, add_adapters, load_adapters, merged, save_adapters,
+    without_adapters,
 };
 use crate::model::Decoder;
 use crate::sample::{
     GenerationConfig, Generations, Mixture, PromptTask, check_prompt, generate, generate_from,
 };
-use crate::save::{save_model, weight_digest};
+use crate::save::{SaveOptions, Surroundings, save_model, weight_digest};
 use crate::tokenizer::TextCodec;
 
 /// A language model as a policy over responses: `pi(y | x)` with `log pi(y | x)` the sum of the
@@ -36,6 +38,8 @@ pub struct Policy {
     /// The files that hold all of the weights, where there are such.
     files: Option<PolicyFiles>,
     precision: Precision,
+    /// `config.json` as it was read, where there is one.
+    config_json: Option<Arc<Map<String, Value>>>,
 }
 
 /// Float types of a policy. Log-probs are sums in f32 or better in each of them.
@@ -105,6 +109,7 @@ impl Policy {
         precision: Precision,
     ) -> Result<Self, PolicyError> {
         let files = ModelFiles::open(path)?;
+        require_language_model(&files.config, path)?;
         let options = (device, precision.weights());
         let mut decoder = Decoder::load(&files.config, files.weights.as_ref(), options)?;
         if precision == Precision::Bf16Mixed {
@@ -130,6 +135,7 @@ impl Policy {
                 precision,
             }),
             precision,
+            config_json: files.config_json.map(Arc::new),
         })
     }
 
@@ -141,6 +147,7 @@ impl Policy {
     /// A configuration that contradicts itself.
     pub fn init(config: ModelConfig, seed: u64, device: &Device) -> Result<Self, PolicyError> {
         config.validate()?;
+        require_language_model(&config, Path::new("a fresh model"))?;
         let weights = RandomWeights::new(&config, seed);
         let decoder = Decoder::load(&config, &weights, (device, DType::F32))?;
         Ok(Self {
@@ -154,6 +161,7 @@ impl Policy {
             trained: String::new(),
             files: None,
             precision: Precision::F32,
+            config_json: None,
         })
     }
 
@@ -229,8 +237,9 @@ impl Policy {
     ///
     /// Settings outside their range.
     pub fn with_adapters(mut self, config: &LoraConfig, seed: u64) -> Result<Self, PolicyError> {
-        self.decoder = add_adapters(self.decoder, config, seed)?;
-        self.lora = Some(config.clone());
+        let config = config.resolved(&self.decoder)?;
+        self.decoder = add_adapters(self.decoder, &config, seed)?;
+        self.lora = Some(config);
         self.files = None;
         Ok(self)
     }
@@ -273,7 +282,36 @@ impl Policy {
     pub fn save(&self, base_model: &str, dir: &Path) -> Result<(), PolicyError> {
         match &self.lora {
             Some(config) => save_adapters(&self.decoder, config, base_model, dir),
-            None => save_model(&self.decoder, &self.config, self.codec.as_deref(), dir),
+            None => self.save_whole(dir, &SaveOptions::default()),
+        }
+    }
+
+    /// Writes the whole model into `dir` as a Hugging Face directory, adapters added to the weights:
+    /// `config.json` as it was read except for the float type, the weights in one file or several, and the
+    /// files of tokenizer and template.
+    ///
+    /// # Errors
+    ///
+    /// Files that cannot be written.
+    pub fn save_whole(&self, dir: &Path, options: &SaveOptions) -> Result<(), PolicyError> {
+        let around = Surroundings {
+            config: &self.config,
+            original: self.config_json.as_deref(),
+            codec: self.codec.as_deref(),
+            source: &self.source,
+        };
+        save_model(&merged(&self.decoder), &around, options, dir)
+    }
+
+    /// This policy with its adapters added to its weights.
+    pub fn merged(&self) -> Self {
+        match self.lora {
+            None => self.clone(),
+            Some(_) => Self {
+                lora: None,
+                ..self.clone()
+            }
+            .with_decoder(&merged(&self.decoder)),
         }
     }
 
@@ -431,5 +469,17 @@ impl Policy {
             Some(&id) => Err(PolicyError::TokenOutOfVocabulary { id, vocab_size }),
             None => Ok(()),
         }
+    }
+}
+
+/// Refuses a model without a vocabulary head.
+fn require_language_model(config: &ModelConfig, path: &Path) -> Result<(), PolicyError> {
+    match config.classifier {
+        false => Ok(()),
+        true => Err(PolicyError::NotAModel {
+            path: path.to_path_buf(),
+            reason: "its `architectures` name a sequence classifier, which has no vocabulary head"
+                .to_owned(),
+        }),
     }
 }

@@ -3,20 +3,25 @@
 //! The settings are those of transformers' `render_jinja_template`: `trim_blocks`,
 //! `lstrip_blocks`, loop controls, `raise_exception`, `strftime_now`, `tojson` without ASCII
 //! escapes, and the `{% generation %}` block, which only marks text and is rendered through.
+//!
+//! A template comes with a model and is foreign code: it sees the conversation and nothing else, and
+//! its steps, the depth of its calls and the length of what it writes are limited.
 
-use std::fmt::Write as _;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use minijinja::value::{Kwargs, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, Value, context};
+use minijinja::{Environment, Error, ErrorKind, Value};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
 
 use crate::error::{PolicyError, excerpt};
 use crate::files::sha256_bytes;
 
+mod clock;
+mod methods;
+mod named;
 mod python;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use named::{DEFAULT, Templates};
 
 /// One message of a conversation.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -84,6 +89,22 @@ pub fn check_messages(messages: &[Message]) -> Result<(), PolicyError> {
     Ok(())
 }
 
+/// What a template is told besides the messages.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChatOptions {
+    /// Whether to end with the opening of the model's answer.
+    pub add_generation_prompt: bool,
+    /// The functions that the model may call, as JSON schemas.
+    pub tools: Option<Vec<Json>>,
+    /// Which of a model's named templates to use; by itself `tool_use` where there is one and `tools` are
+    /// given, and else `default`.
+    pub template: Option<String>,
+    /// Texts to answer from.
+    pub documents: Option<Vec<Json>>,
+    /// Variables of the template's own, such as `enable_thinking`.
+    pub variables: Map<String, Json>,
+}
+
 /// The texts of a model's special tokens, as templates name them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SpecialTokens {
@@ -103,25 +124,65 @@ pub(crate) struct ChatTemplate {
 
 const NAME: &str = "chat template";
 
-/// Steps of the template engine before a template is stopped: an endless one is an error.
-const FUEL: u64 = 20_000_000;
+/// Steps of the template engine before a template is stopped: an endless one is an error. A message takes
+/// about a hundred.
+const FUEL: u64 = 2_000_000;
+
+/// The stack that a template runs on. In the steps that it has it can nest lists some hundred thousand
+/// deep, and the engine prints, compares and drops them by recursion. Only what is used is ever mapped.
+const STACK: usize = 1 << 29;
+
+/// The deepest nesting of blocks, macros and their calls.
+const DEEPEST: usize = 200;
+
+/// The longest prompt in bytes: well above the context of any model.
+const LONGEST: usize = 64 << 20;
+
+/// The longest template in bytes; published ones have some thousand.
+const LONGEST_SOURCE: usize = 1 << 20;
 
 impl ChatTemplate {
     pub(crate) fn compile(source: &str, special: SpecialTokens) -> Result<Self, PolicyError> {
+        Self::compile_at(source, special, clock::now)
+    }
+
+    /// [`ChatTemplate::compile`] with the time in seconds since 1970.
+    fn compile_at(
+        source: &str,
+        special: SpecialTokens,
+        now: fn() -> i64,
+    ) -> Result<Self, PolicyError> {
+        if source.len() > LONGEST_SOURCE {
+            return Err(PolicyError::ChatTemplate {
+                reason: format!(
+                    "it has {} bytes, and at most {LONGEST_SOURCE} are read",
+                    source.len()
+                ),
+            });
+        }
         let mut environment = Environment::new();
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
         environment.set_fuel(Some(FUEL));
+        environment.set_recursion_limit(DEEPEST);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_unknown_method_callback(methods::call);
         environment.set_formatter(python::format);
         environment.add_function("raise_exception", raise_exception);
-        environment.add_function("strftime_now", strftime_now);
-        environment.add_filter("tojson", tojson);
-        let plain = without_generation_blocks(source);
+        environment.add_function("strftime_now", move |format: &str| {
+            clock::strftime(now(), format)
+        });
+        environment.add_filter("tojson", python::tojson);
+        environment.add_filter("string", python::string);
+        environment.add_filter("trim", python::trim);
+        environment.add_filter("join", python::join);
+        environment.add_filter("round", python::round);
+        environment.add_test("iterable", python::is_iterable);
+        environment.add_test("sequence", python::is_sequence);
+        // Jinja reads every line end as a line feed.
+        let plain = source.replace("\r\n", "\n").replace('\r', "\n");
         environment
-            .add_template_owned(NAME, plain)
+            .add_template_owned(NAME, without_generation_blocks(&plain))
             .map_err(|e| failed(&e))?;
         Ok(Self {
             environment,
@@ -130,25 +191,62 @@ impl ChatTemplate {
         })
     }
 
-    /// The text of a conversation, with or without the opening of the answer.
-    pub(crate) fn render(&self, messages: &[Message], answer: bool) -> Result<String, PolicyError> {
+    /// The text of a conversation. Messages are whatever the template understands; variables of the
+    /// options win over the special tokens, as in transformers.
+    pub(crate) fn render<M: Serialize + Sync>(
+        &self,
+        messages: &[M],
+        options: &ChatOptions,
+    ) -> Result<String, PolicyError> {
+        let broken = |reason: String| PolicyError::ChatTemplate { reason };
+        std::thread::scope(|scope| {
+            std::thread::Builder::new()
+                .stack_size(STACK)
+                .spawn_scoped(scope, || self.render_here(messages, options))
+                .map_err(|e| broken(format!("no thread could be started for it: {e}")))?
+                .join()
+                .map_err(|_| broken("the template engine panicked".to_owned()))?
+        })
+    }
+
+    fn render_here<M: Serialize>(
+        &self,
+        messages: &[M],
+        options: &ChatOptions,
+    ) -> Result<String, PolicyError> {
         let template = self
             .environment
             .get_template(NAME)
             .map_err(|e| failed(&e))?;
-        let or_undefined =
-            |token: &Option<String>| token.clone().map_or(Value::UNDEFINED, Value::from);
-        let context = context! {
-            messages => Value::from_serialize(messages),
-            add_generation_prompt => answer,
-            bos_token => or_undefined(&self.special.bos),
-            eos_token => or_undefined(&self.special.eos),
-            unk_token => or_undefined(&self.special.unk),
-            pad_token => or_undefined(&self.special.pad),
-            tools => Value::from(()),
-            documents => Value::from(()),
-        };
-        template.render(context).map_err(|e| failed(&e))
+        let special = [
+            ("bos_token", &self.special.bos),
+            ("eos_token", &self.special.eos),
+            ("unk_token", &self.special.unk),
+            ("pad_token", &self.special.pad),
+        ];
+        let special = special
+            .into_iter()
+            .filter_map(|(name, token)| Some((name.to_owned(), Value::from(token.clone()?))));
+        let own = options.variables.iter();
+        let own = own.map(|(name, value)| (name.clone(), Value::from_serialize(value)));
+        let fixed = [
+            ("messages", Value::from_serialize(messages)),
+            ("tools", Value::from_serialize(&options.tools)),
+            ("documents", Value::from_serialize(&options.documents)),
+            (
+                "add_generation_prompt",
+                Value::from(options.add_generation_prompt),
+            ),
+        ];
+        let fixed = fixed.map(|(name, value)| (name.to_owned(), value));
+        let context: Value = special.chain(own).chain(fixed).collect();
+        let mut prompt = Bounded(Vec::new());
+        template
+            .render_captured_to(context, &mut prompt)
+            .map_err(|e| failed(&e))?;
+        String::from_utf8(prompt.0).map_err(|_| PolicyError::ChatTemplate {
+            reason: "it does not write text".to_owned(),
+        })
     }
 
     pub(crate) fn source(&self) -> &str {
@@ -160,61 +258,35 @@ impl ChatTemplate {
     }
 }
 
-fn failed(error: &Error) -> PolicyError {
-    PolicyError::ChatTemplate {
-        reason: error.to_string(),
+/// A text that is refused when it grows too long.
+struct Bounded(Vec<u8>);
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > LONGEST {
+            let message = format!("it writes more than {LONGEST} bytes");
+            return Err(std::io::Error::other(message));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
     }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn failed(error: &Error) -> PolicyError {
+    use std::error::Error as _;
+    let mut reason = error.to_string();
+    if let Some(source) = error.source() {
+        reason = format!("{reason}: {source}");
+    }
+    PolicyError::ChatTemplate { reason }
 }
 
 fn raise_exception(message: String) -> Result<String, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, message))
-}
-
-/// The date and time, in UTC so that a prompt does not depend on the machine's time zone.
-///
-/// `SOURCE_DATE_EPOCH` (seconds since 1970) replaces the clock, so that a prompt with a date in it
-/// can be reproduced on another day.
-fn strftime_now(format: &str) -> Result<String, Error> {
-    let fixed = std::env::var("SOURCE_DATE_EPOCH")
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
-    let now = || {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_secs().cast_signed())
-    };
-    strftime(fixed.unwrap_or_else(now), format)
-}
-
-fn strftime(seconds: i64, format: &str) -> Result<String, Error> {
-    let refuse = || {
-        Error::new(
-            ErrorKind::InvalidOperation,
-            format!("strftime_now cannot format {}", excerpt(format)),
-        )
-    };
-    let time = chrono::DateTime::from_timestamp(seconds, 0).ok_or_else(refuse)?;
-    let mut text = String::new();
-    write!(text, "{}", time.format(format)).map_err(|_| refuse())?;
-    Ok(text)
-}
-
-fn tojson(value: &Value, options: Kwargs) -> Result<Value, Error> {
-    let indent: Option<usize> = options.get("indent")?;
-    if options.get::<Option<bool>>("ensure_ascii")? == Some(true) {
-        return Err(Error::new(
-            ErrorKind::InvalidOperation,
-            "tojson(ensure_ascii=true) is not implemented",
-        ));
-    }
-    options.assert_all_used()?;
-    if value.kind() == ValueKind::Undefined {
-        return Err(Error::new(
-            ErrorKind::UndefinedError,
-            "an undefined value cannot be written as JSON",
-        ));
-    }
-    python::json(value, indent).map(Value::from)
 }
 
 /// Turns `{% generation %}` and `{% endgeneration %}` into a block that is always rendered, with
@@ -225,11 +297,12 @@ fn without_generation_blocks(source: &str) -> String {
     while let Some(start) = rest.find("{%") {
         let (before, tag) = rest.split_at(start);
         out.push_str(before);
-        let Some(end) = tag.find("%}") else {
+        // Behind the opening: `{%}` opens a tag and does not close it.
+        let Some(end) = tag[2..].find("%}") else {
             rest = tag;
             break;
         };
-        let (tag, after) = tag.split_at(end);
+        let (tag, after) = tag.split_at(2 + end);
         let inner = tag[2..].trim_matches(['-', '+']).trim();
         match inner {
             "generation" => out.push_str(&tag.replacen("generation", "if true", 1)),

@@ -204,7 +204,7 @@ fn bad_settings_and_files_are_refused_in_sentences() {
             ..config()
         }),
         "`policy.lora.target_modules` is qq; allowed: some of q_proj, k_proj, v_proj, o_proj, \
-         gate_proj, up_proj, down_proj"
+         gate_proj, up_proj, down_proj, qkv_proj, gate_up_proj"
     );
     let dir = tempfile::tempdir().unwrap();
     let error = base
@@ -218,14 +218,22 @@ fn bad_settings_and_files_are_refused_in_sentences() {
     adapted.save("base", dir.path()).unwrap();
     let path = dir.path().join("adapter_config.json");
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.replace("\"r\": 4", "\"r\": 5")).unwrap();
-    let error = base
-        .with_saved_adapters(dir.path())
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight")
-            && error.contains("expected f32 [5, 32]"),
-        "{error}"
-    );
+    let refuse_rank = |rank: u64| {
+        let text = text.replace("\"r\": 4", &format!("\"r\": {rank}"));
+        std::fs::write(&path, text).unwrap();
+        let refused = base.clone().with_saved_adapters(dir.path());
+        refused.unwrap_err().to_string()
+    };
+    // A rank that no memory holds is compared with the tensors like any other.
+    for rank in [5, u64::MAX] {
+        let error = refuse_rank(rank);
+        assert!(
+            error.contains("base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight")
+                && error.contains(&format!("expected f32, f16 or bf16 [{rank}, 32]")),
+            "{error}"
+        );
+    }
+    let allowed = "`policy.lora.rank` is 0; allowed: at least 1";
+    let error = refuse_rank(0);
+    assert!(error.contains("adapter_config.json") && error.ends_with(allowed));
 }

@@ -51,6 +51,7 @@ fn hyper_parameters() {
         bos_token_id: Some(1),
         eos_token_ids: vec![2],
         pad_token_id: Some(2),
+        ..ModelConfig::default()
     };
     assert_eq!(model.config, expected);
     assert_eq!(model.weights.names().len(), 272);

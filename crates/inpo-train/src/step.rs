@@ -4,7 +4,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::DType;
 use inpo_loss::PairFigures;
 use inpo_policy::Sequence;
-use inpo_policy::head::{DEFAULT_CHUNK, Head};
+use inpo_policy::head::DEFAULT_CHUNK;
 use inpo_policy::logps::PackedBatch;
 use inpo_policy::model::{Decoder, Trace, TraceOptions};
 
@@ -115,7 +115,7 @@ pub fn pair_gradient(
 ) -> Result<(GradientsParams, Vec<PairFigures>), TrainError> {
     let batch = pack(decoder, pairs, objective.exploration.is_some())?;
     let trace = Trace::run(decoder, &batch, options);
-    let (hidden, head) = (trace.hidden().clone(), Head::new(decoder.head()));
+    let (hidden, head) = (trace.hidden().clone(), decoder.vocabulary_head());
     let scores = head.scores(&hidden, &batch.targets, DEFAULT_CHUNK);
     let (logps, explored) = sums(&batch, scores.logps(), pairs.len());
     let device = decoder.device().without_autodiff();

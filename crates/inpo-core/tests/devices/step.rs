@@ -199,6 +199,7 @@ fn wide(device: &Device) -> Policy {
         bos_token_id: Some(1),
         eos_token_ids: vec![2],
         pad_token_id: Some(2),
+        ..ModelConfig::default()
     };
     Policy::init(config, 7, device).expect("the configuration is sound")
 }

@@ -4,14 +4,13 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::RopeScaling;
 use crate::error::{PolicyError, excerpt};
 
 /// The largest JSON configuration that is read.
 const LARGEST_JSON: u64 = 16 << 20;
 
 /// Reads a file that holds one JSON object.
-pub(super) fn read_object(path: &Path) -> Result<Map<String, Value>, PolicyError> {
+pub(crate) fn read_object(path: &Path) -> Result<Map<String, Value>, PolicyError> {
     let json = |reason: String| PolicyError::Json {
         path: path.to_path_buf(),
         reason,
@@ -127,7 +126,30 @@ impl<'a> Keys<'a> {
             .unwrap_or_default())
     }
 
-    fn object(&self, key: &str) -> Result<Option<&'a Map<String, Value>>, PolicyError> {
+    /// Whether `key` is there, `null` or not.
+    pub(super) fn present(&self, key: &str) -> bool {
+        self.object.contains_key(key)
+    }
+
+    /// A list of one entry for each of `length` layers.
+    pub(super) fn list(
+        &self,
+        key: &str,
+        length: usize,
+    ) -> Result<Option<&'a [Value]>, PolicyError> {
+        let kind = format!("a list of num_hidden_layers, {length}, entries");
+        self.typed(key, &kind, |value| {
+            let list = value.as_array().filter(|list| list.len() == length);
+            list.map(Vec::as_slice)
+        })
+    }
+
+    /// The keys of an object inside this one.
+    pub(super) fn inner(&self, object: &'a Map<String, Value>, prefix: &'a str) -> Keys<'a> {
+        Keys::new(object, self.path, prefix)
+    }
+
+    pub(super) fn object(&self, key: &str) -> Result<Option<&'a Map<String, Value>>, PolicyError> {
         self.typed(key, "an object", Value::as_object)
     }
 
@@ -154,91 +176,4 @@ fn excerpt_json(value: &Value) -> String {
         Value::Array(_) => "a list".to_owned(),
         other => other.to_string(),
     }
-}
-
-/// The rotary base and scaling, from `rope_theta` and `rope_scaling` or from `rope_parameters`.
-pub(super) fn rope(keys: &Keys) -> Result<(f64, RopeScaling), PolicyError> {
-    let theta = keys.number("rope_theta")?;
-    let (old, new) = (
-        keys.object("rope_scaling")?,
-        keys.object("rope_parameters")?,
-    );
-    let inner = match (old, new) {
-        (None, None) => return Ok((theta.unwrap_or(10_000.0), RopeScaling::None)),
-        (Some(old), None) => Keys::new(old, keys.path, "rope_scaling."),
-        (None, Some(new)) => Keys::new(new, keys.path, "rope_parameters."),
-        (Some(old), Some(new)) => {
-            let old = scaling(&Keys::new(old, keys.path, "rope_scaling."))?;
-            let new_keys = Keys::new(new, keys.path, "rope_parameters.");
-            if old != scaling(&new_keys)? {
-                return Err(keys.refuse(
-                    "rope_parameters",
-                    "another scaling than `rope_scaling`".to_owned(),
-                    "the two spellings must agree; remove the wrong one",
-                ));
-            }
-            new_keys
-        }
-    };
-    let inner_theta = inner.number("rope_theta")?;
-    if let (Some(outer), Some(inner)) = (theta, inner_theta)
-        && outer != inner
-    {
-        let allowed =
-            format!("the rotary scaling says {inner}; the two must agree, remove the wrong one");
-        return Err(keys.refuse("rope_theta", outer.to_string(), &allowed));
-    }
-    if inner
-        .number("partial_rotary_factor")?
-        .is_some_and(|factor| factor != 1.0)
-    {
-        return Err(inner.refuse(
-            "partial_rotary_factor",
-            "not 1".to_owned(),
-            "only 1 is implemented",
-        ));
-    }
-    Ok((inner_theta.or(theta).unwrap_or(10_000.0), scaling(&inner)?))
-}
-
-fn scaling(keys: &Keys) -> Result<RopeScaling, PolicyError> {
-    const ALWAYS: &[&str] = &["rope_type", "type", "rope_theta", "partial_rotary_factor"];
-    let kind = match keys.text("rope_type")? {
-        Some(kind) => kind,
-        None => keys.text("type")?.unwrap_or("default"),
-    };
-    let (scaling, own): (RopeScaling, &[&str]) = match kind {
-        "default" => (RopeScaling::None, &[]),
-        "linear" => (
-            RopeScaling::Linear {
-                factor: keys.required_number("factor")?,
-            },
-            &["factor"],
-        ),
-        "llama3" => {
-            let scaling = RopeScaling::Llama3 {
-                factor: keys.required_number("factor")?,
-                low_freq_factor: keys.required_number("low_freq_factor")?,
-                high_freq_factor: keys.required_number("high_freq_factor")?,
-                original_max_position_embeddings: keys
-                    .required_size("original_max_position_embeddings")?,
-            };
-            let own = &[
-                "factor",
-                "low_freq_factor",
-                "high_freq_factor",
-                "original_max_position_embeddings",
-            ];
-            (scaling, own)
-        }
-        other => {
-            return Err(keys.refuse(
-                "rope_type",
-                excerpt(other),
-                "only \"default\", \"linear\" and \"llama3\" are implemented",
-            ));
-        }
-    };
-    keys.nothing_else(|key| ALWAYS.contains(&key) || own.contains(&key))?;
-    Ok(scaling)
 }

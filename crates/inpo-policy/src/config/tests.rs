@@ -2,6 +2,10 @@ use serde_json::{Value, json};
 
 use super::*;
 
+use crate::error::PolicyError;
+
+mod families;
+
 /// A configuration in transformers 4's spelling.
 fn old_spelling() -> Value {
     json!({
@@ -52,6 +56,7 @@ fn reads_the_old_spelling() {
         bos_token_id: Some(1),
         eos_token_ids: vec![2],
         pad_token_id: None,
+        ..ModelConfig::default()
     };
     assert_eq!(read(&old_spelling()).unwrap(), expected);
 }
@@ -142,24 +147,36 @@ fn refuses_what_could_change_arithmetic() {
         "unknown config key `logit_scale` that could change arithmetic; remove it if it does not, or use a model without it"
     );
     assert_eq!(
-        refusal("attention_bias", json!(true)),
-        "`attention_bias` is true, but only false is implemented"
-    );
-    assert_eq!(
-        refusal("mlp_bias", json!(true)),
-        "`mlp_bias` is true, but only false is implemented"
+        refusal("use_mrope", json!(true)),
+        "`use_mrope` is true, but only false is implemented"
     );
     assert_eq!(
         refusal("hidden_act", json!("gelu")),
-        "`hidden_act` is \"gelu\", but only \"silu\" is implemented"
+        "`hidden_act` is \"gelu\", but only \"silu\" and \"gelu_pytorch_tanh\" are implemented"
     );
     assert_eq!(
-        refusal("model_type", json!("qwen2")),
-        "`model_type` is \"qwen2\", but only \"llama\" is implemented; use a Llama model"
+        refusal("model_type", json!("mamba")),
+        "`model_type` is \"mamba\", but only \"llama\", \"mistral\", \"qwen2\", \"qwen3\", \"gemma2\", \"gemma3_text\", \"phi3\" and \"smollm3\" are implemented"
     );
     assert_eq!(
-        refusal("rope_scaling", json!({"rope_type": "yarn", "factor": 4.0})),
-        "`rope_scaling.rope_type` is \"yarn\", but only \"default\", \"linear\" and \"llama3\" are implemented"
+        refusal("model_type", json!("gemma3")),
+        "`model_type` is \"gemma3\", but that is Gemma 3 with images, and only its text models (\"gemma3_text\") are implemented"
+    );
+    assert_eq!(
+        refusal("architectures", json!(["LlamaForTokenClassification"])),
+        "`architectures` is \"LlamaForTokenClassification\", but only classes that end in \"ForCausalLM\" or \"ForSequenceClassification\" are implemented"
+    );
+    assert_eq!(
+        refusal(
+            "rope_scaling",
+            json!({"rope_type": "dynamic", "factor": 4.0})
+        ),
+        "`rope_scaling.rope_type` is \"dynamic\", but only \"default\", \"linear\", \"llama3\" and \"yarn\" are implemented"
+    );
+    // A window means nothing to Llama's class, which would ignore it.
+    assert_eq!(
+        refusal("sliding_window", json!(7)),
+        "unknown config key `sliding_window` that could change arithmetic; remove it if it does not, or use a model without it"
     );
     assert_eq!(
         refusal(
@@ -209,7 +226,7 @@ fn refuses_sizes_that_do_not_fit() {
     );
     assert_eq!(
         refusal("hidden_size", Value::Null),
-        "the key `hidden_size` is missing; a Llama model cannot be built without it"
+        "the key `hidden_size` is missing; the model cannot be built without it"
     );
 }
 

@@ -1,11 +1,15 @@
 //! Element types and their conversion to `f32`.
 //!
-//! The quantised types are those of ggml: blocks of 32 weights with an f16 scale `d`, and for
-//! `Q4_1` an f16 minimum `m`. Nibble `j` of byte `i` is weight `i` for the low half and `i + 16`
-//! for the high half of the byte. All numbers are little endian.
+//! The quantised types are those of ggml: blocks of 32 weights with an f16 scale `d` and, for the
+//! types that end in 1, an f16 minimum `m`; and "K" blocks of 256 weights with scales of their own
+//! for each 16 or 32. All numbers are little endian.
 
 use half::{bf16, f16};
 use rayon::prelude::*;
+
+mod blocks;
+#[cfg(test)]
+mod tests;
 
 /// How the values of a tensor are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +24,25 @@ pub enum ElementType {
     Q4_0,
     /// Blocks of 20 bytes: `d`, `m`, 16 bytes of nibbles; value `d q + m`.
     Q4_1,
+    /// Blocks of 22 bytes: `d`, 4 bytes of fifth bits, 16 bytes of nibbles; value `d (q - 16)`.
+    Q5_0,
+    /// Blocks of 24 bytes: `d`, `m`, 4 bytes of fifth bits, 16 bytes of nibbles; value `d q + m`.
+    Q5_1,
     /// Blocks of 34 bytes: `d`, 32 signed bytes; value `d q`.
     Q8_0,
+    /// Blocks of 144 bytes for 256 values: `d`, `m`, 12 bytes of 6-bit scales and minima, one pair
+    /// for each 32 values, 128 bytes of nibbles; value `d s q - m t`.
+    Q4K,
+    /// Blocks of 176 bytes for 256 values: as [`ElementType::Q4K`], with 32 bytes of fifth bits.
+    Q5K,
+    /// Blocks of 210 bytes for 256 values: 128 bytes of nibbles, 64 bytes of the two bits above, 16
+    /// signed scales, one for each 16 values, `d`; value `d s (q - 32)`.
+    Q6K,
 }
+
+/// Blocks that one task converts: large enough to be worth a task, small enough that what all tasks
+/// hold at once is nothing beside a model.
+const VALUES_PER_TASK: usize = 1 << 17;
 
 impl ElementType {
     /// The values of a block.
@@ -30,7 +50,8 @@ impl ElementType {
     pub fn block_len(self) -> usize {
         match self {
             Self::F32 | Self::F16 | Self::BF16 => 1,
-            Self::Q4_0 | Self::Q4_1 | Self::Q8_0 => 32,
+            Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 => 32,
+            Self::Q4K | Self::Q5K | Self::Q6K => 256,
         }
     }
 
@@ -42,7 +63,12 @@ impl ElementType {
             Self::F16 | Self::BF16 => 2,
             Self::Q4_0 => 2 + 16,
             Self::Q4_1 => 2 + 2 + 16,
+            Self::Q5_0 => 2 + 4 + 16,
+            Self::Q5_1 => 2 + 2 + 4 + 16,
             Self::Q8_0 => 2 + 32,
+            Self::Q4K => 2 + 2 + 12 + 128,
+            Self::Q5K => 2 + 2 + 12 + 32 + 128,
+            Self::Q6K => 128 + 64 + 16 + 2,
         }
     }
 
@@ -58,140 +84,68 @@ impl ElementType {
     /// The values stored in `bytes`, which must be whole blocks; a rest is left out.
     #[must_use]
     pub fn dequantise(self, bytes: &[u8]) -> Vec<f32> {
-        /// Blocks that one task converts: large enough to be worth a task.
-        const BLOCKS: usize = 4096;
-        let blocks = bytes.len() / self.block_bytes();
-        let mut values = vec![0.0; blocks * self.block_len()];
-        values
-            .par_chunks_mut(BLOCKS * self.block_len())
-            .zip(bytes.par_chunks(BLOCKS * self.block_bytes()))
-            .for_each(|(values, bytes)| self.convert(bytes, values));
+        let count = bytes.len() / self.block_bytes() * self.block_len();
+        let read = |at: usize, len: usize| Ok::<_, std::convert::Infallible>(&bytes[at..at + len]);
+        let Ok(values) = self.dequantise_pieces(count, read);
         values
     }
 
+    /// `count` values, whole blocks of them, whose bytes `read(at, len)` gives, piece by piece and in
+    /// parallel: no more than a piece for each thread is held beside the values.
+    ///
+    /// # Errors
+    /// The first that `read` returns.
+    pub(crate) fn dequantise_pieces<B: AsRef<[u8]>, E: Send>(
+        self,
+        count: usize,
+        read: impl Fn(usize, usize) -> Result<B, E> + Sync,
+    ) -> Result<Vec<f32>, E> {
+        let blocks = VALUES_PER_TASK / self.block_len();
+        let mut values = vec![0.0; count / self.block_len() * self.block_len()];
+        values
+            .par_chunks_mut(blocks * self.block_len())
+            .enumerate()
+            .try_for_each(|(piece, values)| {
+                let len = values.len() / self.block_len() * self.block_bytes();
+                let bytes = read(piece * blocks * self.block_bytes(), len)?;
+                self.convert(bytes.as_ref(), values);
+                Ok(())
+            })?;
+        Ok(values)
+    }
+
     fn convert(self, bytes: &[u8], values: &mut [f32]) {
-        let blocks = bytes.chunks_exact(self.block_bytes());
+        let pairs = values
+            .chunks_exact_mut(self.block_len())
+            .zip(bytes.chunks_exact(self.block_bytes()));
         match self {
             Self::F32 => {
-                for (value, b) in values.iter_mut().zip(blocks) {
-                    *value = f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-                }
+                pairs.for_each(|(v, b)| v[0] = f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
             }
-            Self::F16 => {
-                for (value, b) in values.iter_mut().zip(blocks) {
-                    *value = half_at(b, 0);
-                }
-            }
+            Self::F16 => pairs.for_each(|(v, b)| v[0] = f16::from_le_bytes([b[0], b[1]]).to_f32()),
             Self::BF16 => {
-                for (value, b) in values.iter_mut().zip(blocks) {
-                    *value = bf16::from_le_bytes([b[0], b[1]]).to_f32();
-                }
+                pairs.for_each(|(v, b)| v[0] = bf16::from_le_bytes([b[0], b[1]]).to_f32())
             }
-            Self::Q4_0 => {
-                for (out, b) in values.chunks_exact_mut(32).zip(blocks) {
-                    let d = half_at(b, 0);
-                    nibbles(&b[2..], out, |q| d * (q - 8.0));
-                }
-            }
-            Self::Q4_1 => {
-                for (out, b) in values.chunks_exact_mut(32).zip(blocks) {
-                    let (d, m) = (half_at(b, 0), half_at(b, 2));
-                    nibbles(&b[4..], out, |q| d * q + m);
-                }
-            }
-            Self::Q8_0 => {
-                for (out, b) in values.chunks_exact_mut(32).zip(blocks) {
-                    let d = half_at(b, 0);
-                    for (value, byte) in out.iter_mut().zip(&b[2..]) {
-                        *value = d * f32::from(byte.cast_signed());
-                    }
-                }
-            }
+            Self::Q4_0 => pairs.for_each(|(v, b)| blocks::q4_0(b, v)),
+            Self::Q4_1 => pairs.for_each(|(v, b)| blocks::q4_1(b, v)),
+            Self::Q5_0 => pairs.for_each(|(v, b)| blocks::q5_0(b, v)),
+            Self::Q5_1 => pairs.for_each(|(v, b)| blocks::q5_1(b, v)),
+            Self::Q8_0 => pairs.for_each(|(v, b)| blocks::q8_0(b, v)),
+            Self::Q4K => pairs.for_each(|(v, b)| blocks::q4_k(b, v)),
+            Self::Q5K => pairs.for_each(|(v, b)| blocks::q5_k(b, v)),
+            Self::Q6K => pairs.for_each(|(v, b)| blocks::q6_k(b, v)),
         }
     }
 }
 
-fn half_at(bytes: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()
-}
-
-fn nibbles(packed: &[u8], out: &mut [f32], value: impl Fn(f32) -> f32) {
-    let (low, high) = out.split_at_mut(16);
-    for ((low, high), byte) in low.iter_mut().zip(high).zip(packed) {
-        *low = value(f32::from(byte & 15));
-        *high = value(f32::from(byte >> 4));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // Binary16: 0.5 is sign 0, exponent 14, so 14 << 10 = 0x3800; 2.0 is 0x4000; -1.5 is 0xbe00.
-    const HALF: [u8; 2] = [0x00, 0x38];
-    const TWO: [u8; 2] = [0x00, 0x40];
-    const MINUS_ONE_AND_A_HALF: [u8; 2] = [0x00, 0xbe];
-
-    #[test]
-    fn floats() {
-        assert_eq!(ElementType::F32.dequantise(&1.5f32.to_le_bytes()), [1.5]);
-        assert_eq!(
-            ElementType::F16.dequantise(&[HALF, MINUS_ONE_AND_A_HALF].concat()),
-            [0.5, -1.5]
-        );
-        // The upper half of the f32 1.0 = 0x3f800000 is 0x3f80; of -2.0 = 0xc0000000 it is 0xc000.
-        assert_eq!(
-            ElementType::BF16.dequantise(&[0x80, 0x3f, 0x00, 0xc0]),
-            [1.0, -2.0]
-        );
-    }
-
-    #[test]
-    fn q8_0_is_scale_times_signed_byte() {
-        let mut block = HALF.to_vec();
-        block.extend([3, 0xff, 0x80]); // 3, -1, -128
-        block.extend([0; 29]);
-        let values = ElementType::Q8_0.dequantise(&block);
-        assert_eq!(values[..4], [1.5, -0.5, -64.0, 0.0]);
-        assert_eq!(values.len(), 32);
-    }
-
-    #[test]
-    fn q4_0_is_scale_times_nibble_less_eight() {
-        let mut block = TWO.to_vec();
-        block.push(0xf0); // weight 0: 0, weight 16: 15
-        block.push(0x19); // weight 1: 9, weight 17: 1
-        block.extend([0x88; 14]); // all others 8
-        let values = ElementType::Q4_0.dequantise(&block);
-        assert_eq!(values[..3], [-16.0, 2.0, 0.0]); // 2 (0 - 8), 2 (9 - 8), 2 (8 - 8)
-        assert_eq!(values[16..19], [14.0, -14.0, 0.0]); // 2 (15 - 8), 2 (1 - 8)
-    }
-
-    #[test]
-    fn q4_1_is_scale_times_nibble_plus_minimum() {
-        let mut block = [HALF, MINUS_ONE_AND_A_HALF].concat();
-        block.push(0xf0); // weight 0: 0, weight 16: 15
-        block.push(0x19); // weight 1: 9, weight 17: 1
-        block.extend([0x33; 14]); // all others 3
-        let values = ElementType::Q4_1.dequantise(&block);
-        assert_eq!(values[..3], [-1.5, 3.0, 0.0]); // 0.5 q - 1.5 at 0, 9, 3
-        assert_eq!(values[16..19], [6.0, -1.0, 0.0]); // at 15, 1, 3
-    }
-
-    #[test]
-    fn many_blocks_are_converted_in_order() {
-        let bytes: Vec<u8> = (0..10_000u32)
-            .flat_map(|i| (i as f32).to_le_bytes())
-            .collect();
-        let expected: Vec<f32> = (0..10_000u32).map(|i| i as f32).collect();
-        assert_eq!(ElementType::F32.dequantise(&bytes), expected);
-    }
-
-    #[test]
-    fn sizes_are_whole_blocks() {
-        // 576 values of Q4_1 are 18 blocks of 20 bytes.
-        assert_eq!(ElementType::Q4_1.bytes_of(576), Some(360));
-        assert_eq!(ElementType::Q4_1.bytes_of(570), None);
-        assert_eq!(ElementType::F32.bytes_of(usize::MAX), None);
-    }
+/// Where the first value is that is not a finite number.
+#[must_use]
+pub(crate) fn first_not_finite(values: &[f32]) -> Option<usize> {
+    values
+        .par_chunks(VALUES_PER_TASK)
+        .enumerate()
+        .find_map_first(|(piece, values)| {
+            let at = values.iter().position(|v| !v.is_finite())?;
+            Some(piece * VALUES_PER_TASK + at)
+        })
 }

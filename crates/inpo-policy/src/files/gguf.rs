@@ -1,24 +1,32 @@
 //! GGUF files, versions 2 and 3: the format of llama.cpp.
 //!
-//! Two things differ from Hugging Face's layout and are undone on load. Shapes are listed fastest
-//! axis first. And the rows of the query and key projections are permuted for a rotation of
-//! neighbouring pairs `(2i, 2i + 1)`, where Hugging Face rotates `(i, i + head_dim / 2)`.
+//! Three things differ from Hugging Face's layout and are undone on load. Shapes are listed fastest
+//! axis first. The rows of Llama's query and key projections are permuted for a rotation of
+//! neighbouring pairs `(2i, 2i + 1)`, where Hugging Face rotates `(i, i + head_dim / 2)`. And the gains
+//! of Gemma's norms have 1 added.
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use rayon::prelude::*;
+use serde_json::{Map, Value as Json};
+
+use super::dequant::first_not_finite;
 use super::{FileReader, HostTensor, ModelFiles, WeightSource, expected_tensors};
 use crate::config::ModelConfig;
 use crate::error::{PolicyError, excerpt};
 use crate::tokenizer::TextCodec;
 
+mod family;
 mod header;
+mod hyper;
 mod metadata;
 #[cfg(test)]
 mod tests;
 
+use family::Family;
 use header::{Header, TensorEntry};
 pub(crate) use metadata::Metadata;
 #[cfg(test)]
@@ -27,7 +35,8 @@ pub(crate) use metadata::Value;
 /// Opens a `.gguf` file.
 ///
 /// # Errors
-/// A file that cannot be read, that breaks the format, or that is not a Llama model.
+/// A file that cannot be read, that breaks the format, or whose model is of a family that is not
+/// implemented.
 pub fn open(path: &Path) -> Result<ModelFiles, PolicyError> {
     let (weights, metadata, config) = GgufWeights::open(path)?;
     let tokenizer = TextCodec::from_gguf(&metadata, path);
@@ -37,6 +46,7 @@ pub fn open(path: &Path) -> Result<ModelFiles, PolicyError> {
 /// The weights in a GGUF file.
 pub struct GgufWeights {
     reader: FileReader,
+    family: Family,
     /// Hugging Face's names in the order of the decoder, with the place of each tensor.
     order: Vec<String>,
     tensors: BTreeMap<String, TensorEntry>,
@@ -44,8 +54,19 @@ pub struct GgufWeights {
     identity: OnceLock<String>,
 }
 
-impl GgufWeights {
-    fn open(path: &Path) -> Result<(Self, Metadata, ModelConfig), PolicyError> {
+/// What is read from a GGUF file before it is known whether its tensors are those of its model.
+struct Parts {
+    reader: FileReader,
+    metadata: Metadata,
+    family: Family,
+    /// The `config.json` of the model.
+    config: Map<String, Json>,
+    /// All tensors of the file by their names there.
+    table: BTreeMap<String, TensorEntry>,
+}
+
+impl Parts {
+    fn read(path: &Path) -> Result<Self, PolicyError> {
         let reader = FileReader::open(path)?;
         let header = Header::read(BufReader::new(reader.file()), reader.len(), path)?;
         let mut table: BTreeMap<String, TensorEntry> = header
@@ -53,19 +74,52 @@ impl GgufWeights {
             .into_iter()
             .map(|t| (t.name.clone(), t))
             .collect();
-        let missing = |tensors| PolicyError::MissingTensors {
-            path: path.to_path_buf(),
-            tensors,
-        };
-        header.metadata.require_llama()?;
+        let family = Family::of(&header.metadata)?;
         let Some(embedding) = table.get("token_embd.weight") else {
-            return Err(missing(vec!["token_embd.weight".to_owned()]));
+            return Err(PolicyError::MissingTensors {
+                path: path.to_path_buf(),
+                tensors: vec!["token_embd.weight".to_owned()],
+            });
         };
-        let tied = !table.contains_key("output.weight");
-        let config = header.metadata.model_config(embedding.shape[0], tied)?;
+        let vocab_size = embedding.shape[0];
+        let divisors = table
+            .remove("rope_freqs.weight")
+            .map(|entry| finite_values(&reader, &entry))
+            .transpose()?;
+        let seen = hyper::Seen {
+            vocab_size,
+            tied: !table.contains_key("output.weight"),
+            biases: (
+                table.contains_key("blk.0.attn_output.bias"),
+                table.contains_key("blk.0.ffn_down.bias"),
+            ),
+            rope_divisors: divisors.as_deref(),
+        };
+        let config = hyper::hf_config(&header.metadata, family, &seen)?;
+        Ok(Self {
+            reader,
+            metadata: header.metadata,
+            family,
+            config,
+            table,
+        })
+    }
+}
+
+impl GgufWeights {
+    fn open(path: &Path) -> Result<(Self, Metadata, ModelConfig), PolicyError> {
+        let Parts {
+            reader,
+            metadata,
+            family,
+            config,
+            mut table,
+        } = Parts::read(path)?;
+        let config = ModelConfig::from_object(&config, path)?;
+        config.check(path)?;
         let (mut order, mut tensors, mut absent) = (Vec::new(), BTreeMap::new(), Vec::new());
         for (name, expected) in expected_tensors(&config) {
-            let foreign = gguf_name(&name);
+            let foreign = family.gguf_name(&name);
             match table.remove(&foreign) {
                 None => absent.push(foreign),
                 Some(entry) if entry.shape != expected => {
@@ -83,30 +137,73 @@ impl GgufWeights {
             }
         }
         if !absent.is_empty() {
-            return Err(missing(absent));
+            return Err(PolicyError::MissingTensors {
+                path: path.to_path_buf(),
+                tensors: absent,
+            });
         }
         if let Some(rest) = table.keys().next() {
-            let reason = if rest == "rope_freqs.weight" {
-                "it scales the rotary frequencies, which is not implemented for GGUF files; use the Hugging Face directory of this model"
-            } else {
-                "it is not part of a Llama model as implemented here, and could change arithmetic; use a model without it"
-            };
-            let (path, tensor) = (path.to_path_buf(), rest.clone());
             return Err(PolicyError::Tensor {
-                path,
-                tensor,
-                reason: reason.to_owned(),
+                path: path.to_path_buf(),
+                tensor: rest.clone(),
+                reason: format!(
+                    "it is not part of a {} model as implemented here, and could change arithmetic; use a model without it",
+                    family.prefix()
+                ),
             });
         }
         let head_dim = config.head_dim;
         let weights = Self {
             reader,
+            family,
             order,
             tensors,
             head_dim,
             identity: OnceLock::new(),
         };
-        Ok((weights, header.metadata, config))
+        Ok((weights, metadata, config))
+    }
+}
+
+/// A tensor in Hugging Face's layout, `name` being its name there.
+fn load(
+    reader: &FileReader,
+    family: Family,
+    head_dim: usize,
+    (name, entry): (&str, &TensorEntry),
+) -> Result<HostTensor, PolicyError> {
+    let mut data = finite_values(reader, entry)?;
+    if family.interleaves(name) {
+        let columns = entry.shape[1..].iter().product();
+        half_split_rows(&mut data, columns, head_dim);
+    }
+    if family.adds_one(name) {
+        data.iter_mut().for_each(|gain| *gain -= 1.0);
+    }
+    Ok(HostTensor {
+        shape: entry.shape.clone(),
+        data,
+    })
+}
+
+/// The values of a tensor as they are in the file, which must be finite. They are read piece by piece
+/// by all threads.
+fn finite_values(reader: &FileReader, entry: &TensorEntry) -> Result<Vec<f32>, PolicyError> {
+    // Checked against the length of the file when the header was read.
+    let count = entry.shape.iter().product();
+    let data = entry.element.dequantise_pieces(count, |at, len| {
+        reader.read_at(entry.offset + at as u64, len)
+    })?;
+    match first_not_finite(&data) {
+        None => Ok(data),
+        Some(at) => Err(PolicyError::Tensor {
+            path: reader.path().to_path_buf(),
+            tensor: entry.name.clone(),
+            reason: format!(
+                "its value number {at} is {}, and weights must be finite; the file is damaged or its training diverged",
+                data[at]
+            ),
+        }),
     }
 }
 
@@ -122,16 +219,7 @@ impl WeightSource for GgufWeights {
                 tensors: vec![excerpt(name)],
             });
         };
-        let bytes = self.reader.read_at(entry.offset, entry.bytes)?;
-        let mut data = entry.element.dequantise(&bytes);
-        drop(bytes);
-        if name.ends_with("q_proj.weight") || name.ends_with("k_proj.weight") {
-            data = half_split_rows(&data, entry.shape[1], self.head_dim);
-        }
-        Ok(HostTensor {
-            shape: entry.shape.clone(),
-            data,
-        })
+        load(&self.reader, self.family, self.head_dim, (name, entry))
     }
 
     fn identity(&self) -> Result<String, PolicyError> {
@@ -143,46 +231,15 @@ impl WeightSource for GgufWeights {
     }
 }
 
-/// The name in a GGUF file of a tensor that Hugging Face calls `name`.
-fn gguf_name(name: &str) -> String {
-    match name {
-        "model.embed_tokens.weight" => return "token_embd.weight".to_owned(),
-        "model.norm.weight" => return "output_norm.weight".to_owned(),
-        "lm_head.weight" => return "output.weight".to_owned(),
-        _ => {}
-    }
-    let inner = name
-        .strip_prefix("model.layers.")
-        .and_then(|rest| rest.split_once('.'));
-    let Some((layer, part)) = inner else {
-        return name.to_owned();
-    };
-    let part = match part {
-        "input_layernorm.weight" => "attn_norm.weight",
-        "self_attn.q_proj.weight" => "attn_q.weight",
-        "self_attn.k_proj.weight" => "attn_k.weight",
-        "self_attn.v_proj.weight" => "attn_v.weight",
-        "self_attn.o_proj.weight" => "attn_output.weight",
-        "post_attention_layernorm.weight" => "ffn_norm.weight",
-        "mlp.gate_proj.weight" => "ffn_gate.weight",
-        "mlp.up_proj.weight" => "ffn_up.weight",
-        "mlp.down_proj.weight" => "ffn_down.weight",
-        other => other,
-    };
-    format!("blk.{layer}.{part}")
-}
-
 /// Brings the rows of each head from interleaved to half-split order: row `i` of the first half
-/// is row `2i`, row `i` of the second half is row `2i + 1`.
-fn half_split_rows(data: &[f32], columns: usize, head_dim: usize) -> Vec<f32> {
-    let mut out = Vec::with_capacity(data.len());
-    for head in data.chunks_exact(head_dim * columns) {
-        for side in 0..2 {
-            for i in 0..head_dim / 2 {
-                let row = (2 * i + side) * columns;
-                out.extend_from_slice(&head[row..row + columns]);
+/// is row `2i`, row `i` of the second half is row `2i + 1`. A bias is a matrix of one column.
+fn half_split_rows(data: &mut [f32], columns: usize, head_dim: usize) {
+    data.par_chunks_exact_mut(head_dim * columns)
+        .for_each(|head| {
+            let interleaved = head.to_vec();
+            let rows = (0..2).flat_map(|side| (0..head_dim / 2).map(move |i| 2 * i + side));
+            for (out, row) in head.chunks_exact_mut(columns).zip(rows) {
+                out.copy_from_slice(&interleaved[row * columns..][..columns]);
             }
-        }
-    }
-    out
+        });
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::dequant::ElementType;
 use super::{FileReader, HostTensor, ModelFiles, WeightSource, expected_tensors, sha256_bytes};
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, read_object};
 use crate::error::{PolicyError, excerpt};
 use crate::tokenizer::TextCodec;
 
@@ -43,6 +43,7 @@ pub fn open(dir: &Path) -> Result<ModelFiles, PolicyError> {
     if !dir.join(INDEX).is_file() && !dir.join(SINGLE).is_file() {
         return absent("neither model.safetensors nor model.safetensors.index.json is in it");
     }
+    let config_json = read_object(&config)?;
     let config = ModelConfig::from_hf_json(&config)?;
     let weights = SafetensorsWeights::open(dir, &config)?;
     let path = dir.join("tokenizer.json");
@@ -55,7 +56,11 @@ pub fn open(dir: &Path) -> Result<ModelFiles, PolicyError> {
             reason,
         })
     };
-    ModelFiles::assemble(config, weights, tokenizer, dir)
+    let files = ModelFiles::assemble(config, weights, tokenizer, dir)?;
+    Ok(ModelFiles {
+        config_json: Some(config_json),
+        ..files
+    })
 }
 
 /// Where a tensor is.
@@ -158,7 +163,10 @@ impl SafetensorsWeights {
             return Err(PolicyError::Tensor {
                 path: shards[place.shard].path().to_path_buf(),
                 tensor: name.clone(),
-                reason: "it is not part of a Llama model as implemented here, and could change arithmetic; use a model without it".to_owned(),
+                reason: format!(
+                    "it is not part of a {} model as implemented here, and could change arithmetic; use a model without it",
+                    config.family.model_type()
+                ),
             });
         }
         Ok(Self {

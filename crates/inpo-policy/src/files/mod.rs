@@ -8,6 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::config::ModelConfig;
@@ -66,6 +67,8 @@ pub struct ModelFiles {
     pub tokenizer: Option<TextCodec>,
     /// The path that was opened.
     pub path: PathBuf,
+    /// `config.json` as it was read, where there is one.
+    pub config_json: Option<Map<String, Value>>,
     /// Why there is no tokenizer, where there is none.
     no_tokenizer: String,
 }
@@ -131,6 +134,7 @@ impl ModelFiles {
             weights,
             tokenizer,
             path: path.to_path_buf(),
+            config_json: None,
             no_tokenizer,
         })
     }
@@ -149,37 +153,90 @@ impl ModelFiles {
     }
 }
 
-/// The names and shapes of all tensors of a Llama model, in the order of the decoder.
+/// The names and shapes of all tensors of a model, in the order of the decoder.
 ///
-/// `lm_head.weight` is among them only when the head is not tied to the embedding.
+/// `lm_head.weight` is among them only when the head is not tied to the embedding; a classifier has
+/// `score.weight` instead.
 #[must_use]
 pub fn expected_tensors(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
     let hidden = config.hidden_size;
-    let queries = config.num_attention_heads * config.head_dim;
-    let keys = config.num_key_value_heads * config.head_dim;
-    let mut tensors = vec![(
-        "model.embed_tokens.weight".to_owned(),
-        vec![config.vocab_size, hidden],
-    )];
+    let table = vec![config.vocab_size, hidden];
+    let mut tensors = vec![("model.embed_tokens.weight".to_owned(), table.clone())];
     for layer in 0..config.num_hidden_layers {
-        let mut add = |name: &str, shape: Vec<usize>| {
-            tensors.push((format!("model.layers.{layer}.{name}.weight"), shape));
-        };
-        add("input_layernorm", vec![hidden]);
-        add("self_attn.q_proj", vec![queries, hidden]);
-        add("self_attn.k_proj", vec![keys, hidden]);
-        add("self_attn.v_proj", vec![keys, hidden]);
-        add("self_attn.o_proj", vec![hidden, queries]);
-        add("post_attention_layernorm", vec![hidden]);
-        add("mlp.gate_proj", vec![config.intermediate_size, hidden]);
-        add("mlp.up_proj", vec![config.intermediate_size, hidden]);
-        add("mlp.down_proj", vec![hidden, config.intermediate_size]);
+        let parts = layer_tensors(config);
+        let named = |(name, shape)| (format!("model.layers.{layer}.{name}"), shape);
+        tensors.extend(parts.into_iter().map(named));
     }
     tensors.push(("model.norm.weight".to_owned(), vec![hidden]));
-    if !config.tie_word_embeddings {
-        tensors.push(("lm_head.weight".to_owned(), vec![config.vocab_size, hidden]));
+    if config.classifier {
+        tensors.push(("score.weight".to_owned(), vec![1, hidden]));
+    } else if !config.tie_word_embeddings {
+        tensors.push(("lm_head.weight".to_owned(), table));
     }
     tensors
+}
+
+/// Those of one layer, without the layer's name before them.
+fn layer_tensors(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
+    let family = config.family;
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let queries = config.num_attention_heads * config.head_dim;
+    let keys = config.num_key_value_heads * config.head_dim;
+    let (bias, fused) = (config.attention_bias, family.fuses_projections());
+    let norm = |name: &str| vec![(format!("{name}.weight"), vec![hidden])];
+    let projection = |name: &str, [output, input]: [usize; 2], bias: bool| {
+        let weight = (format!("{name}.weight"), vec![output, input]);
+        let bias = bias.then(|| (format!("{name}.bias"), vec![output]));
+        std::iter::once(weight).chain(bias).collect::<Vec<_>>()
+    };
+    let attention = match fused {
+        true => projection("self_attn.qkv_proj", [queries + 2 * keys, hidden], bias),
+        false => [
+            projection("self_attn.q_proj", [queries, hidden], bias),
+            projection("self_attn.k_proj", [keys, hidden], bias),
+            projection("self_attn.v_proj", [keys, hidden], bias),
+        ]
+        .concat(),
+    };
+    let output = projection(
+        "self_attn.o_proj",
+        [hidden, queries],
+        config.attention_output_bias,
+    );
+    let heads = match family.query_key_norm() {
+        true => ["q_norm", "k_norm"]
+            .map(|name| (format!("self_attn.{name}.weight"), vec![config.head_dim]))
+            .to_vec(),
+        false => Vec::new(),
+    };
+    let sandwich = match family.sandwich_norms() {
+        true => [
+            norm("pre_feedforward_layernorm"),
+            norm("post_feedforward_layernorm"),
+        ]
+        .concat(),
+        false => Vec::new(),
+    };
+    let bias = config.mlp_bias;
+    let gate = match fused {
+        true => projection("mlp.gate_up_proj", [2 * inner, hidden], bias),
+        false => [
+            projection("mlp.gate_proj", [inner, hidden], bias),
+            projection("mlp.up_proj", [inner, hidden], bias),
+        ]
+        .concat(),
+    };
+    [
+        norm("input_layernorm"),
+        attention,
+        output,
+        heads,
+        norm("post_attention_layernorm"),
+        sandwich,
+        gate,
+        projection("mlp.down_proj", [hidden, inner], bias),
+    ]
+    .concat()
 }
 
 /// The sha256 of a file, in hexadecimal.
@@ -209,16 +266,26 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 /// # Errors
 /// A file that cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), PolicyError> {
-    use std::io::Write;
+    write_whole_with(path, |temporary| std::fs::write(temporary, bytes))
+}
+
+/// [`write_whole`] with a function that writes the temporary file, which exists and is empty.
+///
+/// # Errors
+/// A file that cannot be written.
+pub(crate) fn write_whole_with(
+    path: &Path,
+    write: impl FnOnce(&Path) -> std::io::Result<()>,
+) -> Result<(), PolicyError> {
     let dir = path
         .parent()
         .filter(|p| !p.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
+    let file = tempfile::Builder::new()
         .prefix(".partial-")
         .tempfile_in(dir)
         .map_err(PolicyError::write(path))?;
-    file.write_all(bytes).map_err(PolicyError::write(path))?;
+    write(file.path()).map_err(PolicyError::write(path))?;
     share_reading(file.as_file()).map_err(PolicyError::write(path))?;
     file.persist(path)
         .map_err(|e| PolicyError::write(path)(e.error))?;

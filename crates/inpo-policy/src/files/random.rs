@@ -10,12 +10,14 @@ use crate::error::PolicyError;
 /// Standard deviation of a fresh weight, Hugging Face's `initializer_range`.
 const DEVIATION: f64 = 0.02;
 
-/// A source of random weights: matrices normal, gains 1. Each tensor has its own stream of the seed,
+/// A source of random weights: matrices normal, gains 1, biases 0. Each tensor has its own stream of the seed,
 /// so the order of loading does not matter.
 #[derive(Debug, Clone)]
 pub struct RandomWeights {
     tensors: Vec<(String, Vec<usize>)>,
     seed: u64,
+    /// A norm's weight that leaves sizes as they are.
+    gain: f32,
 }
 
 impl RandomWeights {
@@ -25,6 +27,10 @@ impl RandomWeights {
         Self {
             tensors: expected_tensors(config),
             seed,
+            gain: match config.family.unit_offset_norms() {
+                true => 0.0,
+                false => 1.0,
+            },
         }
     }
 }
@@ -48,7 +54,8 @@ impl WeightSource for RandomWeights {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(index as u64);
         let data = match shape.len() {
-            1 => vec![1.0; count],
+            1 if name.ends_with(".bias") => vec![0.0; count],
+            1 => vec![self.gain; count],
             _ => (0..count)
                 .map(|_| (DEVIATION * normal(&mut rng)) as f32)
                 .collect(),

@@ -2,62 +2,154 @@
 
 use burn::module::Module;
 use burn::tensor::{Tensor, activation::softmax};
-use inpo_kernels::PackedAttention;
+use inpo_kernels::{AttentionOptions, PackedAttention, PackedLayout};
 
 use super::cache::{KvCache, PromptFill};
 use super::noise::Noise;
+use super::norm::RmsNorm;
 use super::projection::Projection;
 use super::rope::Rotary;
-use super::{cast, widened};
+use super::{cast, split_columns, widened};
+use crate::config::ModelConfig;
 
-/// Causal self-attention with `heads` query heads sharing `kv_heads` key/value heads
-/// (arXiv 2305.13245).
+/// Causal self-attention with some query heads sharing key/value heads (arXiv 2305.13245).
 #[derive(Module, Debug)]
 pub struct Attention {
-    /// `[hidden, heads * head_dim]`.
-    pub q_proj: Projection,
-    /// `[hidden, kv_heads * head_dim]`.
-    pub k_proj: Projection,
-    /// `[hidden, kv_heads * head_dim]`.
-    pub v_proj: Projection,
+    /// Queries, keys and values: `[hidden, heads * head_dim]` and twice `[hidden, kv_heads * head_dim]`, or
+    /// the three in one.
+    pub inputs: Vec<Projection>,
     /// `[heads * head_dim, hidden]`.
     pub o_proj: Projection,
+    /// Norm of each query head, before the rotation.
+    pub q_norm: Option<RmsNorm>,
+    /// Norm of each key head, before the rotation.
+    pub k_norm: Option<RmsNorm>,
     #[module(skip)]
-    heads: usize,
+    shape: HeadShape,
     #[module(skip)]
-    kv_heads: usize,
+    kind: LayerKind,
+}
+
+/// Heads of the attention layers, and what their scores go through.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeadShape {
+    queries: usize,
+    keys: usize,
+    width: usize,
+    scale: f64,
+    softcap: Option<f64>,
+}
+
+impl HeadShape {
+    pub(crate) fn new(config: &ModelConfig) -> Self {
+        Self {
+            queries: config.num_attention_heads,
+            keys: config.num_key_value_heads,
+            width: config.head_dim,
+            scale: config.attention_scale(),
+            softcap: config.attn_logit_softcapping,
+        }
+    }
+
+    /// Query heads that share a key head.
+    pub(crate) fn group(&self) -> usize {
+        self.queries / self.keys
+    }
+
+    /// Attention over the sequences of `layout`, within `window` where there is one.
+    pub(crate) fn packed(
+        &self,
+        layout: &PackedLayout,
+        window: Option<usize>,
+        options: (&burn::tensor::Device, burn::tensor::DType),
+    ) -> PackedAttention {
+        let sizes = [self.queries, self.keys, self.width];
+        let softcap = self.softcap;
+        let kind = AttentionOptions { window, softcap };
+        PackedAttention::with_options(layout, sizes, self.scale, kind, options)
+    }
+}
+
+/// What is different from layer to layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LayerKind {
+    /// Whether a token sees the last positions only.
+    pub(crate) local: bool,
+    /// Whether queries and keys are rotated.
+    pub(crate) rotates: bool,
+}
+
+impl LayerKind {
+    pub(crate) fn new(config: &ModelConfig, layer: usize) -> Self {
+        Self {
+            local: config.window(layer).is_some(),
+            rotates: config.rotates(layer),
+        }
+    }
+}
+
+/// What a layer needs of one pass in two forms: for layers that see everything, and for those with a window
+/// where there are any.
+#[derive(Debug, Clone)]
+pub(crate) struct ByReach<T> {
+    pub(crate) full: T,
+    pub(crate) local: Option<T>,
+}
+
+impl<T> ByReach<T> {
+    fn of(&self, kind: LayerKind) -> &T {
+        match &self.local {
+            Some(local) if kind.local => local,
+            _ => &self.full,
+        }
+    }
 }
 
 /// Which tokens a token sees, and what is done with the cache.
 pub(crate) enum Mixing<'a> {
     /// Training and scoring: a packed batch, no cache.
-    Packed(&'a PackedAttention),
+    Packed(&'a ByReach<PackedAttention>),
     /// A packed batch of prompts, whose keys and values are written for each sample.
-    Prefill(&'a PackedAttention, &'a mut KvCache, PromptFill<'a>),
-    /// One token per row, written to a slot of the cache, over all slots up to it.
+    Prefill(
+        &'a ByReach<PackedAttention>,
+        &'a mut KvCache,
+        PromptFill<'a>,
+    ),
+    /// One token per row, written to a slot of the cache, over all slots that the layer keeps.
     Decode {
         cache: &'a mut KvCache,
         slot: usize,
-        /// `[rows, 1, heads / kv_heads, slot + 1]`, added to the scores in the softmax's type: minus infinity
+        /// `[rows, 1, heads / kv_heads, slots]`, added to the scores in the softmax's type: minus infinity
         /// where a row has no token.
-        bias: &'a Tensor<4>,
+        bias: &'a ByReach<Tensor<4>>,
     },
 }
 
 impl Attention {
-    /// Attention over the four projections.
-    pub fn new(
-        [q_proj, k_proj, v_proj, o_proj]: [Projection; 4],
-        heads: usize,
-        kv_heads: usize,
+    /// Attention of layer `layer` over its projections: those to queries, keys and values, or one that holds
+    /// the three, and the one behind; with the norms of query and key heads where there are any.
+    pub(crate) fn new(
+        config: &ModelConfig,
+        layer: usize,
+        inputs: Vec<Projection>,
+        o_proj: Projection,
+        [q_norm, k_norm]: [Option<RmsNorm>; 2],
     ) -> Self {
         Self {
-            q_proj,
-            k_proj,
-            v_proj,
+            inputs,
             o_proj,
-            heads,
-            kv_heads,
+            q_norm,
+            k_norm,
+            shape: HeadShape::new(config),
+            kind: LayerKind::new(config, layer),
+        }
+    }
+
+    /// Hugging Face's names of `inputs`.
+    pub(crate) fn input_names(&self) -> &'static [&'static str] {
+        match self.inputs.len() {
+            1 => &["qkv_proj"],
+            _ => &["q_proj", "k_proj", "v_proj"],
         }
     }
 
@@ -65,24 +157,49 @@ impl Attention {
     pub(crate) fn forward(
         &self,
         x: Tensor<2>,
-        rotary: &Rotary,
+        rotary: &ByReach<Rotary>,
         layer: usize,
         mixing: &mut Mixing<'_>,
         noise: Option<Noise>,
     ) -> Tensor<2> {
         let noise = |part| noise.map(|noise| noise.part(part));
-        let query = rotary.rotate(self.q_proj.forward(x.clone(), noise(0)));
-        let key = rotary.rotate(self.k_proj.forward(x.clone(), noise(1)));
-        let value = self.v_proj.forward(x, noise(2));
+        let [query, key, value] = match self.inputs.as_slice() {
+            [query, key, value] => [
+                query.forward(x.clone(), noise(0)),
+                key.forward(x.clone(), noise(1)),
+                value.forward(x, noise(2)),
+            ],
+            all => {
+                let HeadShape {
+                    queries,
+                    keys,
+                    width,
+                    ..
+                } = self.shape;
+                let widths = [queries * width, keys * width, keys * width];
+                split_columns(all[0].forward(x, noise(0)), widths)
+            }
+        };
+        let turned = |x: Tensor<2>, norm: &Option<RmsNorm>| {
+            let x = match norm {
+                Some(norm) => norm.forward_heads(x),
+                None => x,
+            };
+            match self.kind.rotates {
+                true => rotary.of(self.kind).rotate(x),
+                false => x,
+            }
+        };
+        let (query, key) = (turned(query, &self.q_norm), turned(key, &self.k_norm));
         let mixed = match mixing {
-            Mixing::Packed(attention) => attention.forward(query, key, value),
+            Mixing::Packed(attention) => attention.of(self.kind).forward(query, key, value),
             Mixing::Prefill(attention, cache, fill) => {
                 cache.fill_prompts(layer, fill, &key, &value);
-                attention.forward(query, key, value)
+                attention.of(self.kind).forward(query, key, value)
             }
             Mixing::Decode { cache, slot, bias } => {
                 let (keys, values) = cache.append(layer, *slot, key, value);
-                self.decode(query, keys, values, bias)
+                self.decode(query, keys, values, bias.of(self.kind))
             }
         };
         self.o_proj.forward(mixed, noise(3))
@@ -99,16 +216,16 @@ impl Attention {
         bias: &Tensor<4>,
     ) -> Tensor<2> {
         let [rows, width] = query.dims();
-        let head_dim = width / self.heads;
-        let group = self.heads / self.kv_heads;
-        let query = query.mul_scalar(1.0 / (head_dim as f64).sqrt()).reshape([
-            rows,
-            self.kv_heads,
-            group,
-            head_dim,
-        ]);
+        let shape = &self.shape;
+        let query =
+            query
+                .mul_scalar(shape.scale)
+                .reshape([rows, shape.keys, shape.group(), shape.width]);
         let dtype = query.dtype();
-        let scores = query.matmul(keys.swap_dims(2, 3));
+        let mut scores = query.matmul(keys.swap_dims(2, 3));
+        if let Some(cap) = shape.softcap {
+            scores = scores.div_scalar(cap).tanh().mul_scalar(cap);
+        }
         let scores = cast(scores, widened(dtype)) + bias.clone();
         let weights = cast(softmax(scores, 3), dtype);
         weights.matmul(values).reshape([rows, width])
@@ -127,8 +244,23 @@ mod tests {
     fn decoding_weighs_in_f32_and_rounds_once() {
         let count = 16;
         let device = Device::flex();
-        let unused = || Projection::new(Tensor::zeros([1, 1], &device));
-        let attention = Attention::new(std::array::from_fn(|_| unused()), 1, 1);
+        let attention = Attention {
+            inputs: Vec::new(),
+            o_proj: Projection::new(Tensor::zeros([1, 1], &device)),
+            q_norm: None,
+            k_norm: None,
+            shape: HeadShape {
+                queries: 1,
+                keys: 1,
+                width: count,
+                scale: 0.25,
+                softcap: None,
+            },
+            kind: LayerKind {
+                local: false,
+                rotates: false,
+            },
+        };
         // Exact in bf16: the query's 4 times the scale of 1/4 is 1, so that keys are scores.
         let score = |j: usize| ((j * 7) % count) as f64 * 0.25 - 3.0;
         let scores: Vec<f64> = (0..count).map(score).collect();

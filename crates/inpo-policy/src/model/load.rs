@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use super::{Attention, Block, Decoder, Mlp, Projection, RmsNorm};
+use super::{Attention, Block, Decoder, Mlp, OuterNorms, Projection, RmsNorm};
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
 use crate::files::WeightSource;
@@ -12,65 +12,110 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// A tensor that is missing or misshapen, by name.
+    /// A tensor that is missing, misshapen or not finite, by name.
     pub fn load(
         config: &ModelConfig,
         weights: &dyn WeightSource,
         options: (&Device, DType),
     ) -> Result<Self, PolicyError> {
-        let loader = Loader { weights, options };
+        let loader = Loader {
+            config,
+            weights,
+            options,
+        };
         let (hidden, vocab) = (config.hidden_size, config.vocab_size);
-        let queries = config.num_attention_heads * config.head_dim;
-        let keys = config.num_key_value_heads * config.head_dim;
-        let inner = config.intermediate_size;
-        let mut layers = Vec::with_capacity(config.num_hidden_layers);
-        for layer in 0..config.num_hidden_layers {
-            let projection = |part: &str, shape| {
-                loader.projection(&format!("model.layers.{layer}.{part}.weight"), shape)
-            };
-            let norm = |part: &str| {
-                let name = format!("model.layers.{layer}.{part}.weight");
-                let gain = loader.vector(&name, hidden)?;
-                Ok::<_, PolicyError>(RmsNorm::new(gain, config.rms_norm_eps))
-            };
-            let attention = Attention::new(
-                [
-                    projection("self_attn.q_proj", [queries, hidden])?,
-                    projection("self_attn.k_proj", [keys, hidden])?,
-                    projection("self_attn.v_proj", [keys, hidden])?,
-                    projection("self_attn.o_proj", [hidden, queries])?,
-                ],
-                config.num_attention_heads,
-                config.num_key_value_heads,
-            );
-            layers.push(Block {
-                input_layernorm: norm("input_layernorm")?,
-                self_attn: attention,
-                post_attention_layernorm: norm("post_attention_layernorm")?,
-                mlp: Mlp {
-                    gate_proj: projection("mlp.gate_proj", [inner, hidden])?,
-                    up_proj: projection("mlp.up_proj", [inner, hidden])?,
-                    down_proj: projection("mlp.down_proj", [hidden, inner])?,
-                },
-            });
-        }
+        // The largest tensors first: what their conversion needs beside them is free again, and used again,
+        // before the model has its full size.
         let embedding = loader.matrix("model.embed_tokens.weight", [vocab, hidden])?;
-        let norm = loader.vector("model.norm.weight", hidden)?;
-        let head = (!config.tie_word_embeddings)
-            .then(|| loader.matrix("lm_head.weight", [vocab, hidden]))
-            .transpose()?;
-        let norm = RmsNorm::new(norm, config.rms_norm_eps);
+        let head = match (config.classifier, config.tie_word_embeddings) {
+            (true, _) => Some(loader.matrix("score.weight", [1, hidden])?),
+            (false, false) => Some(loader.matrix("lm_head.weight", [vocab, hidden])?),
+            (false, true) => None,
+        };
+        let layers = (0..config.num_hidden_layers).map(|layer| loader.block(layer));
+        let layers = layers.collect::<Result<_, _>>()?;
+        let norm = loader.norm("model.norm", hidden)?;
         Ok(Self::new(config, embedding, layers, norm, head))
     }
 }
 
 struct Loader<'a> {
+    config: &'a ModelConfig,
     weights: &'a dyn WeightSource,
     options: (&'a Device, DType),
 }
 
 impl Loader<'_> {
-    fn data(&self, name: &str, shape: &[usize]) -> Result<TensorData, PolicyError> {
+    fn block(&self, layer: usize) -> Result<Block, PolicyError> {
+        let config = self.config;
+        let family = config.family;
+        let hidden = config.hidden_size;
+        let queries = config.num_attention_heads * config.head_dim;
+        let keys = config.num_key_value_heads * config.head_dim;
+        let inner = config.intermediate_size;
+        let path = |part: &str| format!("model.layers.{layer}.{part}");
+        let projection = |part: &str, shape, bias: bool| self.projection(&path(part), shape, bias);
+        let norm = |part: &str| self.norm(&path(part), hidden);
+        let bias = config.attention_bias;
+        let inputs = match family.fuses_projections() {
+            true => vec![projection(
+                "self_attn.qkv_proj",
+                [queries + 2 * keys, hidden],
+                bias,
+            )?],
+            false => vec![
+                projection("self_attn.q_proj", [queries, hidden], bias)?,
+                projection("self_attn.k_proj", [keys, hidden], bias)?,
+                projection("self_attn.v_proj", [keys, hidden], bias)?,
+            ],
+        };
+        let bias = config.attention_output_bias;
+        let output = projection("self_attn.o_proj", [hidden, queries], bias)?;
+        let head_norm = |name: &str| {
+            let norm = || self.norm(&path(name), config.head_dim);
+            family.query_key_norm().then(norm).transpose()
+        };
+        let norms = [
+            head_norm("self_attn.q_norm")?,
+            head_norm("self_attn.k_norm")?,
+        ];
+        let bias = config.mlp_bias;
+        let gates = match family.fuses_projections() {
+            true => vec![projection("mlp.gate_up_proj", [2 * inner, hidden], bias)?],
+            false => vec![
+                projection("mlp.gate_proj", [inner, hidden], bias)?,
+                projection("mlp.up_proj", [inner, hidden], bias)?,
+            ],
+        };
+        let down = projection("mlp.down_proj", [hidden, inner], bias)?;
+        let outer_norms = match family.sandwich_norms() {
+            true => Some(OuterNorms {
+                pre_feedforward_layernorm: norm("pre_feedforward_layernorm")?,
+                post_feedforward_layernorm: norm("post_feedforward_layernorm")?,
+            }),
+            false => None,
+        };
+        Ok(Block {
+            input_layernorm: norm("input_layernorm")?,
+            self_attn: Attention::new(config, layer, inputs, output, norms),
+            post_attention_layernorm: norm("post_attention_layernorm")?,
+            outer_norms,
+            mlp: Mlp::new(gates, down, config.activation),
+        })
+    }
+
+    /// The norm at `path`, a module's name.
+    fn norm(&self, path: &str, width: usize) -> Result<RmsNorm, PolicyError> {
+        let gain = self.vector(&format!("{path}.weight"), width)?;
+        let offset = match self.config.family.unit_offset_norms() {
+            true => 1.0,
+            false => 0.0,
+        };
+        Ok(RmsNorm::new(gain, self.config.rms_norm_eps).with_offset(offset))
+    }
+
+    /// The values of a tensor, which must have that shape and be finite.
+    fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, PolicyError> {
         let tensor = self.weights.load(name)?;
         if tensor.shape != shape {
             return Err(PolicyError::WrongShape {
@@ -79,34 +124,40 @@ impl Loader<'_> {
                 expected: shape.to_vec(),
             });
         }
-        Ok(TensorData::new(tensor.data, shape.to_vec()))
+        match tensor.data.iter().position(|value| !value.is_finite()) {
+            None => Ok(tensor.data),
+            Some(index) => Err(PolicyError::NonFiniteWeight {
+                tensor: name.to_owned(),
+                value: tensor.data[index],
+                index,
+            }),
+        }
     }
 
     fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Tensor<2>, PolicyError> {
-        Ok(Tensor::from_data(self.data(name, &shape)?, self.options))
+        let data = TensorData::new(self.values(name, &shape)?, shape);
+        Ok(Tensor::from_data(data, self.options))
     }
 
     fn vector(&self, name: &str, width: usize) -> Result<Tensor<1>, PolicyError> {
-        Ok(Tensor::from_data(self.data(name, &[width])?, self.options))
+        let data = TensorData::new(self.values(name, &[width])?, [width]);
+        Ok(Tensor::from_data(data, self.options))
     }
 
-    /// Files store `[out, in]`; the projection wants `[in, out]`, laid out as such.
+    /// The projection at `path`, a module's name. Files store `[out, in]`; the projection wants `[in, out]`,
+    /// laid out as such.
     fn projection(
         &self,
-        name: &str,
+        path: &str,
         [output, input]: [usize; 2],
+        bias: bool,
     ) -> Result<Projection, PolicyError> {
-        let weight = self.weights.load(name)?;
-        if weight.shape != [output, input] {
-            return Err(PolicyError::WrongShape {
-                tensor: name.to_owned(),
-                found: weight.shape,
-                expected: vec![output, input],
-            });
-        }
-        let transposed = transpose(&weight.data, input);
-        let data = TensorData::new(transposed, [input, output]);
-        Ok(Projection::new(Tensor::from_data(data, self.options)))
+        let weight = self.values(&format!("{path}.weight"), &[output, input])?;
+        let data = TensorData::new(transpose(&weight, input), [input, output]);
+        drop(weight);
+        let bias = bias.then(|| self.vector(&format!("{path}.bias"), output));
+        let weight = Tensor::from_data(data, self.options);
+        Ok(Projection::new(weight).with_bias(bias.transpose()?))
     }
 }
 

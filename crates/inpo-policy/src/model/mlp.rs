@@ -2,28 +2,57 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use inpo_kernels::silu_mul;
+use inpo_kernels::{gelu_mul, silu_mul};
 
 use super::noise::Noise;
 use super::projection::Projection;
+use super::split_columns;
+use crate::config::Activation;
 
-/// SwiGLU: `down(silu(gate(x)) * up(x))` (arXiv 2002.05202).
+/// A gated linear unit: `down(act(gate(x)) * up(x))` (arXiv 2002.05202).
 #[derive(Module, Debug)]
 pub struct Mlp {
-    /// `[hidden, intermediate]`, through the activation.
-    pub gate_proj: Projection,
-    /// `[hidden, intermediate]`.
-    pub up_proj: Projection,
+    /// Gate and up, `[hidden, intermediate]` each, or both in one, `[hidden, 2 * intermediate]`.
+    pub inputs: Vec<Projection>,
     /// `[intermediate, hidden]`.
     pub down_proj: Projection,
+    #[module(skip)]
+    activation: Activation,
 }
 
 impl Mlp {
+    /// The layer over gate and up, or over one projection that holds both.
+    pub fn new(inputs: Vec<Projection>, down_proj: Projection, activation: Activation) -> Self {
+        Self {
+            inputs,
+            down_proj,
+            activation,
+        }
+    }
+
+    /// Hugging Face's names of `inputs`.
+    pub(crate) fn input_names(&self) -> &'static [&'static str] {
+        match self.inputs.len() {
+            1 => &["gate_up_proj"],
+            _ => &["gate_proj", "up_proj"],
+        }
+    }
+
     /// Maps `x`, `[rows, hidden]`, to `[rows, hidden]`.
     pub(crate) fn forward(&self, x: Tensor<2>, noise: Option<Noise>) -> Tensor<2> {
         let noise = |part| noise.map(|noise| noise.part(part));
-        let gate = self.gate_proj.forward(x.clone(), noise(4));
-        let up = self.up_proj.forward(x, noise(5));
-        self.down_proj.forward(silu_mul(gate, up), noise(6))
+        let [gate, up] = match self.inputs.as_slice() {
+            [gate, up] => [gate.forward(x.clone(), noise(4)), up.forward(x, noise(5))],
+            both => {
+                let both = both[0].forward(x, noise(4));
+                let width = both.dims()[1] / 2;
+                split_columns(both, [width, width])
+            }
+        };
+        let gated = match self.activation {
+            Activation::Silu => silu_mul(gate, up),
+            Activation::GeluTanh => gelu_mul(gate, up),
+        };
+        self.down_proj.forward(gated, noise(6))
     }
 }

@@ -1,6 +1,7 @@
-//! A Llama-family decoder (grouped-query attention, RMSNorm, SwiGLU, rotary positions) on Burn.
+//! The decoder (grouped-query attention, RMSNorm, a gated feed-forward layer, rotary positions) on Burn.
 
 pub(crate) mod attention;
+mod block;
 mod cache;
 mod load;
 mod mlp;
@@ -14,6 +15,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 pub use attention::Attention;
+pub use block::{Block, OuterNorms};
 pub use cache::KvCache;
 pub(crate) use cache::PromptFill;
 pub(crate) use load::transpose;
@@ -24,23 +26,12 @@ pub use rope::RotaryFrequencies;
 pub use trace::{Trace, TraceOptions};
 
 use crate::config::ModelConfig;
-use attention::Mixing;
+use crate::head::Head;
+use attention::{ByReach, HeadShape, Mixing};
+use cache::slots_at;
 use inpo_kernels::{PackedAttention, PackedGroup, PackedLayout, embedding};
 use noise::Noise;
 use rope::Rotary;
-
-/// One pre-norm transformer block.
-#[derive(Module, Debug)]
-pub struct Block {
-    /// Norm before attention.
-    pub input_layernorm: RmsNorm,
-    /// Self-attention.
-    pub self_attn: Attention,
-    /// Norm before the feed-forward layer.
-    pub post_attention_layernorm: RmsNorm,
-    /// Feed-forward layer.
-    pub mlp: Mlp,
-}
 
 /// The decoder: token ids in, final hidden states out. The vocabulary head is applied apart (see
 /// [`crate::head`]), so that a whole batch of logits never exists.
@@ -52,12 +43,21 @@ pub struct Decoder {
     pub layers: Vec<Block>,
     /// Final norm.
     pub norm: RmsNorm,
-    /// Untied head, `[vocab, hidden]`; `None` when the embedding is the head.
+    /// Untied head, `[vocab, hidden]`; `None` when the embedding is the head. A classifier's `score`,
+    /// `[1, hidden]`.
     pub lm_head: Option<Param<Tensor<2>>>,
     #[module(skip)]
-    frequencies: RotaryFrequencies,
+    frequencies: ByReach<RotaryFrequencies>,
     #[module(skip)]
     heads: HeadShape,
+    /// The window of all layers that have one.
+    #[module(skip)]
+    reach: Reach,
+    /// What embeddings are multiplied by.
+    #[module(skip)]
+    embedding_scale: Option<f64>,
+    #[module(skip)]
+    softcap: Option<f64>,
     #[module(skip)]
     padding: Option<u32>,
     /// Float type of the activations; `None` is that of the weights.
@@ -92,12 +92,24 @@ impl Decoder {
             layers,
             norm,
             lm_head: lm_head.map(Param::from_tensor),
-            frequencies: RotaryFrequencies::new(config),
-            heads: HeadShape {
-                queries: config.num_attention_heads,
-                keys: config.num_key_value_heads,
-                width: config.head_dim,
+            frequencies: ByReach {
+                full: RotaryFrequencies::new(
+                    config.head_dim,
+                    config.rope_theta,
+                    &config.rope_scaling,
+                ),
+                local: config
+                    .local_rope
+                    .as_ref()
+                    .map(|rope| RotaryFrequencies::new(config.head_dim, rope.theta, &rope.scaling)),
             },
+            heads: HeadShape::new(config),
+            reach: Reach::new(config),
+            embedding_scale: config
+                .family
+                .scales_embeddings()
+                .then(|| (config.hidden_size as f64).sqrt()),
+            softcap: config.final_logit_softcapping,
             padding: config.pad_token_id,
             compute: None,
         }
@@ -111,6 +123,23 @@ impl Decoder {
         cast(weight, dtype)
     }
 
+    /// The head of the vocabulary, as [`Decoder::head`] with the cap on its logits.
+    pub fn vocabulary_head(&self) -> Head {
+        Head {
+            softcap: self.softcap,
+            ..Head::new(self.head())
+        }
+    }
+
+    /// The logits of hidden states, `[rows, hidden]`, as `[rows, vocab]`.
+    pub(crate) fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
+        let logits = hidden.matmul(self.head().transpose());
+        match self.softcap {
+            Some(cap) => logits.div_scalar(cap).tanh().mul_scalar(cap),
+            None => logits,
+        }
+    }
+
     /// The device of the weights, with their autodiff setting.
     pub fn device(&self) -> Device {
         self.embed_tokens.val().device()
@@ -120,6 +149,11 @@ impl Decoder {
     pub fn dtype(&self) -> DType {
         let weights = || self.embed_tokens.val().dtype();
         self.compute.unwrap_or_else(weights)
+    }
+
+    /// The float type that the weights are stored in.
+    pub(crate) fn stored_dtype(&self) -> DType {
+        self.embed_tokens.val().dtype()
     }
 
     /// This decoder with activations in `dtype`, whatever its weights are stored in: they are cast where
@@ -137,7 +171,7 @@ impl Decoder {
         let mut decoder = self.clone();
         if let Some(dtype) = self.compute {
             for layer in &mut decoder.layers {
-                for (_, projection) in layer.projections() {
+                for (_, _, projection) in layer.projections() {
                     let weight = projection.weight.clone();
                     projection.weight = weight.map(|weight| cast(weight, dtype));
                 }
@@ -174,21 +208,34 @@ impl Decoder {
         let options = (&device, self.dtype());
         let mut positions = layout.positions();
         positions.resize(tokens, 0);
-        let HeadShape {
-            queries,
-            keys,
-            width,
-        } = self.heads;
-        let scale = 1.0 / (width as f64).sqrt();
         Pass {
-            rotary: self.frequencies.tables(&positions, options),
-            attention: PackedAttention::new(layout, queries, keys, width, scale, options),
+            rotary: self.rotary(&positions, options),
+            attention: ByReach {
+                full: self.heads.packed(layout, self.reach.first(), options),
+                local: self
+                    .reach
+                    .second()
+                    .map(|window| self.heads.packed(layout, Some(window), options)),
+            },
             noise: None,
         }
     }
 
+    fn rotary(&self, positions: &[usize], options: (&Device, DType)) -> ByReach<Rotary> {
+        let ByReach { full, local } = &self.frequencies;
+        ByReach {
+            full: full.tables(positions, options),
+            local: local.as_ref().map(|f| f.tables(positions, options)),
+        }
+    }
+
     fn embed(&self, ids: &[u32]) -> Tensor<2> {
-        cast(embedding(self.embed_tokens.val(), ids), self.dtype())
+        let x = cast(embedding(self.embed_tokens.val(), ids), self.dtype());
+        match self.embedding_scale {
+            // Transformers rounds the factor to the type of the activations.
+            Some(scale) => x.mul_scalar(rounded(scale, self.dtype())),
+            None => x,
+        }
     }
 
     /// How many tokens a packed batch should be a multiple of: 1 where kernels take any number, else a
@@ -229,18 +276,36 @@ impl Decoder {
     ) -> Tensor<2> {
         let rows = ids.len();
         let device = self.device();
-        let keys = slot + 1;
-        let group = self.heads.queries / self.heads.keys;
-        let mut bias = vec![0.0_f32; rows * group * keys];
-        for (row, &count) in bias.chunks_exact_mut(group * keys).zip(hidden) {
-            for head in row.chunks_exact_mut(keys) {
-                head[..count].fill(f32::NEG_INFINITY);
-            }
-        }
-        let shape = [rows, 1, group, keys];
+        let group = self.heads.group();
         let dtype = self.dtype();
-        let bias = &Tensor::from_data(TensorData::new(bias, shape), (&device, widened(dtype)));
-        let rotary = self.frequencies.tables(positions, (&device, dtype));
+        // Minus infinity at the slots of `slots` that a row does not have.
+        let mask = |slots: &[usize]| {
+            let mut bias = vec![0.0_f32; rows * group * slots.len()];
+            let of_rows = bias.chunks_exact_mut(group * slots.len()).zip(hidden);
+            for (row, &count) in of_rows {
+                for head in row.chunks_exact_mut(slots.len()) {
+                    for (value, &slot) in head.iter_mut().zip(slots) {
+                        if slot < count {
+                            *value = f32::NEG_INFINITY;
+                        }
+                    }
+                }
+            }
+            let shape = [rows, 1, group, slots.len()];
+            Tensor::from_data(TensorData::new(bias, shape), (&device, widened(dtype)))
+        };
+        let within = |window: Option<usize>| match window {
+            Some(window) => slots_at(slot, window).collect::<Vec<_>>(),
+            None => (0..=slot).collect(),
+        };
+        let bias = &ByReach {
+            full: mask(&within(self.reach.first())),
+            local: self
+                .reach
+                .second()
+                .map(|window| mask(&within(Some(window)))),
+        };
+        let rotary = self.rotary(positions, (&device, dtype));
         let mixing = Mixing::Decode { cache, slot, bias };
         self.run(ids, &rotary, mixing, None, |_| ())
     }
@@ -249,7 +314,7 @@ impl Decoder {
     fn run(
         &self,
         ids: &[u32],
-        rotary: &Rotary,
+        rotary: &ByReach<Rotary>,
         mut mixing: Mixing<'_>,
         noise: Option<Noise>,
         mut seen: impl FnMut(&Tensor<2>),
@@ -265,57 +330,58 @@ impl Decoder {
     }
 }
 
-/// Heads of the attention layers.
+/// How far the layers see.
 #[derive(Debug, Clone, Copy)]
-struct HeadShape {
-    queries: usize,
-    keys: usize,
-    width: usize,
+struct Reach {
+    window: Option<usize>,
+    /// Whether every layer has the window.
+    everywhere: bool,
+}
+
+impl Reach {
+    fn new(config: &ModelConfig) -> Self {
+        let mut windows = (0..config.num_hidden_layers).map(|layer| config.window(layer));
+        Self {
+            everywhere: windows.clone().all(|window| window.is_some()),
+            window: windows.find_map(|window| window),
+        }
+    }
+
+    /// The window of the layers that a pass prepares for first: those that see everything, or all of them.
+    fn first(&self) -> Option<usize> {
+        self.window.filter(|_| self.everywhere)
+    }
+
+    /// The window of the others, where there are two kinds.
+    fn second(&self) -> Option<usize> {
+        self.window.filter(|_| !self.everywhere)
+    }
 }
 
 /// What all layers of one pass share.
 struct Pass {
-    rotary: Rotary,
-    attention: PackedAttention,
+    rotary: ByReach<Rotary>,
+    attention: ByReach<PackedAttention>,
     /// The key of dropout's masks, in training.
     noise: Option<Noise>,
 }
 
-impl Block {
-    /// Maps the residual stream of a packed batch, `[tokens, hidden]`, to the next layer's; `layer` is this
-    /// one's number.
-    fn forward(&self, x: Tensor<2>, layer: usize, pass: &Pass) -> Tensor<2> {
-        let mut mixing = Mixing::Packed(&pass.attention);
-        let noise = pass.noise.map(|noise| noise.part(layer));
-        self.mix(x, &pass.rotary, layer, &mut mixing, noise)
-    }
+/// The columns of `x` in parts of `widths`, which sum to its width.
+fn split_columns<const N: usize>(x: Tensor<2>, widths: [usize; N]) -> [Tensor<2>; N] {
+    let mut start = 0;
+    widths.map(|width| {
+        start += width;
+        x.clone().narrow(1, start - width, width)
+    })
+}
 
-    /// All projections, each with its path in Hugging Face's modules.
-    pub(crate) fn projections(&mut self) -> [(&'static str, &mut Projection); 7] {
-        let Self { self_attn, mlp, .. } = self;
-        [
-            ("self_attn.q_proj", &mut self_attn.q_proj),
-            ("self_attn.k_proj", &mut self_attn.k_proj),
-            ("self_attn.v_proj", &mut self_attn.v_proj),
-            ("self_attn.o_proj", &mut self_attn.o_proj),
-            ("mlp.gate_proj", &mut mlp.gate_proj),
-            ("mlp.up_proj", &mut mlp.up_proj),
-            ("mlp.down_proj", &mut mlp.down_proj),
-        ]
-    }
-
-    fn mix(
-        &self,
-        x: Tensor<2>,
-        rotary: &Rotary,
-        layer: usize,
-        mixing: &mut Mixing<'_>,
-        noise: Option<Noise>,
-    ) -> Tensor<2> {
-        let normed = self.input_layernorm.forward(x.clone());
-        let x = x + self.self_attn.forward(normed, rotary, layer, mixing, noise);
-        let normed = self.post_attention_layernorm.forward(x.clone());
-        x + self.mlp.forward(normed, noise)
+/// `value` as a tensor of `dtype` holds it.
+fn rounded(value: f64, dtype: DType) -> f64 {
+    match dtype {
+        DType::BF16 => half::bf16::from_f64(value).to_f64(),
+        DType::F16 => half::f16::from_f64(value).to_f64(),
+        DType::F32 => f64::from(value as f32),
+        _ => value,
     }
 }
 

@@ -1,4 +1,4 @@
-//! A linear map without bias, with an optional low-rank side path.
+//! A linear map, with an optional low-rank side path.
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -7,7 +7,7 @@ use inpo_kernels::{SidePath, linear};
 use super::cast;
 use super::noise::Noise;
 
-/// `y = x W + s (x A) B`: a dense projection with an optional LoRA side path.
+/// `y = x W + s (x A) B + b`: a dense projection with an optional bias and an optional LoRA side path.
 ///
 /// The dense weight is stored `[in, out]`. The side path is never merged while training, so the
 /// dense weight gets no gradient and switching the path off is exactly the reference policy.
@@ -15,6 +15,8 @@ use super::noise::Noise;
 pub struct Projection {
     /// Dense weight, `[in, out]`.
     pub weight: Param<Tensor<2>>,
+    /// Bias, `[out]`.
+    pub bias: Option<Param<Tensor<1>>>,
     /// Low-rank side path; `None` is the plain projection.
     pub lora: Option<LowRank>,
 }
@@ -35,12 +37,19 @@ pub struct LowRank {
 }
 
 impl Projection {
-    /// A projection over `weight`, `[in, out]`.
+    /// A projection over `weight`, `[in, out]`, without a bias.
     pub fn new(weight: Tensor<2>) -> Self {
         Self {
             weight: Param::from_tensor(weight),
+            bias: None,
             lora: None,
         }
+    }
+
+    /// This projection with the bias `bias`, `[out]`.
+    pub fn with_bias(mut self, bias: Option<Tensor<1>>) -> Self {
+        self.bias = bias.map(Param::from_tensor);
+        self
     }
 
     /// Maps `x`, `[rows, in]`, to `[rows, out]`, in the float type of `x`: weights of another one are cast,
@@ -48,6 +57,15 @@ impl Projection {
     ///
     /// `noise` is the key of the dropout's mask; `None` is no dropout.
     pub(crate) fn forward(&self, x: Tensor<2>, noise: Option<Noise>) -> Tensor<2> {
+        let dtype = x.dtype();
+        let y = self.without_bias(x, noise);
+        match &self.bias {
+            None => y,
+            Some(bias) => y + cast(bias.val(), dtype).unsqueeze(),
+        }
+    }
+
+    fn without_bias(&self, x: Tensor<2>, noise: Option<Noise>) -> Tensor<2> {
         let dtype = x.dtype();
         let weight = cast(self.weight.val(), dtype);
         let Some(path) = &self.lora else {

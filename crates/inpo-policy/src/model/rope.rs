@@ -3,27 +3,36 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use inpo_kernels::rotate;
 
-use crate::config::{ModelConfig, RopeScaling};
+use crate::config::RopeScaling;
 
 /// Inverse frequencies of one head, one per rotated pair (arXiv 2104.09864, section 3.2).
 ///
-/// Pair `i` of a head of width `d` turns by `position * theta^(-2i/d)`; Llama 3's scaling stretches
-/// the slow pairs (as `transformers` does for `rope_type = "llama3"`).
+/// Pair `i` of a head of width `d` turns by `position * theta^(-2i/d)`; scalings stretch the slow pairs, and
+/// YaRN's multiplies cosines and sines besides (as `transformers` does for each `rope_type`).
 #[derive(Debug, Clone)]
 pub struct RotaryFrequencies {
     inverse: Vec<f64>,
+    /// What cosines and sines are multiplied by.
+    factor: f64,
 }
 
 impl RotaryFrequencies {
-    /// Frequencies for `config`.
-    pub fn new(config: &ModelConfig) -> Self {
-        let half = config.head_dim / 2;
-        let width = config.head_dim as f64;
-        let inverse = (0..half)
-            .map(|i| config.rope_theta.powf(-2.0 * i as f64 / width))
-            .map(|f| scale(f, &config.rope_scaling))
-            .collect();
-        Self { inverse }
+    /// Frequencies of base `theta` for heads of `head_dim`.
+    pub fn new(head_dim: usize, theta: f64, scaling: &RopeScaling) -> Self {
+        let width = head_dim as f64;
+        let base = |i: usize| theta.powf(-2.0 * i as f64 / width);
+        let stretch = Stretch::new(width, theta, scaling);
+        Self {
+            inverse: (0..head_dim / 2)
+                .map(|i| stretch.apply(i, base(i)))
+                .collect(),
+            factor: match *scaling {
+                RopeScaling::Yarn {
+                    attention_factor, ..
+                } => attention_factor,
+                _ => 1.0,
+            },
+        }
     }
 
     /// Cosines and signed sines for each of `positions`, `[positions, head_dim]`.
@@ -35,7 +44,11 @@ impl RotaryFrequencies {
         let mut sin = Vec::with_capacity(positions.len() * half * 2);
         for &position in positions {
             let angles = self.inverse.iter().map(|f| position as f64 * f);
-            let (s, c): (Vec<f64>, Vec<f64>) = angles.map(f64::sin_cos).unzip();
+            let scaled = |angle: f64| {
+                let (sin, cos) = angle.sin_cos();
+                (sin * self.factor, cos * self.factor)
+            };
+            let (s, c): (Vec<f64>, Vec<f64>) = angles.map(scaled).unzip();
             cos.extend_from_slice(&c);
             cos.extend_from_slice(&c);
             sin.extend(s.iter().map(|s| -s));
@@ -49,9 +62,61 @@ impl RotaryFrequencies {
     }
 }
 
+/// A scaling, ready to be applied to the pairs of a head.
+enum Stretch<'a> {
+    ByFrequency(&'a RopeScaling),
+    /// YaRN: pairs below `low` are kept, pairs above `high` are divided, a ramp between.
+    ByPair {
+        factor: f64,
+        low: f64,
+        high: f64,
+    },
+}
+
+impl<'a> Stretch<'a> {
+    fn new(width: f64, theta: f64, scaling: &'a RopeScaling) -> Self {
+        let RopeScaling::Yarn {
+            factor,
+            beta_fast,
+            beta_slow,
+            original_max_position_embeddings,
+            truncate,
+            ..
+        } = *scaling
+        else {
+            return Self::ByFrequency(scaling);
+        };
+        // The pair that turns so often in the original context (arXiv 2309.00071, equation 17).
+        let context = original_max_position_embeddings as f64;
+        let pair = |turns: f64| {
+            let wavelength = context / (turns * 2.0 * std::f64::consts::PI);
+            width * wavelength.ln() / (2.0 * theta.ln())
+        };
+        let (mut low, mut high) = (pair(beta_fast), pair(beta_slow));
+        if truncate {
+            (low, high) = (low.floor(), high.ceil());
+        }
+        let (low, mut high) = (low.max(0.0), high.min(width - 1.0));
+        if low == high {
+            high += 0.001;
+        }
+        Self::ByPair { factor, low, high }
+    }
+
+    fn apply(&self, pair: usize, frequency: f64) -> f64 {
+        match *self {
+            Self::ByFrequency(scaling) => scale(frequency, scaling),
+            Self::ByPair { factor, low, high } => {
+                let divided = ((pair as f64 - low) / (high - low)).clamp(0.0, 1.0);
+                frequency / factor * divided + frequency * (1.0 - divided)
+            }
+        }
+    }
+}
+
 fn scale(frequency: f64, scaling: &RopeScaling) -> f64 {
     match *scaling {
-        RopeScaling::None => frequency,
+        RopeScaling::None | RopeScaling::Yarn { .. } => frequency,
         RopeScaling::Linear { factor } => frequency / factor,
         RopeScaling::Llama3 {
             factor,

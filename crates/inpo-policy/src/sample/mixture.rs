@@ -99,9 +99,8 @@ impl<'a> Mixture<'a> {
         hidden: impl Fn(&Decoder, &mut KvCache) -> Tensor<2>,
     ) -> Vec<f32> {
         let mut logits = self.members.iter().zip(caches).map(|(member, cache)| {
-            let head = member.decoder.head().transpose();
-            let logits = hidden(member.decoder, cache).matmul(head);
-            (logits, member.weight)
+            let hidden = hidden(member.decoder, cache);
+            (member.decoder.logits(hidden), member.weight)
         });
         let (first, weight) = logits.next().expect("a mixture has a member");
         let mut sum = first;

@@ -1,5 +1,8 @@
 use super::*;
 
+mod families;
+mod limits;
+
 fn special() -> SpecialTokens {
     SpecialTokens {
         bos: Some("<s>".into()),
@@ -10,7 +13,8 @@ fn special() -> SpecialTokens {
 }
 
 fn render(source: &str) -> Result<String, PolicyError> {
-    ChatTemplate::compile(source, special())?.render(&[Message::user("hello")], true)
+    ChatTemplate::compile(source, special())?
+        .render(&[Message::user("hello")], &ChatOptions::default())
 }
 
 #[test]
@@ -33,7 +37,13 @@ fn renders_as_transformers_does() {
     );
     for case in cases {
         let template = ChatTemplate::compile(&case.template, special()).unwrap();
-        let rendered = template.render(&case.messages, case.add_generation_prompt);
+        let rendered = template.render(
+            &case.messages,
+            &ChatOptions {
+                add_generation_prompt: case.add_generation_prompt,
+                ..ChatOptions::default()
+            },
+        );
         match (case.expected, case.error) {
             (Some(expected), None) => assert_eq!(rendered.unwrap(), expected, "{}", case.name),
             (None, Some(error)) => {
@@ -68,22 +78,14 @@ fn a_template_that_refuses_is_quoted() {
 }
 
 #[test]
-fn an_endless_template_is_stopped() {
-    let source =
-        "{% for a in range(9999) %}{% for b in range(9999) %}{{ a * b }}{% endfor %}{% endfor %}";
-    let message = render(source).unwrap_err().to_string();
-    assert!(message.contains("fuel"), "{message}");
-}
-
-#[test]
 fn dates_are_formatted_as_by_strftime() {
     // 1721990400 is 2024-07-26 10:40:00 UTC, a Friday.
     assert_eq!(
-        strftime(1_721_990_400, "%d %b %Y, %A %H:%M").unwrap(),
+        clock::strftime(1_721_990_400, "%d %b %Y, %A %H:%M").unwrap(),
         "26 Jul 2024, Friday 10:40"
     );
     assert!(
-        strftime(0, "%Q")
+        clock::strftime(0, "%Q")
             .unwrap_err()
             .to_string()
             .contains("strftime_now cannot format \"%Q\"")
@@ -96,6 +98,9 @@ fn generation_blocks_keep_their_whitespace_control() {
     let source = "{%- generation -%} a {%- endgeneration %} {% other generation %}{% open";
     let expected = "{%- if true -%} a {%- endif %} {% other generation %}{% open";
     assert_eq!(without_generation_blocks(source), expected);
+    for open in ["{%", "{%}", "a{%}b", "{%-%}", "{%%}"] {
+        assert_eq!(without_generation_blocks(open), open);
+    }
 }
 
 #[test]

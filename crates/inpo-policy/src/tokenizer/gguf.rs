@@ -1,25 +1,158 @@
 //! The tokenizer in a GGUF's metadata.
 //!
-//! A GGUF has a vocabulary and merges, and only the name of the pre-tokenizer. Each name is a rule
-//! of its own, so only rules that were compared with their source are rebuilt: a nearly right rule
-//! gives plausible, wrong ids.
+//! A GGUF has a vocabulary, merges or scores, and only the name of the pre-tokenizer. Each name is a
+//! rule of its own, so only rules that were compared with their source are rebuilt: a nearly right rule
+//! gives plausible, wrong ids. `default` is not one of them: the converter writes it where it did not
+//! know the rule, and llama.cpp then splits as no published tokenizer does.
 
 use std::path::Path;
 
-use tokenizers::models::bpe::BPE;
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::digits::Digits;
-use tokenizers::pre_tokenizers::sequence::Sequence;
-use tokenizers::{AddedToken, PreTokenizerWrapper, Tokenizer};
+use serde_json::json;
+use tokenizers::processors::template::TemplateProcessing;
+use tokenizers::{AddedToken, Tokenizer};
 
 use super::TextCodec;
 use crate::error::{PolicyError, excerpt};
 use crate::files::gguf::Metadata;
-use crate::template::SpecialTokens;
+use crate::template::{DEFAULT, SpecialTokens, Templates};
 
-/// Token types of the vocabulary: written in text as themselves, or marks.
+mod byte_level;
+mod sentencepiece;
+
+/// Token types of the vocabulary.
+const NORMAL: i64 = 1;
+const UNKNOWN: i64 = 2;
 const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
+const BYTE: i64 = 6;
+
+/// The vocabulary, with what every kind of tokenizer reads.
+struct Vocabulary<'a> {
+    metadata: &'a Metadata,
+    path: &'a Path,
+    tokens: &'a [String],
+    /// As many as tokens, or none.
+    types: &'a [i64],
+}
+
+impl<'a> Vocabulary<'a> {
+    fn read(metadata: &'a Metadata, path: &'a Path) -> Result<Option<Self>, PolicyError> {
+        let Some(tokens) = metadata.strings("tokenizer.ggml.tokens")? else {
+            return Ok(None);
+        };
+        let types = metadata
+            .integers("tokenizer.ggml.token_type")?
+            .unwrap_or_default();
+        let vocabulary = Self {
+            metadata,
+            path,
+            tokens,
+            types,
+        };
+        if !types.is_empty() && types.len() != tokens.len() {
+            return Err(vocabulary.refuse(format!(
+                "there are {} tokens and {} token types",
+                tokens.len(),
+                types.len()
+            )));
+        }
+        Ok(Some(vocabulary))
+    }
+
+    fn refuse(&self, reason: String) -> PolicyError {
+        PolicyError::Tokenizer {
+            path: self.path.to_path_buf(),
+            reason,
+        }
+    }
+
+    /// The type of a token; normal where the file has no types.
+    fn kind(&self, id: usize) -> i64 {
+        self.types.get(id).copied().unwrap_or(NORMAL)
+    }
+
+    /// The ids of all tokens; each token is there once.
+    fn ids(&self) -> Result<tokenizers::models::bpe::Vocab, PolicyError> {
+        let capacity = self.tokens.len();
+        let mut ids =
+            tokenizers::models::bpe::Vocab::with_capacity_and_hasher(capacity, Default::default());
+        for (id, token) in (0u32..).zip(self.tokens) {
+            if ids.insert(token.clone(), id).is_some() {
+                return Err(self.refuse(format!("the token {} is there twice", excerpt(token))));
+            }
+        }
+        Ok(ids)
+    }
+
+    fn token_at(&self, name: &str) -> Result<Option<String>, PolicyError> {
+        let key = format!("tokenizer.ggml.{name}_token_id");
+        let Some(id) = self.metadata.id(&key)? else {
+            return Ok(None);
+        };
+        match self.tokens.get(id as usize) {
+            Some(token) => Ok(Some(token.clone())),
+            None => Err(self.metadata.refuse(
+                &key,
+                id.to_string(),
+                &format!("there are {} tokens", self.tokens.len()),
+            )),
+        }
+    }
+
+    fn special(&self) -> Result<SpecialTokens, PolicyError> {
+        Ok(SpecialTokens {
+            bos: self.token_at("bos")?,
+            eos: self.token_at("eos")?,
+            unk: self.token_at("unknown")?,
+            pad: self.token_at("padding")?,
+        })
+    }
+
+    /// Whether the tokenizer puts its opening token before a text: as the file says, or else as its
+    /// kind does.
+    fn adds_bos(&self, kind_does: bool) -> Result<bool, PolicyError> {
+        let said = self.metadata.flag("tokenizer.ggml.add_bos_token")?;
+        Ok(said.unwrap_or(kind_does))
+    }
+
+    /// Marks the tokens that are found in text as they stand, before anything else: control tokens and
+    /// the unknown token as special ones, user-defined ones as ordinary ones.
+    fn mark_added(&self, tokenizer: &mut Tokenizer) -> Result<(), PolicyError> {
+        let of_type = |wanted: &'static [i64], special: bool| {
+            let tokens = self.tokens.iter().enumerate();
+            tokens
+                .filter(move |(id, _)| wanted.contains(&self.kind(*id)))
+                .map(move |(_, token)| AddedToken::from(token.as_str(), special).normalized(false))
+        };
+        tokenizer
+            .add_special_tokens(of_type(&[UNKNOWN, CONTROL], true))
+            .map_err(|e| self.refuse(e.to_string()))?;
+        tokenizer
+            .add_tokens(of_type(&[USER_DEFINED], false))
+            .map_err(|e| self.refuse(e.to_string()))?;
+        Ok(())
+    }
+
+    /// Puts the opening token before a text that is encoded with special tokens. Nothing here encodes so:
+    /// it is for others that read the saved tokenizer.
+    fn open_texts(&self, tokenizer: &mut Tokenizer, bos: &str) -> Result<(), PolicyError> {
+        let Some(id) = tokenizer.token_to_id(bos) else {
+            return Ok(());
+        };
+        let token = |type_id: u32| json!({"SpecialToken": {"id": bos, "type_id": type_id}});
+        let text = |id: &str, type_id: u32| json!({"Sequence": {"id": id, "type_id": type_id}});
+        let processor = json!({
+            "type": "TemplateProcessing",
+            "single": [token(0), text("A", 0)],
+            "pair": [token(0), text("A", 0), token(1), text("B", 1)],
+            "special_tokens": {bos: {"id": bos, "ids": [id], "tokens": [bos]}},
+        });
+        let processor: TemplateProcessing =
+            serde_json::from_value(processor).map_err(|e| self.refuse(e.to_string()))?;
+        tokenizer.with_post_processor(Some(processor));
+        Ok(())
+    }
+}
 
 impl TextCodec {
     /// The tokenizer in a GGUF's metadata.
@@ -32,107 +165,43 @@ impl TextCodec {
             path: path.to_path_buf(),
             reason,
         };
-        let refuse = |reason: String| PolicyError::Tokenizer {
-            path: path.to_path_buf(),
-            reason,
-        };
-        let Some(tokens) = metadata.strings("tokenizer.ggml.tokens")? else {
+        let Some(vocabulary) = Vocabulary::read(metadata, path)? else {
             return Err(absent("the file has none".to_owned()));
         };
         let kind = metadata.text("tokenizer.ggml.model")?.unwrap_or("none");
         let rule = metadata.text("tokenizer.ggml.pre")?.unwrap_or("none");
-        if (kind, rule) != ("gpt2", "smollm")
-            || metadata.flag("tokenizer.ggml.add_space_prefix")? == Some(true)
-        {
-            return Err(absent(format!(
-                "the file's is of model {} with pre-tokenizer {}, and only \"gpt2\" with \"smollm\" is rebuilt from a GGUF",
-                excerpt(kind),
-                excerpt(rule)
-            )));
-        }
-
-        let mut vocabulary = ahash(tokens.len());
-        for (id, token) in (0u32..).zip(tokens) {
-            if vocabulary.insert(token.clone(), id).is_some() {
-                return Err(refuse(format!(
-                    "the token {} is there twice",
-                    excerpt(token)
+        let space = metadata.flag("tokenizer.ggml.add_space_prefix")?;
+        let (mut tokenizer, adds_bos) = match (kind, byte_level::Rule::of(rule)) {
+            ("gpt2", Some(rule)) if space != Some(true) => {
+                (byte_level::build(&vocabulary, rule)?, rule.adds_bos())
+            }
+            // llama.cpp has no pre-tokenizers for this kind: the name says nothing.
+            ("llama", _) => (
+                sentencepiece::build(&vocabulary, space.unwrap_or(true))?,
+                true,
+            ),
+            _ => {
+                return Err(absent(format!(
+                    "the file's is of model {} with pre-tokenizer {}{}, and rebuilt from a GGUF are \"gpt2\" with \"gpt-2\", \"llama-bpe\", \"qwen2\" or \"smollm\", and \"llama\"",
+                    excerpt(kind),
+                    excerpt(rule),
+                    if space == Some(true) {
+                        " and a space before each text"
+                    } else {
+                        ""
+                    },
                 )));
             }
+        };
+        let special = vocabulary.special()?;
+        if let Some(bos) = &special.bos
+            && vocabulary.adds_bos(adds_bos)?
+        {
+            vocabulary.open_texts(&mut tokenizer, bos)?;
         }
-        let merges = metadata.strings("tokenizer.ggml.merges")?;
-        let merges =
-            merges.ok_or_else(|| refuse("`tokenizer.ggml.merges` is missing".to_owned()))?;
-        let merges = merges
-            .iter()
-            .map(|merge| match merge.split_once(' ') {
-                Some((left, right)) if !right.contains(' ') => {
-                    Ok((left.to_owned(), right.to_owned()))
-                }
-                _ => Err(refuse(format!(
-                    "the merge {} is not two tokens",
-                    excerpt(merge)
-                ))),
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let types = metadata
-            .integers("tokenizer.ggml.token_type")?
-            .unwrap_or_default();
-        if !types.is_empty() && types.len() != tokens.len() {
-            return Err(refuse(format!(
-                "there are {} tokens and {} token types",
-                tokens.len(),
-                types.len()
-            )));
-        }
-
-        let model = BPE::builder().vocab_and_merges(vocabulary, merges).build();
-        let mut tokenizer = Tokenizer::new(model.map_err(|e| refuse(e.to_string()))?);
-        let parts: Vec<PreTokenizerWrapper> = vec![
-            Digits::new(true).into(),
-            ByteLevel::new(false, true, true).into(),
-        ];
-        tokenizer.with_pre_tokenizer(Some(Sequence::new(parts)));
-        tokenizer.with_decoder(Some(ByteLevel::default()));
-        let added = |wanted: i64| {
-            let of_type = tokens.iter().zip(types).filter(move |(_, t)| **t == wanted);
-            of_type.map(move |(token, _)| {
-                AddedToken::from(token.as_str(), wanted == CONTROL).normalized(false)
-            })
-        };
-        tokenizer
-            .add_special_tokens(added(CONTROL))
-            .map_err(|e| refuse(e.to_string()))?;
-        tokenizer
-            .add_tokens(added(USER_DEFINED))
-            .map_err(|e| refuse(e.to_string()))?;
-
-        let token = |name: &str| -> Result<Option<String>, PolicyError> {
-            let key = format!("tokenizer.ggml.{name}_token_id");
-            let Some(id) = metadata.id(&key)? else {
-                return Ok(None);
-            };
-            match tokens.get(id as usize) {
-                Some(token) => Ok(Some(token.clone())),
-                None => Err(metadata.refuse(
-                    &key,
-                    id.to_string(),
-                    &format!("there are {} tokens", tokens.len()),
-                )),
-            }
-        };
-        let special = SpecialTokens {
-            bos: token("bos")?,
-            eos: token("eos")?,
-            unk: token("unknown")?,
-            pad: token("padding")?,
-        };
         let template = metadata.text("tokenizer.chat_template")?;
-        Self::assemble(tokenizer, template, special, None, path)
+        let sources = template.map(|source| (DEFAULT.to_owned(), source.to_owned()));
+        let templates = Templates::compile(sources, &special)?;
+        Self::assemble(tokenizer, templates, special, None, path)
     }
-}
-
-/// The map that the tokenizers library takes its vocabulary in.
-fn ahash(capacity: usize) -> tokenizers::models::bpe::Vocab {
-    tokenizers::models::bpe::Vocab::with_capacity_and_hasher(capacity, Default::default())
 }

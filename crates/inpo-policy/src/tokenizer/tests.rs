@@ -1,7 +1,12 @@
 use std::collections::BTreeMap;
 
+mod vocabularies;
+
+use serde_json::json;
+
 use super::*;
 use crate::files::gguf::{Metadata, Value as Entry};
+use crate::template::Message;
 
 /// A byte-level vocabulary of a few tokens: `a b c A`, a space, the digits 1 and 2, one merge.
 fn metadata(change: impl FnOnce(&mut BTreeMap<String, Entry>)) -> Metadata {
@@ -177,8 +182,8 @@ fn truncation_and_padding_of_the_file_are_switched_off() {
 #[test]
 fn refuses_broken_tokenizers() {
     assert_eq!(
-        refusal("pre", Some(Entry::String("llama-bpe".into()))),
-        "tiny.gguf has no tokenizer that can be used: the file's is of model \"gpt2\" with pre-tokenizer \"llama-bpe\", and only \"gpt2\" with \"smollm\" is rebuilt from a GGUF; give token ids (`prompt_token_ids`, `response_token_ids`), or the Hugging Face directory of this model with its tokenizer.json"
+        refusal("pre", Some(Entry::String("default".into()))),
+        "tiny.gguf has no tokenizer that can be used: the file's is of model \"gpt2\" with pre-tokenizer \"default\", and rebuilt from a GGUF are \"gpt2\" with \"gpt-2\", \"llama-bpe\", \"qwen2\" or \"smollm\", and \"llama\"; give token ids (`prompt_token_ids`, `response_token_ids`), or the Hugging Face directory of this model with its tokenizer.json"
     );
     assert_eq!(
         refusal("merges", None),
@@ -189,7 +194,7 @@ fn refuses_broken_tokenizers() {
         "tiny.gguf: the tokenizer cannot be used: the merge \"a b c\" is not two tokens"
     );
     assert_eq!(
-        refusal("tokens", Some(Entry::Strings(vec!["a".into(), "a".into()]))),
+        refusal("tokens", Some(Entry::Strings(vec!["a".into(); 10]))),
         "tiny.gguf: the tokenizer cannot be used: the token \"a\" is there twice"
     );
     assert_eq!(
@@ -208,10 +213,71 @@ fn refuses_broken_tokenizers() {
 
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tokenizer.json");
-    std::fs::write(&path, "{}").unwrap();
-    let message = TextCodec::from_file(&path).unwrap_err().to_string();
-    assert!(
-        message.contains("tokenizer.json: the tokenizer cannot be used: "),
-        "{message}"
+    // The last two make the library panic.
+    for broken in ["{}", r#"{"decoder": ~null}"#, r#"{"decoder": {"type": 7}}"#] {
+        std::fs::write(&path, broken).unwrap();
+        let message = TextCodec::from_file(&path).unwrap_err().to_string();
+        assert!(
+            message.contains("tokenizer.json: the tokenizer cannot be used: "),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn an_answered_conversation_is_split_behind_the_prompt() {
+    let codec = with_template(TURNS);
+    let messages = [Message::user("ab"), Message::assistant("abc 1")];
+    let (prompt, response) = codec.encode_answered(&messages).unwrap();
+    // <|turn|> ab, space, <|end|>, <|turn|>; then ab c space 1 space <|end|>.
+    assert_eq!(prompt, codec.encode_prompt(&messages[..1]).unwrap());
+    assert_eq!(prompt, [1, 8, 7, 0, 1]);
+    assert_eq!(response, [8, 4, 7, 5, 7, 0]);
+
+    // What follows the end of the turn is left out; a token across the border is cut there.
+    let source = "{% for m in messages %}{{ m.content }}{{ '<|end|>\n' if m.role == 'assistant' }}{% endfor %}";
+    let joined = with_template(source);
+    let across = [Message::user("a"), Message::assistant("b")];
+    assert_eq!(joined.encode("ab").unwrap(), [8]);
+    assert_eq!(
+        joined.encode_answered(&across).unwrap(),
+        (vec![2], vec![3, 0])
     );
+
+    let refusal = |codec: &TextCodec, messages: &[Message]| {
+        codec.encode_answered(messages).unwrap_err().to_string()
+    };
+    assert!(refusal(&codec, &messages[..1]).contains("the last message is not the assistant's"));
+    let rewriting =
+        with_template("{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}");
+    assert!(refusal(&rewriting, &messages).contains("it writes the prompt in another way"));
+}
+
+#[test]
+fn tokens_and_named_templates_are_read_from_their_files() {
+    let codec = with_template(TURNS);
+    let dir = tempfile::tempdir().unwrap();
+    codec.save(dir.path()).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("tokenizer_config.json", r#"{"bos_token": "a"}"#);
+    write(
+        "special_tokens_map.json",
+        r#"{"bos_token": "no", "pad_token": {"content": "<|turn|>"}}"#,
+    );
+    std::fs::create_dir(dir.path().join("additional_chat_templates")).unwrap();
+    write(
+        "additional_chat_templates/short.jinja",
+        "{{ bos_token }}{{ pad_token }}",
+    );
+    let read = TextCodec::from_file(&dir.path().join("tokenizer.json")).unwrap();
+    let named = crate::template::ChatOptions {
+        template: Some("short".into()),
+        ..Default::default()
+    };
+    assert_eq!(read.render_chat(&[], &named).unwrap(), "a<|turn|>");
+    assert_eq!(read.template_hash(), codec.template_hash());
+    let again = tempfile::tempdir().unwrap();
+    read.save(again.path()).unwrap();
+    let read = TextCodec::from_file(&again.path().join("tokenizer.json")).unwrap();
+    assert!(read.render_chat(&[], &named).unwrap().ends_with("<|turn|>"));
 }

@@ -3,7 +3,7 @@ use super::*;
 /// Repeatable values in [-1, 1) that use every bit of an f32.
 fn values(count: usize, salt: u64) -> Vec<f32> {
     let value = |i: usize| {
-        let mut z = (i as u64 + salt * 0x1234_567).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut z = (i as u64 + salt * 0x0123_4567).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         ((z >> 11) as f64 / (1u64 << 52) as f64 - 1.0) as f32
     };

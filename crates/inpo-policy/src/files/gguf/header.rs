@@ -190,23 +190,24 @@ fn element_type(kind: u32) -> Result<ElementType, String> {
         1 => ElementType::F16,
         2 => ElementType::Q4_0,
         3 => ElementType::Q4_1,
+        6 => ElementType::Q5_0,
+        7 => ElementType::Q5_1,
         8 => ElementType::Q8_0,
+        12 => ElementType::Q4K,
+        13 => ElementType::Q5K,
+        14 => ElementType::Q6K,
         30 => ElementType::BF16,
         other => {
             let name = match other {
-                6 => "Q5_0",
-                7 => "Q5_1",
                 9 => "Q8_1",
                 10 => "Q2_K",
                 11 => "Q3_K",
-                12 => "Q4_K",
-                13 => "Q5_K",
-                14 => "Q6_K",
                 15 => "Q8_K",
+                16..=23 | 29 => "an IQ type",
                 _ => "unknown",
             };
             return Err(format!(
-                "its type is {other} ({name}), and F32, F16, BF16, Q8_0, Q4_0 and Q4_1 are implemented; use a file of one of those types"
+                "its type is {other} ({name}), and F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K are implemented; use a file of those types"
             ));
         }
     })
@@ -349,11 +350,16 @@ impl<R: Read> Cursor<R> {
         };
         let n = self.count("array elements", MOST_ELEMENTS, least)?;
         let (mut strings, mut integers) = (Vec::new(), Vec::new());
+        let (mut floats, mut flags) = (Vec::new(), Vec::new());
         for _ in 0..n {
             match self.value(kind, depth + 1)? {
                 Value::String(text) => strings.push(text),
                 Value::Signed(number) => integers.push(number),
                 Value::Unsigned(number) => integers.push(i64::try_from(number).unwrap_or(i64::MAX)),
+                // Scores are f32 in files; the wider type of `value` holds them exactly or by their
+                // shortest decimal, and both narrow to the number that was written.
+                Value::Float(number) if kind == 6 => floats.push(number as f32),
+                Value::Bool(flag) => flags.push(flag),
                 // Nothing that is read here needs arrays of other types.
                 _ => {}
             }
@@ -361,6 +367,8 @@ impl<R: Read> Cursor<R> {
         Ok(match kind {
             8 => Value::Strings(strings),
             0..=5 | 10 | 11 => Value::Integers(integers),
+            6 => Value::Floats(floats),
+            7 => Value::Flags(flags),
             _ => Value::Other,
         })
     }

@@ -224,7 +224,7 @@ fn refuses_wrong_tensors() {
     ));
     assert_eq!(
         refusal(single(true, &list).path()),
-        "DIR/model.safetensors: tensor `model.layers.0.self_attn.q_proj.bias`: it is not part of a Llama model as implemented here, and could change arithmetic; use a model without it"
+        "DIR/model.safetensors: tensor `model.layers.0.self_attn.q_proj.bias`: it is not part of a llama model as implemented here, and could change arithmetic; use a model without it"
     );
     let mut list = tensors(true, Dtype::F32);
     list[0].2 = Dtype::I32; // as wide as F32

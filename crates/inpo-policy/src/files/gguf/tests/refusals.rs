@@ -80,8 +80,8 @@ fn refuses_broken_metadata() {
         ": `general.alignment` is 12, but it must be a power of two up to 1048576"
     );
     assert_eq!(
-        refusal_of(|b| b.set("general.architecture", 8, &string("qwen2"))),
-        ": `general.architecture` is \"qwen2\", but only \"llama\" is implemented; use a Llama model"
+        refusal_of(|b| b.set("general.architecture", 8, &string("mamba"))),
+        ": `general.architecture` is \"mamba\", but only \"llama\", \"qwen2\", \"qwen3\", \"gemma2\" and \"gemma3\" are implemented in GGUF files; use one of those, or the Hugging Face directory of this model"
     );
     assert_eq!(
         refusal_of(|b| b.set("llama.block_count", 8, &string("one"))),
@@ -100,14 +100,14 @@ fn refuses_broken_metadata() {
         ": `llama.rope.dimension_count` is 2, but it must be the width of a head, 4"
     );
     assert_eq!(
-        refusal_of(|b| b.set("llama.rope.scaling.type", 8, &string("yarn"))),
-        ": `llama.rope.scaling.type` is \"yarn\", but only \"none\" and \"linear\" are implemented in GGUF files"
+        refusal_of(|b| b.set("llama.rope.scaling.type", 8, &string("longrope"))),
+        ": `llama.rope.scaling.type` is \"longrope\", but only \"none\", \"linear\" and \"yarn\" are known in GGUF files"
     );
     assert_eq!(
         refusal_of(|b| b
             .metadata
             .retain(|(key, ..)| key != "llama.embedding_length")),
-        ": the key `llama.embedding_length` is missing; a Llama model cannot be built without it"
+        ": the key `llama.embedding_length` is missing; the model cannot be built without it"
     );
     assert_eq!(
         refusal_of(|b| b.set("llama.block_count", 4, &u32::MAX.to_le_bytes())),
@@ -119,8 +119,12 @@ fn refuses_broken_metadata() {
 fn refuses_broken_tensor_tables() {
     let q = "blk.0.attn_q.weight";
     assert_eq!(
-        refusal_of(|b| b.tensor(q).2 = 12),
-        ": tensor `blk.0.attn_q.weight`: its type is 12 (Q4_K), and F32, F16, BF16, Q8_0, Q4_0 and Q4_1 are implemented; use a file of one of those types"
+        refusal_of(|b| b.tensor(q).2 = 10),
+        ": tensor `blk.0.attn_q.weight`: its type is 10 (Q2_K), and F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K are implemented; use a file of those types"
+    );
+    assert_eq!(
+        refusal_of(|b| b.tensor(q).2 = 14),
+        ": tensor `blk.0.attn_q.weight`: its rows of 4 values are not whole blocks of 256, as Q6K needs; fetch the file again"
     );
     assert_eq!(
         refusal_of(|b| b.tensor(q).2 = 8),
@@ -159,16 +163,20 @@ fn refuses_broken_tensor_tables() {
             0,
             floats(&[0.0; 4])
         ))),
-        ": tensor `blk.0.attn_q.bias`: it is not part of a Llama model as implemented here, and could change arithmetic; use a model without it"
+        ": tensor `blk.0.attn_q.bias`: it is not part of a llama model as implemented here, and could change arithmetic; use a model without it"
     );
-    assert!(
-        refusal_of(|b| b.tensors.push((
+    let other_scaling = refusal_of(|b| {
+        let row = (
             "rope_freqs.weight".to_owned(),
             vec![2],
             0,
-            floats(&[1.0; 2])
-        )))
-        .contains("use the Hugging Face directory of this model")
+            floats(&[1.0, 3.0]),
+        );
+        b.tensors.push(row);
+    });
+    assert_eq!(
+        other_scaling,
+        ": tensor `rope_freqs.weight`: it scales the rotary frequencies in another way than Llama 3.1 to 3.3 do; use the Hugging Face directory of this model"
     );
     // Before the last tensor: 48 -> 64 bytes, 16 -> 32, 4 x 64, 16 -> 32, 3 x 32: 480.
     let good = Builder::tiny().bytes();
@@ -207,6 +215,25 @@ fn an_unknown_name_is_refused() {
         .to_string();
     assert!(
         message.contains("1 tensor is missing, `\"lm_head.weight\"`"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_weight_that_is_no_number_is_named() {
+    let mut builder = Builder::tiny();
+    let mut values = [1.0; 16];
+    values[5] = f32::NAN;
+    builder.tensor("blk.0.attn_v.weight").3 = floats(&values);
+    let (_dir, path) = write(&builder.bytes());
+    let model = ModelFiles::open(&path).unwrap();
+    let message = model
+        .weights
+        .load("model.layers.0.self_attn.v_proj.weight")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.ends_with("tiny.gguf: tensor `blk.0.attn_v.weight`: its value number 5 is NaN, and weights must be finite; the file is damaged or its training diverged"),
         "{message}"
     );
 }

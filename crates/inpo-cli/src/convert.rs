@@ -1,0 +1,101 @@
+//! `inpo convert`: a model as a Hugging Face directory.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use inpo_core::policy::{Policy, Precision, SaveOptions, StoredType, hub};
+
+use crate::error::CliError;
+use crate::print::tell;
+
+/// Writes a model as a Hugging Face directory: a GGUF file unpacked, an adapter added to the weights, or
+/// another float type.
+///
+/// The directory holds config.json, the weights as safetensors, and the files of the tokenizer and of the
+/// chat template; transformers, vLLM and llama.cpp's converter read it.
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// Hugging Face directory, .gguf file, hub id, or `smollm2-135m-instruct`.
+    #[arg(long)]
+    model: String,
+    /// PEFT adapter directory to add to the weights.
+    #[arg(long)]
+    adapter: Option<PathBuf>,
+    /// Directory to write, which must be absent or empty.
+    #[arg(long)]
+    output: PathBuf,
+    /// Float type of the weights.
+    #[arg(long, value_enum, default_value_t = Dtype::Float32)]
+    dtype: Dtype,
+    /// Largest weight file in bytes; a larger model is written in shards.
+    #[arg(long, default_value_t = SaveOptions::default().max_shard_bytes)]
+    max_shard_bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Dtype {
+    #[value(alias = "f32")]
+    Float32,
+    #[value(alias = "bf16")]
+    Bfloat16,
+    #[value(alias = "f16")]
+    Float16,
+}
+
+impl Dtype {
+    fn stored(self) -> StoredType {
+        match self {
+            Self::Float32 => StoredType::F32,
+            Self::Bfloat16 => StoredType::Bf16,
+            Self::Float16 => StoredType::F16,
+        }
+    }
+}
+
+pub(crate) fn run(args: &ConvertArgs) -> Result<(), CliError> {
+    if args.max_shard_bytes == 0 {
+        let message = "`--max-shard-bytes` is 0; allowed: at least 1";
+        return Err(CliError::Input(message.to_owned()));
+    }
+    check_output(&args.output)?;
+    let path = hub::resolve(&args.model, &hub::ResolveOptions::default())?;
+    let device = inpo_core::device("flex")?;
+    // Weights that nothing is added to can be held as they will be written.
+    let precision = match (args.dtype, &args.adapter) {
+        (Dtype::Bfloat16, None) => Precision::Bf16,
+        _ => Precision::F32,
+    };
+    let policy = Policy::load_in(&path, &device, precision)?;
+    let policy = match &args.adapter {
+        Some(dir) => policy.with_saved_adapters(dir)?,
+        None => policy,
+    };
+    let options = SaveOptions {
+        dtype: Some(args.dtype.stored()),
+        max_shard_bytes: args.max_shard_bytes,
+    };
+    policy.save_whole(&args.output, &options)?;
+    if let Err(error) = policy.codec() {
+        tell(&format!("no tokenizer is written: {error}"));
+    }
+    tell(&format!("written: {}", args.output.display()));
+    Ok(())
+}
+
+/// Refuses a directory that holds something: files of two models in one would be read as one.
+fn check_output(dir: &Path) -> Result<(), CliError> {
+    let refuse = |reason: &str| {
+        let dir = dir.display();
+        Err(CliError::Input(format!(
+            "{dir} {reason}; give a directory that is absent or empty"
+        )))
+    };
+    match std::fs::read_dir(dir) {
+        Ok(mut entries) => match entries.next() {
+            Some(_) => refuse("is not empty"),
+            None => Ok(()),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(_) => refuse("is not a directory that can be read"),
+    }
+}

@@ -1,0 +1,341 @@
+//! From a GGUF's metadata to `config.json`.
+//!
+//! The hyper-parameters are written as Hugging Face writes them and then read by the one reader of
+//! `config.json`, so that a GGUF and a directory of the same model cannot come to differ, and
+//! whatever that reader refuses is refused here too.
+
+use serde_json::{Map, Value, json};
+
+use super::{Family, Metadata};
+use crate::error::{PolicyError, excerpt};
+
+/// What is known of the hyper-parameters from the tensors and not from the metadata.
+pub(super) struct Seen<'a> {
+    /// The rows of the embedding.
+    pub(super) vocab_size: usize,
+    /// Whether there is no output matrix.
+    pub(super) tied: bool,
+    /// Whether the first layer has biases of the attention and of the feed-forward layer.
+    pub(super) biases: (bool, bool),
+    /// `rope_freqs.weight`: what each rotary frequency is divided by.
+    pub(super) rope_divisors: Option<&'a [f32]>,
+}
+
+/// Keys behind the family's prefix that are read or that do not change arithmetic.
+const KNOWN: &[&str] = &[
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.layer_norm_rms_epsilon",
+    "attention.value_length",
+    "block_count",
+    "context_length",
+    "embedding_length",
+    "feed_forward_length",
+    "rope.dimension_count",
+    "rope.freq_base",
+    "rope.scaling.factor",
+    "rope.scaling.finetuned",
+    "rope.scaling.original_context_length",
+    "rope.scaling.type",
+    "vocab_size",
+];
+
+/// As [`KNOWN`], for Gemma alone.
+const KNOWN_GEMMA: &[&str] = &[
+    "attention.sliding_window",
+    "attention.sliding_window_pattern",
+    "attn_logit_softcapping",
+    "final_logit_softcapping",
+    "rope.freq_base_swa",
+];
+
+/// The `config.json` of the model in a GGUF file.
+pub(super) fn hf_config(
+    metadata: &Metadata,
+    family: Family,
+    seen: &Seen,
+) -> Result<Map<String, Value>, PolicyError> {
+    let keys = Keys { metadata, family };
+    keys.nothing_else()?;
+    let hidden_size = keys.required_size("embedding_length")?;
+    let heads = keys.required_size("attention.head_count")?;
+    let layers = keys.required_size("block_count")?;
+    let head_dim = keys
+        .size("attention.key_length")?
+        .unwrap_or(hidden_size / heads.max(1));
+    for name in ["attention.value_length", "rope.dimension_count"] {
+        if let Some(n) = keys.size(name)?.filter(|n| *n != head_dim) {
+            let allowed = format!("it must be the width of a head, {head_dim}");
+            return Err(metadata.refuse(&keys.full(name), n.to_string(), &allowed));
+        }
+    }
+    let context = keys.required_size("context_length")?;
+    let scaling = keys.rope_scaling(seen.rope_divisors, head_dim, context)?;
+    let (model_type, class) = family.hf_names();
+    let common = json!({
+        "architectures": [class],
+        "attention_dropout": 0.0,
+        "bos_token_id": metadata.id("tokenizer.ggml.bos_token_id")?,
+        "eos_token_id": end_tokens(metadata)?,
+        "head_dim": head_dim,
+        "hidden_size": hidden_size,
+        "intermediate_size": keys.required_size("feed_forward_length")?,
+        "max_position_embeddings": context,
+        "model_type": model_type,
+        "num_attention_heads": heads,
+        "num_hidden_layers": layers,
+        "num_key_value_heads": keys.size("attention.head_count_kv")?.unwrap_or(heads),
+        "pad_token_id": metadata.id("tokenizer.ggml.padding_token_id")?,
+        "rms_norm_eps": keys.required_float("attention.layer_norm_rms_epsilon")?,
+        "rope_scaling": scaling,
+        "rope_theta": keys.float("rope.freq_base")?.unwrap_or(10_000.0),
+        "tie_word_embeddings": seen.tied,
+        "torch_dtype": "float32",
+        "use_cache": true,
+        "vocab_size": seen.vocab_size,
+    });
+    let own = match family {
+        Family::Llama => json!({
+            "attention_bias": seen.biases.0,
+            "hidden_act": "silu",
+            "mlp_bias": seen.biases.1,
+        }),
+        // Its biases of queries, keys and values are a fixed part of it.
+        Family::Qwen2 => json!({"hidden_act": "silu", "use_sliding_window": false}),
+        Family::Qwen3 => json!({
+            "attention_bias": seen.biases.0,
+            "hidden_act": "silu",
+            "use_sliding_window": false,
+        }),
+        Family::Gemma2 | Family::Gemma3 => keys.gemma(hidden_size, heads, head_dim, layers)?,
+    };
+    let (Value::Object(mut config), Value::Object(own)) = (common, own) else {
+        unreachable!("both are written as objects");
+    };
+    config.extend(own);
+    Ok(config)
+}
+
+/// The ids that end a text or a turn: none, one or a list, as Hugging Face writes them.
+fn end_tokens(metadata: &Metadata) -> Result<Value, PolicyError> {
+    let mut ids = Vec::new();
+    for key in ["eos", "eot"] {
+        if let Some(id) = metadata.id(&format!("tokenizer.ggml.{key}_token_id"))?
+            && !ids.contains(&id)
+        {
+            ids.push(id);
+        }
+    }
+    Ok(match ids.as_slice() {
+        [] => Value::Null,
+        [one] => json!(one),
+        many => json!(many),
+    })
+}
+
+/// The metadata behind a family's prefix.
+struct Keys<'a> {
+    metadata: &'a Metadata,
+    family: Family,
+}
+
+impl Keys<'_> {
+    fn full(&self, name: &str) -> String {
+        format!("{}.{name}", self.family.prefix())
+    }
+
+    fn size(&self, name: &str) -> Result<Option<usize>, PolicyError> {
+        self.metadata.size(&self.full(name))
+    }
+
+    fn required_size(&self, name: &str) -> Result<usize, PolicyError> {
+        self.metadata.required_size(&self.full(name))
+    }
+
+    fn float(&self, name: &str) -> Result<Option<f64>, PolicyError> {
+        self.metadata.float(&self.full(name))
+    }
+
+    fn required_float(&self, name: &str) -> Result<f64, PolicyError> {
+        self.metadata.required_float(&self.full(name))
+    }
+
+    /// Refuses keys of the family that nothing here reads.
+    fn nothing_else(&self) -> Result<(), PolicyError> {
+        for name in ["expert_count", "expert_used_count"] {
+            if let Some(n) = self.size(name)?.filter(|n| *n != 0) {
+                return Err(self.metadata.refuse(
+                    &self.full(name),
+                    n.to_string(),
+                    "experts are not implemented, so it must be 0",
+                ));
+            }
+        }
+        let prefix = self.full("");
+        let known = |name: &str| {
+            name.starts_with("expert_")
+                || KNOWN.contains(&name)
+                || (self.family.is_gemma() && KNOWN_GEMMA.contains(&name))
+        };
+        let own = |key: &&str| key.strip_prefix(&prefix).is_some_and(|name| !known(name));
+        let unknown = self.metadata.keys().find(own);
+        match unknown {
+            None => Ok(()),
+            Some(key) => Err(PolicyError::UnknownConfigKey {
+                path: self.metadata.path().to_path_buf(),
+                key: key.to_owned(),
+            }),
+        }
+    }
+
+    /// What only Gemma 2 and 3 have. The files do not hold the divisor of the attention scores: it is
+    /// the width of a head in all published sizes but the largest (27B), where it is the width of the
+    /// model over the heads; llama.cpp tells that one by its number of layers, and so does this.
+    fn gemma(
+        &self,
+        hidden_size: usize,
+        heads: usize,
+        head_dim: usize,
+        layers: usize,
+    ) -> Result<Value, PolicyError> {
+        let (largest, period) = match self.family {
+            Family::Gemma2 => (46, 2),
+            _ => (62, 6),
+        };
+        let query_scalar = if layers == largest {
+            hidden_size / heads.max(1)
+        } else {
+            head_dim
+        };
+        let window = self.size("attention.sliding_window")?;
+        let layer_types = self.layer_types(window, layers, period)?;
+        let mut own = json!({
+            "attention_bias": false,
+            "attn_logit_softcapping": self.float("attn_logit_softcapping")?,
+            "final_logit_softcapping": self.float("final_logit_softcapping")?,
+            "hidden_activation": "gelu_pytorch_tanh",
+            "layer_types": layer_types,
+            "query_pre_attn_scalar": query_scalar,
+            "sliding_window": window,
+        });
+        if self.family == Family::Gemma3 {
+            let base = self.float("rope.freq_base_swa")?.unwrap_or(10_000.0);
+            own["rope_local_base_freq"] = json!(base);
+        }
+        Ok(own)
+    }
+
+    /// Which layers see a window and which all: every `period`-th sees all, unless the file says
+    /// otherwise.
+    fn layer_types(
+        &self,
+        window: Option<usize>,
+        layers: usize,
+        period: usize,
+    ) -> Result<Vec<&'static str>, PolicyError> {
+        const MOST_LAYERS: usize = 1 << 12;
+        let name = "attention.sliding_window_pattern";
+        let key = self.full(name);
+        let kind = |local: bool| match local && window.is_some() {
+            true => "sliding_attention",
+            false => "full_attention",
+        };
+        if layers > MOST_LAYERS {
+            let allowed = format!("at most {MOST_LAYERS} are read");
+            return Err(self.metadata.refuse(
+                &self.full("block_count"),
+                layers.to_string(),
+                &allowed,
+            ));
+        }
+        if let Ok(Some(flags)) = self.metadata.flags(&key) {
+            if flags.len() != layers {
+                let allowed = format!("there are {layers} layers");
+                let found = format!("a list of {}", flags.len());
+                return Err(self.metadata.refuse(&key, found, &allowed));
+            }
+            return Ok(flags.iter().map(|local| kind(*local)).collect());
+        }
+        let period = self.metadata.size(&key)?.unwrap_or(period).max(1);
+        Ok((1..=layers)
+            .map(|n| kind(!n.is_multiple_of(period)))
+            .collect())
+    }
+
+    fn rope_scaling(
+        &self,
+        divisors: Option<&[f32]>,
+        head_dim: usize,
+        context: usize,
+    ) -> Result<Value, PolicyError> {
+        let kind = self.full("rope.scaling.type");
+        let factor = || self.required_float("rope.scaling.factor");
+        let scaling = match self.metadata.text(&kind)? {
+            None | Some("none") => Value::Null,
+            Some("linear") => json!({"rope_type": "linear", "factor": factor()?}),
+            Some("yarn") => {
+                let original = self
+                    .size("rope.scaling.original_context_length")?
+                    .unwrap_or(context);
+                json!({
+                    "rope_type": "yarn",
+                    "factor": factor()?,
+                    "original_max_position_embeddings": original,
+                })
+            }
+            Some(other) => {
+                return Err(self.metadata.refuse(
+                    &kind,
+                    excerpt(other),
+                    "only \"none\", \"linear\" and \"yarn\" are known in GGUF files",
+                ));
+            }
+        };
+        match divisors {
+            None => Ok(scaling),
+            Some(divisors) => {
+                let theta = self.float("rope.freq_base")?.unwrap_or(10_000.0);
+                match llama3_scaling(divisors, theta, head_dim) {
+                    Some(llama3) if scaling.is_null() => Ok(llama3),
+                    _ => Err(PolicyError::Tensor {
+                        path: self.metadata.path().to_path_buf(),
+                        tensor: "rope_freqs.weight".to_owned(),
+                        reason: "it scales the rotary frequencies in another way than Llama 3.1 to 3.3 do; use the Hugging Face directory of this model".to_owned(),
+                    }),
+                }
+            }
+        }
+    }
+}
+
+/// Llama 3's scaling, of which a GGUF has only the divisors and not the settings: the factor is the
+/// largest divisor, and the other settings are those of every Llama 3.1, 3.2 and 3.3. `None` where the
+/// divisors are not those of such a model.
+fn llama3_scaling(divisors: &[f32], theta: f64, head_dim: usize) -> Option<Value> {
+    const LOW: f64 = 1.0;
+    const HIGH: f64 = 4.0;
+    const ORIGINAL: f64 = 8192.0;
+    const TOLERANCE: f64 = 1e-4;
+    if divisors.len() != head_dim / 2 {
+        return None;
+    }
+    let factor = f64::from(divisors.iter().copied().fold(1.0, f32::max));
+    for (i, divisor) in divisors.iter().enumerate() {
+        let wavelength = std::f64::consts::TAU * theta.powf(2.0 * i as f64 / head_dim as f64);
+        // From 0 at long waves, which are divided by the factor, to 1 at short ones, which are kept.
+        let smooth = ((ORIGINAL / wavelength - LOW) / (HIGH - LOW)).clamp(0.0, 1.0);
+        let expected = 1.0 / ((1.0 - smooth) / factor + smooth);
+        let close = (f64::from(*divisor) - expected).abs() <= TOLERANCE * expected;
+        if !close {
+            return None;
+        }
+    }
+    Some(json!({
+        "rope_type": "llama3",
+        "factor": factor,
+        "low_freq_factor": LOW,
+        "high_freq_factor": HIGH,
+        "original_max_position_embeddings": ORIGINAL as usize,
+    }))
+}

@@ -1,0 +1,182 @@
+//! The files of a tokenizer in a Hugging Face directory.
+
+use std::path::Path;
+
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value, json};
+use tokenizers::Tokenizer;
+
+use super::TextCodec;
+use crate::error::PolicyError;
+use crate::files::write_whole;
+use crate::template::{DEFAULT, SpecialTokens, Templates};
+
+const CONFIG: &str = "tokenizer_config.json";
+const TEMPLATE: &str = "chat_template.jinja";
+/// The directory of the templates that have names.
+const NAMED_TEMPLATES: &str = "additional_chat_templates";
+/// The most templates that are read from a directory.
+const MOST_TEMPLATES: usize = 64;
+
+impl TextCodec {
+    /// Reads `tokenizer.json`, and beside it `tokenizer_config.json`, `special_tokens_map.json`,
+    /// `chat_template.jinja` and the directory `additional_chat_templates` where they exist. As in
+    /// transformers, templates in files of their own win over those in `tokenizer_config.json`.
+    ///
+    /// Truncation and padding that the file asks for are switched off: they are the trainer's.
+    ///
+    /// # Errors
+    /// A file that cannot be read or used, or a template that does not compile.
+    pub fn from_file(path: &Path) -> Result<Self, PolicyError> {
+        let refuse = |reason: String| PolicyError::Tokenizer {
+            path: path.to_path_buf(),
+            reason,
+        };
+        let bytes = std::fs::read(path).map_err(PolicyError::read(path))?;
+        let mut tokenizer = parse(&bytes).map_err(refuse)?;
+        tokenizer
+            .with_truncation(None)
+            .map_err(|e| refuse(e.to_string()))?;
+        tokenizer.with_padding(None);
+
+        let mut config = read_config(&path.with_file_name(CONFIG))?;
+        let map = read_config(&path.with_file_name("special_tokens_map.json"))?;
+        // Older directories have their special tokens there and not in the configuration.
+        for (key, value) in map.into_iter().flatten() {
+            config.get_or_insert_default().entry(key).or_insert(value);
+        }
+        let token = |key: &str| special_token(config.as_ref().and_then(|c| c.get(key)));
+        let special = SpecialTokens {
+            bos: token("bos_token"),
+            eos: token("eos_token"),
+            unk: token("unk_token"),
+            pad: token("pad_token"),
+        };
+        let mut sources = template_files(path)?;
+        if sources.is_empty() {
+            sources = templates_in(config.as_ref().and_then(|c| c.get("chat_template")));
+        }
+        let templates = Templates::compile(sources, &special)?;
+        Self::assemble(tokenizer, templates, special, config, path)
+    }
+
+    /// Writes `tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja` and named templates into a
+    /// directory that exists. A `tokenizer_config.json` that was read is written as it was.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn save(&self, dir: &Path) -> Result<(), PolicyError> {
+        let path = dir.join("tokenizer.json");
+        let refuse = |reason: String| PolicyError::Tokenizer {
+            path: path.clone(),
+            reason,
+        };
+        let text = self
+            .tokenizer
+            .to_string(false)
+            .map_err(|e| refuse(e.to_string()))?;
+        write_whole(&path, text.as_bytes())?;
+        let config = match &self.config {
+            Some(config) => Value::Object(config.clone()),
+            None => json!({
+                "add_prefix_space": false,
+                "bos_token": self.special.bos,
+                "clean_up_tokenization_spaces": false,
+                "eos_token": self.special.eos,
+                "pad_token": self.special.pad,
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "unk_token": self.special.unk,
+            }),
+        };
+        write_whole(&dir.join(CONFIG), format!("{config:#}\n").as_bytes())?;
+        for (name, source) in self.templates.sources() {
+            let path = if name == DEFAULT {
+                dir.join(TEMPLATE)
+            } else {
+                let dir = dir.join(NAMED_TEMPLATES);
+                std::fs::create_dir_all(&dir).map_err(PolicyError::write(&dir))?;
+                dir.join(format!("{name}.jinja"))
+            };
+            write_whole(&path, source.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads `tokenizer.json`. The library's reader panics on some of what is not JSON, and on some of what is
+/// not a tokenizer: the first is looked for before, the second caught.
+fn parse(bytes: &[u8]) -> Result<Tokenizer, String> {
+    let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|e| e.to_string())?;
+    std::panic::catch_unwind(|| Tokenizer::from_bytes(bytes))
+        .map_err(|_| "it is not a tokenizer".to_owned())?
+        .map_err(|e| e.to_string())
+}
+
+/// A JSON object, where the file exists.
+fn read_config(path: &Path) -> Result<Option<Map<String, Value>>, PolicyError> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = std::fs::read(path).map_err(PolicyError::read(path))?;
+    serde_json::from_slice(&text)
+        .map(Some)
+        .map_err(|e| PolicyError::Json {
+            path: path.to_path_buf(),
+            reason: e.to_string(),
+        })
+}
+
+/// A special token is a string or an object with a `content`.
+fn special_token(value: Option<&Value>) -> Option<String> {
+    match value? {
+        Value::String(text) => Some(text.clone()),
+        Value::Object(token) => token.get("content")?.as_str().map(str::to_owned),
+        _ => None,
+    }
+}
+
+/// The templates in files of their own beside `tokenizer.json`, by name.
+fn template_files(tokenizer: &Path) -> Result<Vec<(String, String)>, PolicyError> {
+    let read = |path: &Path| std::fs::read_to_string(path).map_err(PolicyError::read(path));
+    let mut templates = Vec::new();
+    let default = tokenizer.with_file_name(TEMPLATE);
+    if default.is_file() {
+        templates.push((DEFAULT.to_owned(), read(&default)?));
+    }
+    let dir = tokenizer.with_file_name(NAMED_TEMPLATES);
+    if dir.is_dir() {
+        for entry in std::fs::read_dir(&dir).map_err(PolicyError::read(&dir))? {
+            let path = entry.map_err(PolicyError::read(&dir))?.path();
+            let name = path.file_stem().and_then(|name| name.to_str());
+            if let Some(name) = name
+                && path.extension().is_some_and(|e| e == "jinja")
+                && templates.len() < MOST_TEMPLATES
+            {
+                templates.push((name.to_owned(), read(&path)?));
+            }
+        }
+    }
+    Ok(templates)
+}
+
+/// The templates in `tokenizer_config.json`: a string, or a list of named ones. A name that could not be
+/// the name of a file is left out.
+fn templates_in(value: Option<&Value>) -> Vec<(String, String)> {
+    match value {
+        Some(Value::String(text)) => vec![(DEFAULT.to_owned(), text.clone())],
+        Some(Value::Array(list)) => list
+            .iter()
+            .take(MOST_TEMPLATES)
+            .filter_map(|named| {
+                let text = |key: &str| named.get(key)?.as_str().map(str::to_owned);
+                let name = text("name").filter(|name| {
+                    let plain = |c: char| c.is_ascii_alphanumeric() || "-_ .".contains(c);
+                    name.chars().all(plain) && !name.starts_with('.') && !name.is_empty()
+                })?;
+                Some((name, text("template")?))
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}

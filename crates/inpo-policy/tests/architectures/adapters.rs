@@ -1,0 +1,170 @@
+//! PEFT adapters on every architecture.
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, Tensor};
+use inpo_policy::{LoraConfig, Policy};
+
+use crate::setup::{checkpoints, fixture, largest_gap, load};
+
+/// Adds 0.05 to every trainable parameter: the adapters.
+struct Nudge;
+
+impl ModuleMapper for Nudge {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match param.val().is_require_grad() {
+            true => param
+                .map(|tensor| Tensor::from_inner(tensor.inner().add_scalar(0.05)).require_grad()),
+            false => param,
+        }
+    }
+}
+
+pub(crate) fn trained(base: &Policy, config: &LoraConfig) -> Policy {
+    let adapted = base.clone().with_adapters(config, 1).unwrap();
+    let decoder = adapted.decoder().clone().train().map(&mut Nudge);
+    adapted.with_decoder(&decoder)
+}
+
+/// Saved, read again and merged, adapters give the same log-probs, and off they give the base's.
+#[test]
+fn adapters_travel_and_merge_on_every_architecture() {
+    let config = LoraConfig {
+        rank: 3,
+        alpha: 6.0,
+        ..LoraConfig::default()
+    };
+    for (name, expected) in checkpoints(false) {
+        let base = load(&name);
+        let (sequences, _) = expected.sequences();
+        let before = base.logps(&sequences).unwrap();
+        let policy = trained(&base, &config);
+        let logps = policy.logps(&sequences).unwrap();
+        assert!(
+            largest_gap(&logps, &before) > 1e-3,
+            "{name}: training moved it"
+        );
+        assert_eq!(policy.reference().logps(&sequences).unwrap(), before);
+
+        let dir = tempfile::tempdir().unwrap();
+        policy.save("base", dir.path()).unwrap();
+        let loaded = base.clone().with_saved_adapters(dir.path()).unwrap();
+        assert_eq!(loaded.lora(), policy.lora(), "{name}");
+        assert_eq!(loaded.logps(&sequences).unwrap(), logps, "{name}");
+
+        let merged = policy.merged();
+        assert!(merged.lora().is_none());
+        let gap = largest_gap(&merged.logps(&sequences).unwrap(), &logps);
+        assert!(gap < 1e-4, "{name}: {gap}");
+        let whole = tempfile::tempdir().unwrap();
+        policy
+            .save_whole(whole.path(), &Default::default())
+            .unwrap();
+        let loaded = Policy::load(whole.path(), &Device::flex()).unwrap();
+        let again = loaded.logps(&sequences).unwrap();
+        assert_eq!(again.len(), logps.len());
+        assert!(largest_gap(&again, &logps) < 1e-4, "{name}");
+    }
+}
+
+/// All seven names on a model with fused projections are its four; a part of a fused one is refused.
+#[test]
+fn fused_projections_have_one_adapter() {
+    let base = load("phi3");
+    let policy = trained(&base, &LoraConfig::default());
+    let modules = &policy.lora().unwrap().target_modules;
+    assert_eq!(
+        modules,
+        &["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]
+    );
+    let dir = tempfile::tempdir().unwrap();
+    policy.save("base", dir.path()).unwrap();
+    let bytes = std::fs::read(dir.path().join("adapter_model.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let shape = |name: &str| {
+        let name = format!("base_model.model.model.layers.1.{name}.weight");
+        file.tensor(&name).unwrap().shape().to_vec()
+    };
+    // Four query heads and twice two key heads of width 4; hidden 16, intermediate 24.
+    assert_eq!(shape("self_attn.qkv_proj.lora_A"), [16, 16]);
+    assert_eq!(shape("self_attn.qkv_proj.lora_B"), [32, 16]);
+    assert_eq!(shape("mlp.gate_up_proj.lora_B"), [48, 16]);
+    assert_eq!(file.len(), 2 * 4 * 2);
+
+    let refusal = |base: &Policy, name: &str| {
+        let config = LoraConfig {
+            target_modules: vec![name.to_owned()],
+            ..LoraConfig::default()
+        };
+        base.clone()
+            .with_adapters(&config, 0)
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        refusal(&base, "q_proj"),
+        "`policy.lora.target_modules` is q_proj; allowed: the projections of this model: qkv_proj, \
+         o_proj, gate_up_proj, down_proj"
+    );
+    assert_eq!(
+        refusal(&load("qwen2"), "qkv_proj"),
+        "`policy.lora.target_modules` is qkv_proj; allowed: the projections of this model: q_proj, \
+         k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj"
+    );
+}
+
+/// What PEFT wrote, for fused projections, for all of them and in bf16 with rsLoRA, gives what PEFT computes.
+#[test]
+fn adapters_of_peft_are_read() {
+    let mut read = 0;
+    for (name, expected) in checkpoints(false) {
+        let Some(adapter) = &expected.adapter else {
+            continue;
+        };
+        let (sequences, before) = expected.sequences();
+        let dir = fixture(&name).join("adapter");
+        let policy = load(&name).with_saved_adapters(&dir).unwrap();
+        let logps = policy.logps(&sequences).unwrap();
+        let gap = largest_gap(&logps, &adapter.token_logps);
+        assert!(gap < 2e-4, "{name}: {gap}");
+        assert!(
+            largest_gap(&logps, &before) > 0.1,
+            "{name}: the adapter counts"
+        );
+        read += 1;
+    }
+    assert_eq!(read, 3);
+}
+
+/// What would change the arithmetic and has no code is refused by its key.
+#[test]
+fn settings_of_peft_without_code_are_refused() {
+    let from = fixture("phi3").join("adapter");
+    let text = std::fs::read_to_string(from.join("adapter_config.json")).unwrap();
+    for (old, new, expected) in [
+        (
+            "\"layers_to_transform\": null",
+            "\"layers_to_transform\": [0]",
+            "layers_to_transform",
+        ),
+        (
+            "\"bias\": \"none\"",
+            "\"bias\": \"all\"",
+            "bias other than none",
+        ),
+        ("\"use_dora\": false", "\"use_dora\": true", "use_dora"),
+        (
+            "\"modules_to_save\": null",
+            "\"modules_to_save\": [\"lm_head\"]",
+            "modules_to_save",
+        ),
+        ("\"lora_bias\": false", "\"lora_bias\": true", "lora_bias"),
+    ] {
+        assert!(text.contains(old), "{old}");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("adapter_config.json");
+        std::fs::write(&path, text.replace(old, new)).unwrap();
+        let error = load("phi3").with_saved_adapters(dir.path()).unwrap_err();
+        let expected = format!("{}: {expected} is not supported", path.display());
+        assert_eq!(error.to_string(), expected);
+    }
+}

@@ -1,0 +1,9 @@
+//! Every architecture against transformers: tiny random checkpoints, float64 numbers, generator beside the
+//! fixtures (`fixtures/make_tiny_models.py`).
+
+mod adapters;
+mod export;
+mod files;
+mod gradients;
+mod numbers;
+mod setup;
