@@ -153,6 +153,15 @@ pub enum PolicyError {
         reason: String,
     },
 
+    /// Stop strings for a model whose responses cannot be read as text.
+    #[error("`generation.stop_strings` need a tokenizer, and {} has none that can be used: {reason}; give the ids that end a response (`generation.stop_token_ids`)", path.display())]
+    StopStrings {
+        /// The model.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+
     /// A text that the tokenizer refuses.
     #[error("the tokenizer refuses the text {text}: {reason}")]
     Encode {

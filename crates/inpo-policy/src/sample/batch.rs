@@ -7,28 +7,31 @@ use rayon::prelude::*;
 
 use super::mixture::Mixture;
 use super::sampler::{SampleKey, Sampler};
+use super::stop::{StopWatch, Stops};
 use super::{FinishReason, GenerationConfig, Generations, PromptTask, Sample};
 use crate::error::PolicyError;
 use crate::model::{Decoder, KvCache, PromptFill, index_tensor};
 
 /// Rows that are decoded together: K rows for each of some prompts.
 pub(super) struct Batch<'a> {
+    stops: Stops<'a>,
     mixture: &'a Mixture<'a>,
     config: &'a GenerationConfig,
     tasks: &'a [&'a PromptTask],
-    rows: Vec<Row>,
+    rows: Vec<Row<'a>>,
     /// The samples of each task, task after task.
     pub(super) finished: Vec<Sample>,
 }
 
 /// One sample of the batch. A finished row stays, computing nothing of use, until enough rows are
 /// finished to be worth copying the cache without them.
-struct Row {
+struct Row<'a> {
     live: bool,
     /// Index of its place in `finished`.
     place: usize,
     prompt_len: usize,
     sampler: Sampler,
+    watch: Option<StopWatch<'a>>,
 }
 
 impl<'a> Batch<'a> {
@@ -38,6 +41,7 @@ impl<'a> Batch<'a> {
         config: &'a GenerationConfig,
         (seed, iteration): (u64, u64),
     ) -> Self {
+        let stops = Stops::new(mixture.eos_token_ids, config, mixture.codec);
         let copies = config.num_generations;
         let empty = Sample {
             ids: Vec::new(),
@@ -56,14 +60,17 @@ impl<'a> Batch<'a> {
                 live: true,
                 place,
                 prompt_len: task.ids.len(),
-                sampler: Sampler::new(config, key),
+                sampler: Sampler::new(config, key, &task.ids),
+                watch: stops.watch(),
             }
         };
+        let rows = (0..tasks.len() * copies).map(row).collect();
         Self {
+            stops,
             mixture,
             config,
             tasks,
-            rows: (0..tasks.len() * copies).map(row).collect(),
+            rows,
             finished: vec![empty; tasks.len() * copies],
         }
     }
@@ -138,7 +145,7 @@ impl<'a> Batch<'a> {
         result: &mut Generations,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<u32>, PolicyError> {
-        let stops = self.mixture.eos_token_ids;
+        let stops = &self.stops.ids;
         let early = step < self.config.min_new_tokens;
         let banned: &[u32] = if early { stops } else { &[] };
         let draws: Vec<_> = self
@@ -159,7 +166,11 @@ impl<'a> Batch<'a> {
             let sample = &mut self.finished[row.place];
             sample.ids.push(draw.id);
             sample.logps.push(draw.logp);
-            if stops.contains(&draw.id) {
+            let completes = match &mut row.watch {
+                Some(watch) => watch.completes(draw.id)?,
+                None => false,
+            };
+            if completes || stops.contains(&draw.id) {
                 sample.finish_reason = FinishReason::Stop;
                 row.live = false;
             } else if sample.ids.len() == self.config.max_new_tokens {

@@ -9,22 +9,21 @@ use super::batch::Batch;
 use super::mixture::Mixture;
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
-use crate::model::Decoder;
 
 /// Why a response ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
-    /// The model emitted an end token, which is the response's last id.
+    /// An end token, which is the response's last id, or a stop string, which that id completes.
     Stop,
-    /// The token limit cut it off; there is no end token.
+    /// The token limit cut it off.
     Length,
 }
 
 /// One sampled response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// Token ids, the end token included when the model emitted it.
+    /// Token ids, with the one that ended the response.
     pub ids: Vec<u32>,
     /// Log-prob of each id at temperature 1 without truncation, in nats, under what was sampled from:
     /// the model, or the mixture.
@@ -65,25 +64,13 @@ const MAX_CACHE_TOKENS: usize = 16_384;
 /// Samples `config.num_generations` responses for each prompt.
 ///
 /// Draws are keyed by (seed, iteration, prompt number, sample), so a sample does not depend on which
-/// prompts share its batch. `progress` is told the number of finished samples as they finish.
+/// prompts share its batch. `progress` is told the number of finished samples as they finish. Every member of
+/// the mixture must have room for every prompt and its response.
 ///
 /// # Errors
 ///
 /// Invalid settings, an empty prompt, a prompt that leaves no room for `max_new_tokens` in the
 /// model's context, an id beyond the vocabulary, non-finite logits.
-pub fn generate(
-    decoder: &Decoder,
-    model: &ModelConfig,
-    prompts: &[PromptTask],
-    config: &GenerationConfig,
-    seed_and_iteration: (u64, u64),
-    progress: &mut dyn FnMut(usize),
-) -> Result<Generations, PolicyError> {
-    let mixture = Mixture::one(decoder, model);
-    generate_from(&mixture, prompts, config, seed_and_iteration, progress)
-}
-
-/// As [`generate`], from a mixture; every member must have room for every prompt and its response.
 pub(crate) fn generate_from(
     mixture: &Mixture<'_>,
     prompts: &[PromptTask],

@@ -5,9 +5,10 @@ mod config;
 mod generate;
 mod mixture;
 mod sampler;
+mod stop;
 
 pub use config::GenerationConfig;
-pub use generate::{FinishReason, Generations, PromptTask, Sample, generate};
+pub use generate::{FinishReason, Generations, PromptTask, Sample};
 pub(crate) use generate::{check_prompt, generate_from};
 pub(crate) use mixture::Mixture;
 pub use sampler::{Draw, SampleKey, Sampler};
