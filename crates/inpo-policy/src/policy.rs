@@ -1,5 +1,6 @@
 //! The policy: a decoder with its configuration and its text codec.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,7 +18,8 @@ use crate::lora::{
 };
 use crate::model::Decoder;
 use crate::sample::{
-    GenerationConfig, Generations, Mixture, PromptTask, check_prompt, generate_from,
+    Drawn,     GenerationConfig, Generations, Mixture, PromptTask, check_prompt, counting,
+    generate_from, Sample,
 };
 use crate::save::{SaveOptions, Surroundings, save_model, weight_digest};
 use crate::tokenizer::TextCodec;
@@ -377,7 +379,33 @@ impl Policy {
     ) -> Result<Generations, PolicyError> {
         let decoder = self.decoder.cast_once();
         let mixture = Mixture::one(&decoder, &self.config).with_codec(self.stop_codec(config)?);
-        generate_from(&mixture, prompts, config, seed_and_iteration, progress)
+        generate_from(&mixture, prompts, config, seed_and_iteration, &mut counting(progress))
+    }
+
+    /// Samples one response to `prompt` and shows each token to `on_token` as it is drawn, which may break off.
+    /// It is the first sample that [`Policy::generate`] gives, whatever `config.num_generations` is;
+    /// [`TextCodec::stream`] makes text of the ids.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::generate`].
+    pub fn stream(
+        &self,
+        prompt: &PromptTask,
+        config: &GenerationConfig,
+        seed_and_iteration: (u64, u64),
+        on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
+    ) -> Result<Sample, PolicyError> {
+        let config = GenerationConfig {
+            num_generations: 1,
+            ..config.clone()
+        };
+        let decoder = self.decoder.cast_once();
+        let mixture = Mixture::one(&decoder, &self.config).with_codec(self.stop_codec(&config)?);
+        let prompts = std::slice::from_ref(prompt);
+        let mut watch = |drawn: Drawn| on_token(drawn.id);
+        let result = generate_from(&mixture, prompts, &config, seed_and_iteration, &mut watch)?;
+        Ok(result.samples.into_iter().flatten().next().expect("one was asked for"))
     }
 
     /// The codec that reads the stop strings of `config`, where there are any.
@@ -430,7 +458,7 @@ impl Policy {
         let (policy, other) = (self.decoder.cast_once(), reference.decoder.cast_once());
         let mixture = Mixture::two((&policy, &self.config), (&other, &reference.config), weight)?
             .with_codec(self.stop_codec(config)?);
-        generate_from(&mixture, prompts, config, seed_and_iteration, progress)
+        generate_from(&mixture, prompts, config, seed_and_iteration, &mut counting(progress))
     }
 
     /// Checks that `prompt` can be answered under `config`.

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::mixture::Mixture;
 use super::sampler::{SampleKey, Sampler};
 use super::stop::{StopWatch, Stops};
-use super::{FinishReason, GenerationConfig, Generations, PromptTask, Sample};
+use super::{Drawn, FinishReason, GenerationConfig, Generations, PromptTask, Sample, Watch};
 use crate::error::PolicyError;
 use crate::model::{Decoder, KvCache, PromptFill, index_tensor};
 
@@ -78,7 +78,7 @@ impl<'a> Batch<'a> {
     pub(super) fn run(
         &mut self,
         result: &mut Generations,
-        progress: &mut dyn FnMut(usize),
+        watch: Watch<'_>,
     ) -> Result<(), PolicyError> {
         let started = Instant::now();
         let lengths: Vec<usize> = self.tasks.iter().map(|t| t.ids.len()).collect();
@@ -93,7 +93,9 @@ impl<'a> Batch<'a> {
 
         let started = Instant::now();
         for step in 0..self.config.max_new_tokens {
-            let ids = self.draw(logits, step, result, progress)?;
+            let Some(ids) = self.draw(logits, step, result, watch)? else {
+                break;
+            };
             let live = self.rows.iter().filter(|row| row.live).count();
             if live == 0 {
                 break;
@@ -137,14 +139,15 @@ impl<'a> Batch<'a> {
         hidden.select(0, last)
     }
 
-    /// Draws the next token of each live row and records it; a finished row repeats id 0.
+    /// Draws the next token of each live row and records it; a finished row repeats id 0. `None` when `watch`
+    /// has seen enough.
     fn draw(
         &mut self,
         logits: Vec<f32>,
         step: usize,
         result: &mut Generations,
-        progress: &mut dyn FnMut(usize),
-    ) -> Result<Vec<u32>, PolicyError> {
+        watch: Watch<'_>,
+    ) -> Result<Option<Vec<u32>>, PolicyError> {
         let stops = &self.stops.ids;
         let early = step < self.config.min_new_tokens;
         let banned: &[u32] = if early { stops } else { &[] };
@@ -176,11 +179,12 @@ impl<'a> Batch<'a> {
             } else if sample.ids.len() == self.config.max_new_tokens {
                 row.live = false;
             }
-            if !row.live {
-                progress(1);
+            let finished = !row.live;
+            if watch(Drawn { id: draw.id, finished }).is_break() {
+                return Ok(None);
             }
         }
-        Ok(ids)
+        Ok(Some(ids))
     }
 
     /// Lets finished rows leave the batch once they are a quarter of it; returns the ids of the rows

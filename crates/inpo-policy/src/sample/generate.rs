@@ -1,5 +1,6 @@
 //! Sampling K responses for each of many prompts, from one model or from a mixture.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,30 @@ pub struct Generations {
     pub decode_time: Duration,
 }
 
+/// A token as it is drawn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drawn {
+    /// Its id.
+    pub(crate) id: u32,
+    /// Whether it is the last of its sample.
+    pub(crate) finished: bool,
+}
+
+/// Sees each token as it is drawn; may break off.
+pub(crate) type Watch<'a> = &'a mut dyn FnMut(Drawn) -> ControlFlow<()>;
+
+/// A watch that tells `progress` how many samples are finished.
+pub(crate) fn counting(
+    progress: &mut dyn FnMut(usize),
+) -> impl FnMut(Drawn) -> ControlFlow<()> + '_ {
+    |drawn| {
+        if drawn.finished {
+            progress(1);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 /// Rows decoded together at most, and the caches' size limit in tokens: 16 384 slots of SmolLM2 are
 /// 750 MB. The K samples of one prompt always stay together, whatever their number. A wide batch reads and packs the weights less often.
 const MAX_ROWS: usize = 128;
@@ -64,8 +89,8 @@ const MAX_CACHE_TOKENS: usize = 16_384;
 /// Samples `config.num_generations` responses for each prompt.
 ///
 /// Draws are keyed by (seed, iteration, prompt number, sample), so a sample does not depend on which
-/// prompts share its batch. `progress` is told the number of finished samples as they finish. Every member of
-/// the mixture must have room for every prompt and its response.
+/// prompts share its batch. `watch` sees each token as it is drawn, and may end everything: what was drawn is
+/// returned. Every member of the mixture must have room for every prompt and its response.
 ///
 /// # Errors
 ///
@@ -76,7 +101,7 @@ pub(crate) fn generate_from(
     prompts: &[PromptTask],
     config: &GenerationConfig,
     seed_and_iteration: (u64, u64),
-    progress: &mut dyn FnMut(usize),
+    watch: Watch<'_>,
 ) -> Result<Generations, PolicyError> {
     config.validate()?;
     for prompt in prompts {
@@ -99,7 +124,7 @@ pub(crate) fn generate_from(
         rest = tail;
         let tasks: Vec<&PromptTask> = chosen.iter().map(|&p| &prompts[p]).collect();
         let mut batch = Batch::new(mixture, &tasks, config, seed_and_iteration);
-        batch.run(&mut result, progress)?;
+        batch.run(&mut result, watch)?;
         let mut samples = batch.finished.into_iter();
         for &p in chosen {
             result.samples[p] = samples.by_ref().take(config.num_generations).collect();

@@ -9,6 +9,6 @@ mod stop;
 
 pub use config::GenerationConfig;
 pub use generate::{FinishReason, Generations, PromptTask, Sample};
-pub(crate) use generate::{check_prompt, generate_from};
+pub(crate) use generate::{Drawn, Watch, check_prompt, counting, generate_from};
 pub(crate) use mixture::Mixture;
 pub use sampler::{Draw, SampleKey, Sampler};
