@@ -51,6 +51,12 @@ pub(crate) struct GenerateArgs {
     /// A text that ends a response; may be given several times.
     #[arg(long = "stop-string", value_name = "TEXT")]
     stop_strings: Vec<String>,
+    /// Samples decoded together at most.
+    #[arg(long, default_value_t = 128)]
+    max_num_seqs: usize,
+    /// Tokens that their caches have room for together.
+    #[arg(long, default_value_t = 16_384)]
+    max_cache_tokens: usize,
     /// Seed of all draws.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -71,6 +77,8 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
         repetition_penalty: args.repetition_penalty,
         stop_token_ids: args.stop_token_ids.clone(),
         stop_strings: args.stop_strings.clone(),
+        max_num_seqs: args.max_num_seqs,
+        max_cache_tokens: args.max_cache_tokens,
     };
     config.validate()?;
     let rows = read_rows(&args.prompts)?;

@@ -31,6 +31,12 @@ pub struct GenerationConfig {
     /// Texts that end a response: its last token is the one that completes the text. The texts of special
     /// tokens do not count, and the prompt's text does not either.
     pub stop_strings: Vec<String>,
+    /// Samples that are decoded together at most. Many read the weights less often; the text does not depend
+    /// on it.
+    pub max_num_seqs: usize,
+    /// Tokens that the caches of all these samples have room for together, which makes them fewer where prompts
+    /// are long: 16384 tokens of SmolLM2 are 750 MB.
+    pub max_cache_tokens: usize,
 }
 
 impl Default for GenerationConfig {
@@ -47,6 +53,8 @@ impl Default for GenerationConfig {
             repetition_penalty: 1.0,
             stop_token_ids: Vec::new(),
             stop_strings: Vec::new(),
+            max_num_seqs: 128,
+            max_cache_tokens: 16_384,
         }
     }
 }
@@ -66,6 +74,12 @@ impl GenerationConfig {
         }
         if self.max_new_tokens == 0 {
             return fail("max_new_tokens", "0".into(), "at least 1");
+        }
+        if self.max_num_seqs == 0 {
+            return fail("max_num_seqs", "0".into(), "at least 1");
+        }
+        if self.max_cache_tokens == 0 {
+            return fail("max_cache_tokens", "0".into(), "at least 1");
         }
         if self.min_new_tokens > self.max_new_tokens {
             let got = self.min_new_tokens.to_string();

@@ -47,7 +47,8 @@ pub struct PromptTask {
 pub struct Generations {
     /// `samples[p][k]`: K samples of each prompt, in the order asked.
     pub samples: Vec<Vec<Sample>>,
-    /// Prompt tokens computed (each prompt once, however many models compute it).
+    /// Prompt tokens computed: each prompt once, however many models compute it, but again where its samples are
+    /// more than fit into memory together.
     pub prefill_tokens: usize,
     /// Time of the prefill.
     pub prefill_time: Duration,
@@ -81,11 +82,6 @@ pub(crate) fn counting(
     }
 }
 
-/// Rows decoded together at most, and the caches' size limit in tokens: 16 384 slots of SmolLM2 are
-/// 750 MB. The K samples of one prompt always stay together, whatever their number. A wide batch reads and packs the weights less often.
-const MAX_ROWS: usize = 128;
-const MAX_CACHE_TOKENS: usize = 16_384;
-
 /// Samples `config.num_generations` responses for each prompt.
 ///
 /// Draws are keyed by (seed, iteration, prompt number, sample), so a sample does not depend on which
@@ -109,28 +105,7 @@ pub(crate) fn generate_from(
             check_prompt(prompt, member.config, config)?;
         }
     }
-    let mut result = Generations {
-        samples: vec![Vec::new(); prompts.len()],
-        ..Generations::default()
-    };
-    let mut order: Vec<usize> = (0..prompts.len()).collect();
-    order.sort_by_key(|&p| std::cmp::Reverse(prompts[p].ids.len()));
-    let mut rest = order.as_slice();
-    while let Some(&longest) = rest.first() {
-        let slots = prompts[longest].ids.len() + config.max_new_tokens;
-        let rows = MAX_ROWS.min(MAX_CACHE_TOKENS / (slots * mixture.members.len()));
-        let count = (rows / config.num_generations).clamp(1, rest.len());
-        let (chosen, tail) = rest.split_at(count);
-        rest = tail;
-        let tasks: Vec<&PromptTask> = chosen.iter().map(|&p| &prompts[p]).collect();
-        let mut batch = Batch::new(mixture, &tasks, config, seed_and_iteration);
-        batch.run(&mut result, watch)?;
-        let mut samples = batch.finished.into_iter();
-        for &p in chosen {
-            result.samples[p] = samples.by_ref().take(config.num_generations).collect();
-        }
-    }
-    Ok(result)
+    Batch::new(mixture, prompts, config, seed_and_iteration).run(watch)
 }
 
 pub(crate) fn check_prompt(
