@@ -322,6 +322,15 @@ pub enum PolicyError {
         step: usize,
     },
 
+    /// A server that cannot be asked, or does not give what was asked for.
+    #[error("{url}: {reason}")]
+    Remote {
+        /// The address.
+        url: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+
     /// A PEFT adapter that cannot be used.
     #[error("{}: {reason}", path.display())]
     Adapter {

@@ -18,8 +18,8 @@ use crate::lora::{
 };
 use crate::model::Decoder;
 use crate::sample::{
-    Drawn,     GenerationConfig, Generations, Mixture, PromptTask, check_prompt, counting,
-    generate_from, Sample,
+    Drawn, GenerationConfig, Generations, Mixture, PromptTask, Sample, check_prompt, counting,
+    generate_from,
 };
 use crate::save::{SaveOptions, Surroundings, save_model, weight_digest};
 use crate::tokenizer::TextCodec;
@@ -379,7 +379,13 @@ impl Policy {
     ) -> Result<Generations, PolicyError> {
         let decoder = self.decoder.cast_once();
         let mixture = Mixture::one(&decoder, &self.config).with_codec(self.stop_codec(config)?);
-        generate_from(&mixture, prompts, config, seed_and_iteration, &mut counting(progress))
+        generate_from(
+            &mixture,
+            prompts,
+            config,
+            seed_and_iteration,
+            &mut counting(progress),
+        )
     }
 
     /// Samples one response to `prompt` and shows each token to `on_token` as it is drawn, which may break off.
@@ -405,7 +411,12 @@ impl Policy {
         let prompts = std::slice::from_ref(prompt);
         let mut watch = |drawn: Drawn| on_token(drawn.id);
         let result = generate_from(&mixture, prompts, &config, seed_and_iteration, &mut watch)?;
-        Ok(result.samples.into_iter().flatten().next().expect("one was asked for"))
+        Ok(result
+            .samples
+            .into_iter()
+            .flatten()
+            .next()
+            .expect("one was asked for"))
     }
 
     /// The codec that reads the stop strings of `config`, where there are any.
@@ -458,7 +469,13 @@ impl Policy {
         let (policy, other) = (self.decoder.cast_once(), reference.decoder.cast_once());
         let mixture = Mixture::two((&policy, &self.config), (&other, &reference.config), weight)?
             .with_codec(self.stop_codec(config)?);
-        generate_from(&mixture, prompts, config, seed_and_iteration, &mut counting(progress))
+        generate_from(
+            &mixture,
+            prompts,
+            config,
+            seed_and_iteration,
+            &mut counting(progress),
+        )
     }
 
     /// Checks that `prompt` can be answered under `config`.
