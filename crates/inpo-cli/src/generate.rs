@@ -42,6 +42,21 @@ pub(crate) struct GenerateArgs {
     /// Keep tokens at least this likely relative to the most likely one.
     #[arg(long, default_value_t = 0.0)]
     min_p: f64,
+    /// Makes tokens that the prompt or the response has less likely above 1, more likely below.
+    #[arg(long, default_value_t = 1.0)]
+    repetition_penalty: f64,
+    /// Ids that end a response beside the model's own, with commas.
+    #[arg(long, value_delimiter = ',')]
+    stop_token_ids: Vec<u32>,
+    /// A text that ends a response; may be given several times.
+    #[arg(long = "stop-string", value_name = "TEXT")]
+    stop_strings: Vec<String>,
+    /// Samples decoded together at most.
+    #[arg(long, default_value_t = 128)]
+    max_num_seqs: usize,
+    /// Tokens that their caches have room for together.
+    #[arg(long, default_value_t = 16_384)]
+    max_cache_tokens: usize,
     /// Seed of all draws.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -59,6 +74,11 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
         top_p: args.top_p,
         top_k: args.top_k,
         min_p: args.min_p,
+        repetition_penalty: args.repetition_penalty,
+        stop_token_ids: args.stop_token_ids.clone(),
+        stop_strings: args.stop_strings.clone(),
+        max_num_seqs: args.max_num_seqs,
+        max_cache_tokens: args.max_cache_tokens,
     };
     config.validate()?;
     let rows = read_rows(&args.prompts)?;

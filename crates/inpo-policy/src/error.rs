@@ -153,6 +153,15 @@ pub enum PolicyError {
         reason: String,
     },
 
+    /// Stop strings for a model whose responses cannot be read as text.
+    #[error("`generation.stop_strings` need a tokenizer, and {} has none that can be used: {reason}; give the ids that end a response (`generation.stop_token_ids`)", path.display())]
+    StopStrings {
+        /// The model.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+
     /// A text that the tokenizer refuses.
     #[error("the tokenizer refuses the text {text}: {reason}")]
     Encode {
@@ -311,6 +320,15 @@ pub enum PolicyError {
     NonFiniteLogits {
         /// The new token, from 0.
         step: usize,
+    },
+
+    /// A server that cannot be asked, or does not give what was asked for.
+    #[error("{url}: {reason}")]
+    Remote {
+        /// The address.
+        url: String,
+        /// What is wrong and what to do.
+        reason: String,
     },
 
     /// A PEFT adapter that cannot be used.

@@ -12,12 +12,15 @@
 pub mod config;
 pub mod error;
 pub mod files;
+mod generator;
 pub mod head;
 pub mod hub;
 pub mod logps;
 pub mod lora;
 pub mod model;
 mod policy;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod reward;
 pub mod sample;
 mod save;
@@ -26,6 +29,7 @@ pub mod tokenizer;
 
 pub use config::ModelConfig;
 pub use error::PolicyError;
+pub use generator::{Answer, Generator, Prompt, PromptContent};
 pub use logps::Sequence;
 pub use lora::LoraConfig;
 pub use policy::{Policy, PolicyFiles, Precision};

@@ -1,5 +1,6 @@
 //! The policy: a decoder with its configuration and its text codec.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,7 +18,8 @@ use crate::lora::{
 };
 use crate::model::Decoder;
 use crate::sample::{
-    GenerationConfig, Generations, Mixture, PromptTask, check_prompt, generate, generate_from,
+    Drawn, GenerationConfig, Generations, Mixture, PromptTask, Sample, check_prompt, counting,
+    generate_from,
 };
 use crate::save::{SaveOptions, Surroundings, save_model, weight_digest};
 use crate::tokenizer::TextCodec;
@@ -359,11 +361,15 @@ impl Policy {
         })
     }
 
-    /// Samples K responses for each prompt; see [`generate`].
+    /// Samples `config.num_generations` responses for each prompt.
+    ///
+    /// Draws are keyed by (seed, iteration, prompt number, sample), so a sample does not depend on which
+    /// prompts share its batch. `progress` is told the number of finished samples as they finish.
     ///
     /// # Errors
     ///
-    /// As [`generate`].
+    /// Invalid settings, stop strings without a tokenizer, an empty prompt, a prompt that leaves no room for
+    /// `max_new_tokens` in the model's context, an id beyond the vocabulary, non-finite logits.
     pub fn generate(
         &self,
         prompts: &[PromptTask],
@@ -371,15 +377,58 @@ impl Policy {
         seed_and_iteration: (u64, u64),
         progress: &mut dyn FnMut(usize),
     ) -> Result<Generations, PolicyError> {
-        let model = &self.config;
-        generate(
-            &self.decoder.cast_once(),
-            model,
+        let decoder = self.decoder.cast_once();
+        let mixture = Mixture::one(&decoder, &self.config).with_codec(self.stop_codec(config)?);
+        generate_from(
+            &mixture,
             prompts,
             config,
             seed_and_iteration,
-            progress,
+            &mut counting(progress),
         )
+    }
+
+    /// Samples one response to `prompt` and shows each token to `on_token` as it is drawn, which may break off.
+    /// It is the first sample that [`Policy::generate`] gives, whatever `config.num_generations` is;
+    /// [`TextCodec::stream`] makes text of the ids.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::generate`].
+    pub fn stream(
+        &self,
+        prompt: &PromptTask,
+        config: &GenerationConfig,
+        seed_and_iteration: (u64, u64),
+        on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
+    ) -> Result<Sample, PolicyError> {
+        let config = GenerationConfig {
+            num_generations: 1,
+            ..config.clone()
+        };
+        let decoder = self.decoder.cast_once();
+        let mixture = Mixture::one(&decoder, &self.config).with_codec(self.stop_codec(&config)?);
+        let prompts = std::slice::from_ref(prompt);
+        let mut watch = |drawn: Drawn| on_token(drawn.id);
+        let result = generate_from(&mixture, prompts, &config, seed_and_iteration, &mut watch)?;
+        Ok(result
+            .samples
+            .into_iter()
+            .flatten()
+            .next()
+            .expect("one was asked for"))
+    }
+
+    /// The codec that reads the stop strings of `config`, where there are any.
+    fn stop_codec(&self, config: &GenerationConfig) -> Result<Option<&TextCodec>, PolicyError> {
+        match (config.stop_strings.is_empty(), self.codec.as_deref()) {
+            (true, _) => Ok(None),
+            (false, Some(codec)) => Ok(Some(codec)),
+            (false, None) => Err(PolicyError::StopStrings {
+                path: self.source.clone(),
+                reason: self.no_codec.clone(),
+            }),
+        }
     }
 
     /// Samples K responses for each prompt from a geometric mixture of `reference` and this policy,
@@ -407,7 +456,7 @@ impl Policy {
     /// # Errors
     ///
     /// A weight outside [0, 1], vocabularies of different size (whether equal ids mean equal tokens is
-    /// not checked), and as [`generate`] for each of the models that run.
+    /// not checked), and as [`Policy::generate`] for each of the models that run.
     pub fn generate_mixture(
         &self,
         reference: &Policy,
@@ -418,8 +467,15 @@ impl Policy {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Generations, PolicyError> {
         let (policy, other) = (self.decoder.cast_once(), reference.decoder.cast_once());
-        let mixture = Mixture::two((&policy, &self.config), (&other, &reference.config), weight)?;
-        generate_from(&mixture, prompts, config, seed_and_iteration, progress)
+        let mixture = Mixture::two((&policy, &self.config), (&other, &reference.config), weight)?
+            .with_codec(self.stop_codec(config)?);
+        generate_from(
+            &mixture,
+            prompts,
+            config,
+            seed_and_iteration,
+            &mut counting(progress),
+        )
     }
 
     /// Checks that `prompt` can be answered under `config`.

@@ -12,8 +12,11 @@ use crate::template::{SpecialTokens, Templates};
 mod chat;
 mod files;
 mod gguf;
+mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+
+pub use stream::TextStream;
 
 /// A tokenizer with its chat template.
 #[derive(Debug)]

@@ -277,15 +277,17 @@ fn sampler(phase: &Phase) -> String {
 /// The theory's pairs are drawn from the sampler itself (Proposition 6); with any other draw the minimiser
 /// answers that one instead.
 fn draws(g: &GenerationConfig) -> String {
-    let settings = format!(
+    let mut settings = format!(
         "temperature {}, top_p {}, top_k {}, min_p {}",
         g.temperature,
         g.top_p,
         g.top_k.map_or("off".to_owned(), |k| k.to_string()),
         g.min_p
     );
-    let exact = g.temperature == 1.0 && g.top_p == 1.0 && g.top_k.is_none() && g.min_p == 0.0;
-    match exact {
+    if g.repetition_penalty != 1.0 {
+        settings += &format!(", repetition_penalty {}", g.repetition_penalty);
+    }
+    match g.draws_the_policy() {
         true => settings,
         false => format!("{settings}: NOT the policy itself, so it plays against this sampler"),
     }

@@ -17,7 +17,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 pub use attention::Attention;
 pub use block::{Block, OuterNorms};
 pub use cache::KvCache;
-pub(crate) use cache::PromptFill;
+pub(crate) use cache::{Extent, PromptFill};
 pub(crate) use load::transpose;
 pub use mlp::Mlp;
 pub use norm::RmsNorm;
@@ -28,7 +28,6 @@ pub use trace::{Trace, TraceOptions};
 use crate::config::ModelConfig;
 use crate::head::Head;
 use attention::{ByReach, HeadShape, Mixing};
-use cache::slots_at;
 use inpo_kernels::{PackedAttention, PackedGroup, PackedLayout, embedding};
 use noise::Noise;
 use rope::Rotary;
@@ -265,7 +264,7 @@ impl Decoder {
     }
 
     /// One decoding step: one new token per row at `slot`, true positions in `positions`, the
-    /// number of hidden leading slots of each row in `hidden`. Returns `[rows, hidden]`.
+    /// first slot that each row has in `hidden`. Returns `[rows, hidden]`.
     pub(crate) fn decode(
         &self,
         ids: &[u32],
@@ -294,16 +293,12 @@ impl Decoder {
             let shape = [rows, 1, group, slots.len()];
             Tensor::from_data(TensorData::new(bias, shape), (&device, widened(dtype)))
         };
-        let within = |window: Option<usize>| match window {
-            Some(window) => slots_at(slot, window).collect::<Vec<_>>(),
-            None => (0..=slot).collect(),
-        };
         let bias = &ByReach {
-            full: mask(&within(self.reach.first())),
+            full: mask(&cache.slots_at(self.reach.first(), slot)),
             local: self
                 .reach
                 .second()
-                .map(|window| mask(&within(Some(window)))),
+                .map(|window| mask(&cache.slots_at(Some(window), slot))),
         };
         let rotary = self.rotary(positions, (&device, dtype));
         let mixing = Mixing::Decode { cache, slot, bias };

@@ -12,7 +12,8 @@ pub struct GenerationConfig {
     pub num_generations: usize,
     /// Largest number of tokens of a response, its end token included.
     pub max_new_tokens: usize,
-    /// No end token among the first this many tokens (as in `transformers`).
+    /// No end token among the first this many tokens (as in `transformers`, where stop strings do not wait
+    /// either).
     pub min_new_tokens: usize,
     /// Divides the logits; 0 is greedy.
     pub temperature: f64,
@@ -22,6 +23,20 @@ pub struct GenerationConfig {
     pub top_k: Option<usize>,
     /// Keeps tokens at least this likely relative to the most likely one; 0 keeps all.
     pub min_p: f64,
+    /// Divides the positive logits of ids that the prompt or the response so far has, and multiplies the
+    /// negative ones (arXiv 1909.05858); 1 changes nothing. It changes what is drawn, not the log-probs.
+    pub repetition_penalty: f64,
+    /// Ids that end a response beside the model's own end tokens.
+    pub stop_token_ids: Vec<u32>,
+    /// Texts that end a response: its last token is the one that completes the text. The texts of special
+    /// tokens do not count, and the prompt's text does not either.
+    pub stop_strings: Vec<String>,
+    /// Samples that are decoded together at most. Many read the weights less often; the text does not depend
+    /// on it.
+    pub max_num_seqs: usize,
+    /// Tokens that the caches of all these samples have room for together, which makes them fewer where prompts
+    /// are long: 16384 tokens of SmolLM2 are 750 MB.
+    pub max_cache_tokens: usize,
 }
 
 impl Default for GenerationConfig {
@@ -35,6 +50,11 @@ impl Default for GenerationConfig {
             top_p: 1.0,
             top_k: None,
             min_p: 0.0,
+            repetition_penalty: 1.0,
+            stop_token_ids: Vec::new(),
+            stop_strings: Vec::new(),
+            max_num_seqs: 128,
+            max_cache_tokens: 16_384,
         }
     }
 }
@@ -55,6 +75,12 @@ impl GenerationConfig {
         if self.max_new_tokens == 0 {
             return fail("max_new_tokens", "0".into(), "at least 1");
         }
+        if self.max_num_seqs == 0 {
+            return fail("max_num_seqs", "0".into(), "at least 1");
+        }
+        if self.max_cache_tokens == 0 {
+            return fail("max_cache_tokens", "0".into(), "at least 1");
+        }
         if self.min_new_tokens > self.max_new_tokens {
             let got = self.min_new_tokens.to_string();
             return fail("min_new_tokens", got, "at most max_new_tokens");
@@ -72,6 +98,28 @@ impl GenerationConfig {
         if !(0.0..=1.0).contains(&self.min_p) {
             return fail("min_p", self.min_p.to_string(), "from 0 to 1");
         }
+        let penalty = self.repetition_penalty;
+        if !(penalty > 0.0 && penalty.is_finite()) {
+            let allowed = "a positive number; 1 is none";
+            return fail("repetition_penalty", penalty.to_string(), allowed);
+        }
+        if self.stop_strings.iter().any(String::is_empty) {
+            return fail(
+                "stop_strings",
+                "an empty text".into(),
+                "texts of a character or more",
+            );
+        }
         Ok(())
+    }
+
+    /// Whether responses are drawn from the policy itself: temperature 1, nothing truncated, no penalty. Only
+    /// then are pairs what the theory asks for.
+    pub fn draws_the_policy(&self) -> bool {
+        self.temperature == 1.0
+            && self.top_p == 1.0
+            && self.top_k.is_none()
+            && self.min_p == 0.0
+            && self.repetition_penalty == 1.0
     }
 }

@@ -1,5 +1,6 @@
 //! Sampling K responses for each of many prompts, from one model or from a mixture.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,22 +10,21 @@ use super::batch::Batch;
 use super::mixture::Mixture;
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
-use crate::model::Decoder;
 
 /// Why a response ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
-    /// The model emitted an end token, which is the response's last id.
+    /// An end token, which is the response's last id, or a stop string, which that id completes.
     Stop,
-    /// The token limit cut it off; there is no end token.
+    /// The token limit cut it off.
     Length,
 }
 
 /// One sampled response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// Token ids, the end token included when the model emitted it.
+    /// Token ids, with the one that ended the response.
     pub ids: Vec<u32>,
     /// Log-prob of each id at temperature 1 without truncation, in nats, under what was sampled from:
     /// the model, or the mixture.
@@ -47,7 +47,8 @@ pub struct PromptTask {
 pub struct Generations {
     /// `samples[p][k]`: K samples of each prompt, in the order asked.
     pub samples: Vec<Vec<Sample>>,
-    /// Prompt tokens computed (each prompt once, however many models compute it).
+    /// Prompt tokens computed: each prompt once, however many models compute it, but again where its samples are
+    /// more than fit into memory together.
     pub prefill_tokens: usize,
     /// Time of the prefill.
     pub prefill_time: Duration,
@@ -57,39 +58,46 @@ pub struct Generations {
     pub decode_time: Duration,
 }
 
-/// Rows decoded together at most, and the caches' size limit in tokens: 16 384 slots of SmolLM2 are
-/// 750 MB. The K samples of one prompt always stay together, whatever their number. A wide batch reads and packs the weights less often.
-const MAX_ROWS: usize = 128;
-const MAX_CACHE_TOKENS: usize = 16_384;
+/// A token as it is drawn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drawn {
+    /// Its id.
+    pub(crate) id: u32,
+    /// Whether it is the last of its sample.
+    pub(crate) finished: bool,
+}
+
+/// Sees each token as it is drawn; may break off.
+pub(crate) type Watch<'a> = &'a mut dyn FnMut(Drawn) -> ControlFlow<()>;
+
+/// A watch that tells `progress` how many samples are finished.
+pub(crate) fn counting(
+    progress: &mut dyn FnMut(usize),
+) -> impl FnMut(Drawn) -> ControlFlow<()> + '_ {
+    |drawn| {
+        if drawn.finished {
+            progress(1);
+        }
+        ControlFlow::Continue(())
+    }
+}
 
 /// Samples `config.num_generations` responses for each prompt.
 ///
 /// Draws are keyed by (seed, iteration, prompt number, sample), so a sample does not depend on which
-/// prompts share its batch. `progress` is told the number of finished samples as they finish.
+/// prompts share its batch. `watch` sees each token as it is drawn, and may end everything: what was drawn is
+/// returned. Every member of the mixture must have room for every prompt and its response.
 ///
 /// # Errors
 ///
 /// Invalid settings, an empty prompt, a prompt that leaves no room for `max_new_tokens` in the
 /// model's context, an id beyond the vocabulary, non-finite logits.
-pub fn generate(
-    decoder: &Decoder,
-    model: &ModelConfig,
-    prompts: &[PromptTask],
-    config: &GenerationConfig,
-    seed_and_iteration: (u64, u64),
-    progress: &mut dyn FnMut(usize),
-) -> Result<Generations, PolicyError> {
-    let mixture = Mixture::one(decoder, model);
-    generate_from(&mixture, prompts, config, seed_and_iteration, progress)
-}
-
-/// As [`generate`], from a mixture; every member must have room for every prompt and its response.
 pub(crate) fn generate_from(
     mixture: &Mixture<'_>,
     prompts: &[PromptTask],
     config: &GenerationConfig,
     seed_and_iteration: (u64, u64),
-    progress: &mut dyn FnMut(usize),
+    watch: Watch<'_>,
 ) -> Result<Generations, PolicyError> {
     config.validate()?;
     for prompt in prompts {
@@ -97,28 +105,7 @@ pub(crate) fn generate_from(
             check_prompt(prompt, member.config, config)?;
         }
     }
-    let mut result = Generations {
-        samples: vec![Vec::new(); prompts.len()],
-        ..Generations::default()
-    };
-    let mut order: Vec<usize> = (0..prompts.len()).collect();
-    order.sort_by_key(|&p| std::cmp::Reverse(prompts[p].ids.len()));
-    let mut rest = order.as_slice();
-    while let Some(&longest) = rest.first() {
-        let slots = prompts[longest].ids.len() + config.max_new_tokens;
-        let rows = MAX_ROWS.min(MAX_CACHE_TOKENS / (slots * mixture.members.len()));
-        let count = (rows / config.num_generations).clamp(1, rest.len());
-        let (chosen, tail) = rest.split_at(count);
-        rest = tail;
-        let tasks: Vec<&PromptTask> = chosen.iter().map(|&p| &prompts[p]).collect();
-        let mut batch = Batch::new(mixture, &tasks, config, seed_and_iteration);
-        batch.run(&mut result, progress)?;
-        let mut samples = batch.finished.into_iter();
-        for &p in chosen {
-            result.samples[p] = samples.by_ref().take(config.num_generations).collect();
-        }
-    }
-    Ok(result)
+    Batch::new(mixture, prompts, config, seed_and_iteration).run(watch)
 }
 
 pub(crate) fn check_prompt(

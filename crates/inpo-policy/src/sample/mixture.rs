@@ -5,14 +5,17 @@ use burn::tensor::{DType, Tensor};
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
 use crate::model::{Decoder, KvCache};
+use crate::tokenizer::TextCodec;
 
 /// A geometric mixture of models, token by token: the next token's log-probs are
 /// `log_softmax(sum_m w_m log_softmax(logits_m))`, with weights that sum to 1.
 pub(crate) struct Mixture<'a> {
     /// The models that have a say, of one vocabulary; at least one.
     pub(super) members: Vec<Member<'a>>,
-    /// Ids that end a response.
+    /// The model's ids that end a response.
     pub(super) eos_token_ids: &'a [u32],
+    /// What reads stop strings, where there are any.
+    pub(super) codec: Option<&'a TextCodec>,
 }
 
 /// A model of a mixture.
@@ -32,7 +35,13 @@ impl<'a> Mixture<'a> {
                 weight: 1.0,
             }],
             eos_token_ids: &config.eos_token_ids,
+            codec: None,
         }
+    }
+
+    /// This mixture with a reader of stop strings.
+    pub(crate) fn with_codec(self, codec: Option<&'a TextCodec>) -> Self {
+        Self { codec, ..self }
     }
 
     /// `reference` with weight `weight` and `policy` with the rest. A model of weight 0 is left out,
@@ -71,6 +80,7 @@ impl<'a> Mixture<'a> {
                 })
                 .collect(),
             eos_token_ids: &policy.1.eos_token_ids,
+            codec: None,
         })
     }
 

@@ -1,5 +1,8 @@
 //! Drawing one token from one row of logits, on the host.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
@@ -39,26 +42,35 @@ pub struct Draw {
     pub logp: f64,
 }
 
-/// One row's sampler: its settings and its stream of uniforms.
+/// One row's sampler: its settings, its stream of uniforms and the ids it has seen.
 #[derive(Debug)]
 pub struct Sampler {
     temperature: f64,
     top_k: Option<usize>,
     top_p: f64,
     min_p: f64,
+    penalty: f64,
+    /// Ids of the prompt and of the draws so far, where there is a penalty on them.
+    seen: HashSet<u32>,
     rng: ChaCha8Rng,
 }
 
 impl Sampler {
-    /// A sampler for `key` with the truncation settings of `config`.
-    pub fn new(config: &GenerationConfig, key: SampleKey) -> Self {
-        Self {
+    /// A sampler for `key` with the settings of `config`, after a prompt.
+    pub fn new(config: &GenerationConfig, key: SampleKey, prompt: &[u32]) -> Self {
+        let mut sampler = Self {
             temperature: config.temperature,
             top_k: config.top_k,
             top_p: config.top_p,
             min_p: config.min_p,
+            penalty: config.repetition_penalty,
+            seen: HashSet::new(),
             rng: key.rng(),
+        };
+        if sampler.penalty != 1.0 {
+            sampler.seen.extend(prompt);
         }
+        sampler
     }
 
     /// Draws from `logits`, skipping the `banned` ids. `None` when a logit is NaN or
@@ -66,54 +78,63 @@ impl Sampler {
     ///
     /// Temperature 0 takes the largest logit (the first of equals) and draws nothing. Otherwise one
     /// uniform is inverted through the cumulative distribution of `softmax(logits / temperature)`,
-    /// truncated in the usual order: top-k, min-p (relative to the largest), top-p.
+    /// truncated in the order of `transformers`: top-k, top-p of what that keeps, min-p (relative to the
+    /// largest). The repetition penalty comes before all of them.
     pub fn draw(&mut self, logits: &[f32], banned: &[u32]) -> Option<Draw> {
-        let allowed = |id: usize| !banned.contains(&(id as u32));
-        let mut largest = (f32::NEG_INFINITY, None);
-        let mut unbanned = (f32::NEG_INFINITY, None);
-        for (id, &logit) in logits.iter().enumerate() {
-            if logit.is_nan() {
-                return None;
-            }
-            if logit > largest.0 {
-                largest = (logit, Some(id));
-            }
-            if logit > unbanned.0 && allowed(id) {
-                unbanned = (logit, Some(id));
-            }
-        }
-        let (max, best) = (largest.0, unbanned.1?);
-        if max == f32::INFINITY {
-            return None;
-        }
+        let max = finite_max(logits)?;
         let mut weights: Vec<f32> = logits.iter().map(|&l| (l - max).exp()).collect();
         let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
         let logsumexp = f64::from(max) + total.ln();
+        let scores = self.scores(logits, banned);
+        let best = first_of_largest(&scores)?;
         let id = if self.temperature == 0.0 {
             best
         } else {
-            if self.temperature != 1.0 {
+            let changed = matches!(scores, Cow::Owned(_));
+            if changed || self.temperature != 1.0 {
                 let scale = 1.0 / self.temperature as f32;
-                let max = unbanned.0;
-                for (weight, &logit) in weights.iter_mut().zip(logits) {
-                    *weight = ((logit - max) * scale).exp();
-                }
-            }
-            for &id in banned {
-                if let Some(weight) = weights.get_mut(id as usize) {
-                    *weight = 0.0;
+                let max = scores[best];
+                for (weight, &score) in weights.iter_mut().zip(scores.iter()) {
+                    *weight = ((score - max) * scale).exp();
                 }
             }
             self.invert(&weights, best)
         };
         let logp = f64::from(logits[id]) - logsumexp;
+        if self.penalty != 1.0 {
+            self.seen.insert(id as u32);
+        }
         Some(Draw {
             id: id as u32,
             logp,
         })
     }
 
-    /// Inverts one uniform through the cumulative distribution of the kept `weights`.
+    /// The logits with the penalty, minus infinity where an id is banned.
+    fn scores<'a>(&self, logits: &'a [f32], banned: &[u32]) -> Cow<'a, [f32]> {
+        let mut scores = Cow::Borrowed(logits);
+        if !self.seen.is_empty() {
+            let penalty = self.penalty as f32;
+            let scores = scores.to_mut();
+            for &id in &self.seen {
+                if let Some(score) = scores.get_mut(id as usize) {
+                    *score = match *score < 0.0 {
+                        true => *score * penalty,
+                        false => *score / penalty,
+                    };
+                }
+            }
+        }
+        for &id in banned {
+            if (id as usize) < logits.len() {
+                scores.to_mut()[id as usize] = f32::NEG_INFINITY;
+            }
+        }
+        scores
+    }
+
+    /// Inverts one uniform through the cumulative distribution of the kept `weights`, by id: a last bit of a
+    /// logit moves the borders between ids a little, and exchanges none.
     fn invert(&mut self, weights: &[f32], best: usize) -> usize {
         let uniform: f64 = self.rng.random();
         let kept = self.truncate(weights);
@@ -133,32 +154,63 @@ impl Sampler {
         picked.unwrap_or(best)
     }
 
-    /// Ids that survive top-k, min-p and top-p, most likely first; `None` when nothing truncates.
+    /// Ids that survive top-k, top-p and min-p, in their order; `None` when nothing truncates.
     fn truncate(&self, weights: &[f32]) -> Option<Vec<usize>> {
         let top_k = self.top_k.unwrap_or(weights.len()).min(weights.len());
         if top_k == weights.len() && self.top_p >= 1.0 && self.min_p <= 0.0 {
             return None;
         }
-        let largest = weights.iter().copied().fold(0.0, f32::max);
-        let least = self.min_p * f64::from(largest);
-        let mut ids: Vec<usize> = (0..weights.len())
-            .filter(|&id| f64::from(weights[id]) >= least)
-            .collect();
         let descending = |a: &usize, b: &usize| weights[*b].total_cmp(&weights[*a]).then(a.cmp(b));
+        let mut ids: Vec<usize> = (0..weights.len()).collect();
         if top_k < ids.len() {
             ids.select_nth_unstable_by(top_k - 1, descending);
             ids.truncate(top_k);
         }
-        ids.sort_unstable_by(descending);
-        let total: f64 = ids.iter().map(|&id| f64::from(weights[id])).sum();
-        let mut sum = 0.0;
-        let enough = ids.iter().position(|&id| {
-            sum += f64::from(weights[id]);
-            sum >= self.top_p * total
-        });
-        ids.truncate(enough.map_or(ids.len(), |last| last + 1));
+        if self.top_p < 1.0 {
+            let total: f64 = ids.iter().map(|&id| f64::from(weights[id])).sum();
+            // Ids below this weight sum to less than what may be left out, so that all of them are, and
+            // need not be sorted.
+            let least = (1.0 - self.top_p) * total / ids.len() as f64;
+            ids.retain(|&id| f64::from(weights[id]) >= least);
+            ids.sort_unstable_by(descending);
+            let mut sum = 0.0;
+            let enough = ids.iter().position(|&id| {
+                sum += f64::from(weights[id]);
+                sum >= self.top_p * total
+            });
+            ids.truncate(enough.map_or(ids.len(), |last| last + 1));
+        }
+        if self.min_p > 0.0 {
+            let largest = weights.iter().copied().fold(0.0, f32::max);
+            let least = self.min_p * f64::from(largest);
+            ids.retain(|&id| f64::from(weights[id]) >= least);
+        }
+        ids.sort_unstable();
         Some(ids)
     }
+}
+
+/// The largest logit; `None` when one is NaN or plus infinity, or all are minus infinity.
+fn finite_max(logits: &[f32]) -> Option<f32> {
+    let mut max = f32::NEG_INFINITY;
+    for &logit in logits {
+        if logit.is_nan() {
+            return None;
+        }
+        max = max.max(logit);
+    }
+    max.is_finite().then_some(max)
+}
+
+/// The first of the largest scores; `None` when all are minus infinity.
+fn first_of_largest(scores: &[f32]) -> Option<usize> {
+    let mut largest = (f32::NEG_INFINITY, None);
+    for (id, &score) in scores.iter().enumerate() {
+        if score > largest.0 {
+            largest = (score, Some(id));
+        }
+    }
+    largest.1
 }
 
 #[cfg(test)]
@@ -177,7 +229,7 @@ mod tests {
     fn sampler(change: impl FnOnce(&mut GenerationConfig)) -> Sampler {
         let mut config = GenerationConfig::default();
         change(&mut config);
-        Sampler::new(&config, key(0))
+        Sampler::new(&config, key(0), &[])
     }
 
     /// Chi-square of 20000 draws against exact probabilities; 3 degrees of freedom, 0.1 % point

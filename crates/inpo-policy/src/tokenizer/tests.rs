@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-mod vocabularies;
+pub(crate) mod vocabularies;
 
 use serde_json::json;
 

@@ -2,6 +2,7 @@
 //! fixtures (`fixtures/make_tiny_models.py`).
 
 mod adapters;
+mod batching;
 mod export;
 mod files;
 mod gradients;

@@ -60,6 +60,11 @@ fn codec(entries: BTreeMap<String, Entry>) -> Result<TextCodec, PolicyError> {
     TextCodec::from_gguf(&metadata, Path::new("tiny.gguf"))
 }
 
+/// SmolLM's pre-tokenizer over a small vocabulary.
+pub(crate) fn smollm() -> TextCodec {
+    codec(entries(&fixture("smollm.json"))).unwrap()
+}
+
 const NAMES: [&str; 6] = [
     "gpt-2",
     "llama-bpe",
@@ -86,6 +91,38 @@ fn ids_are_those_of_the_original_tokenizers() {
             }
         }
     }
+}
+
+/// Token by token, no piece ends inside a character, and all together are the text.
+#[test]
+fn streamed_text_is_the_decoded_text() {
+    let (mut held_back, mut spaced) = (0, 0);
+    for name in NAMES {
+        let fixture = fixture(&format!("{name}.json"));
+        let codec = codec(entries(&fixture)).unwrap();
+        for case in &fixture.cases {
+            let mut stream = codec.stream();
+            let mut text = String::new();
+            for &id in &case.ids {
+                let piece = stream.push(id).unwrap();
+                held_back += usize::from(piece.is_empty());
+                spaced += usize::from(!text.is_empty() && piece.starts_with(' '));
+                assert!(!piece.contains('\u{fffd}'), "{name}: {piece:?}");
+                text += &piece;
+            }
+            text += &stream.finish().unwrap();
+            assert_eq!(text, codec.decode(&case.ids).unwrap(), "{name}");
+        }
+    }
+    assert!(held_back > 100 && spaced > 100, "{held_back} {spaced}");
+    // A character that never becomes whole comes at the end.
+    let codec = smollm();
+    let ids = codec.encode("a😀").unwrap();
+    let mut stream = codec.stream();
+    let cut = &ids[..ids.len() - 1];
+    let pieces: String = cut.iter().map(|&id| stream.push(id).unwrap()).collect();
+    assert_eq!(pieces, "a");
+    assert!(stream.finish().unwrap().contains('\u{fffd}'));
 }
 
 #[test]

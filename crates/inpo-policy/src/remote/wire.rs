@@ -1,0 +1,249 @@
+//! Bodies of requests and replies.
+
+use std::ops::Range;
+
+use rand::RngExt;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{Endpoint, RemoteConfig};
+use crate::error::PolicyError;
+use crate::generator::{Answer, Prompt, PromptContent};
+use crate::logps::Sequence;
+use crate::sample::{FinishReason, GenerationConfig, SampleKey};
+use crate::tokenizer::TextCodec;
+
+impl Endpoint {
+    /// Its path behind the base address.
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "/chat/completions",
+            Self::Completions => "/completions",
+        }
+    }
+}
+
+/// One request: some samples of a prompt.
+pub(super) struct Ask<'a> {
+    pub(super) prompt: &'a Prompt,
+    pub(super) samples: Range<usize>,
+}
+
+impl Ask<'_> {
+    /// The request's body; `codec` is asked for where a conversation must become ids.
+    pub(super) fn body<'c>(
+        &self,
+        remote: &RemoteConfig,
+        config: &GenerationConfig,
+        (seed, iteration): (u64, u64),
+        codec: impl FnOnce() -> Result<&'c TextCodec, PolicyError>,
+    ) -> Result<Value, PolicyError> {
+        let mut body = Map::new();
+        let mut set = |key: &str, value: Value| body.insert(key.to_owned(), value);
+        set("model", json!(remote.model));
+        match (remote.endpoint, &self.prompt.content) {
+            (Endpoint::Completions, content) => {
+                set("prompt", json!(content.ids(codec)?));
+            }
+            (Endpoint::Chat, PromptContent::Messages(messages)) => {
+                set("messages", json!(messages));
+            }
+            (Endpoint::Chat, PromptContent::Ids(_)) => {
+                return Err(PolicyError::Remote {
+                    url: remote.base_url.clone(),
+                    reason: format!(
+                        "prompt {} is given as token ids, and `endpoint = \"chat\"` takes conversations; ask `completions`",
+                        self.prompt.number
+                    ),
+                });
+            }
+        }
+        set("n", json!(self.samples.len()));
+        set("max_tokens", json!(config.max_new_tokens));
+        set("temperature", json!(config.temperature));
+        set("top_p", json!(config.top_p));
+        let key = SampleKey {
+            seed,
+            iteration,
+            prompt: self.prompt.number,
+            sample: self.samples.start as u64,
+        };
+        // 31 bits: some servers read a signed number of 32.
+        set("seed", json!(key.rng().random::<u32>() >> 1));
+        if !config.stop_strings.is_empty() {
+            set("stop", json!(config.stop_strings));
+        }
+        if let Some(top_k) = config.top_k {
+            set("top_k", json!(top_k));
+        }
+        if config.min_p != 0.0 {
+            set("min_p", json!(config.min_p));
+        }
+        if config.repetition_penalty != 1.0 {
+            set("repetition_penalty", json!(config.repetition_penalty));
+        }
+        if config.min_new_tokens != 0 {
+            set("min_tokens", json!(config.min_new_tokens));
+        }
+        if !config.stop_token_ids.is_empty() {
+            set("stop_token_ids", json!(config.stop_token_ids));
+        }
+        if remote.logprobs {
+            let value = match remote.endpoint {
+                Endpoint::Chat => json!(true),
+                // The drawn token, and no other.
+                Endpoint::Completions => json!(0),
+            };
+            set("logprobs", value);
+        }
+        if remote.token_ids {
+            set("return_token_ids", json!(true));
+            if remote.logprobs {
+                set("return_tokens_as_token_ids", json!(true));
+            }
+        }
+        Ok(Value::Object(body))
+    }
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    choices: Vec<Choice>,
+    /// vLLM's, of a conversation.
+    prompt_token_ids: Option<Vec<u32>>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(default)]
+    index: usize,
+    text: Option<String>,
+    message: Option<ReplyMessage>,
+    finish_reason: Option<String>,
+    logprobs: Option<LogProbs>,
+    token_ids: Option<Vec<u32>>,
+    prompt_token_ids: Option<Vec<u32>>,
+}
+
+#[derive(Deserialize)]
+struct ReplyMessage {
+    content: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct LogProbs {
+    /// Of a chat.
+    content: Option<Vec<TokenLogProb>>,
+    /// Of a completion.
+    tokens: Option<Vec<String>>,
+    token_logprobs: Option<Vec<Option<f64>>>,
+}
+
+#[derive(Deserialize)]
+struct TokenLogProb {
+    token: String,
+    logprob: f64,
+}
+
+impl LogProbs {
+    /// Tokens and their log-probs.
+    fn split(self) -> (Vec<String>, Option<Vec<f64>>) {
+        match (self.content, self.tokens, self.token_logprobs) {
+            (Some(content), _, _) => {
+                let (tokens, logps): (Vec<_>, Vec<_>) =
+                    content.into_iter().map(|t| (t.token, t.logprob)).unzip();
+                (tokens, Some(logps))
+            }
+            (None, tokens, logps) => {
+                let logps = logps.and_then(|logps| logps.into_iter().collect());
+                (tokens.unwrap_or_default(), logps)
+            }
+        }
+    }
+}
+
+/// The ids of tokens that are written as vLLM's `token_id:123`.
+fn named_ids(tokens: &[String]) -> Option<Vec<u32>> {
+    let id = |token: &String| token.strip_prefix("token_id:")?.parse().ok();
+    let ids: Option<Vec<u32>> = tokens.iter().map(id).collect();
+    ids.filter(|ids| !ids.is_empty())
+}
+
+/// The `count` answers of a reply, or what is wrong with it.
+pub(super) fn answers(
+    reply: &Value,
+    count: usize,
+    endpoint: Endpoint,
+) -> Result<Vec<Answer>, String> {
+    let reply =
+        Reply::deserialize(reply).map_err(|e| format!("the reply is not as expected: {e}"))?;
+    if reply.choices.len() != count {
+        return Err(format!(
+            "{count} responses were asked for (`n`), and {} came; set `samples_per_request = 1`",
+            reply.choices.len()
+        ));
+    }
+    let mut choices = reply.choices;
+    choices.sort_by_key(|choice| choice.index);
+    let of_all = reply.prompt_token_ids;
+    let answer = |choice: Choice| {
+        let finish_reason = match choice.finish_reason.as_deref() {
+            Some("stop") => FinishReason::Stop,
+            Some("length") => FinishReason::Length,
+            Some(other) => return Err(format!("a response ended for the reason {other:?}")),
+            None => return Err("a response has no `finish_reason`".to_owned()),
+        };
+        let (tokens, logps) = choice.logprobs.map(LogProbs::split).unwrap_or_default();
+        let ids = choice.token_ids.or_else(|| named_ids(&tokens));
+        if let (Some(ids), Some(logps)) = (&ids, &logps)
+            && ids.len() != logps.len()
+        {
+            let (ids, logps) = (ids.len(), logps.len());
+            return Err(format!("a response has {ids} ids and {logps} log-probs"));
+        }
+        let text = match endpoint {
+            Endpoint::Completions => choice.text,
+            Endpoint::Chat => choice.message.and_then(|message| message.content),
+        };
+        if text.is_none() && ids.is_none() {
+            return Err("a response has neither text nor ids".to_owned());
+        }
+        Ok(Answer {
+            text,
+            prompt_ids: choice.prompt_token_ids.or_else(|| of_all.clone()),
+            ids,
+            logps,
+            finish_reason,
+        })
+    };
+    choices.into_iter().map(answer).collect()
+}
+
+/// The request for the log-probs of a sequence.
+pub(super) fn echo(model: &str, sequence: &Sequence) -> Value {
+    json!({
+        "model": model,
+        "prompt": sequence.ids,
+        // Some servers refuse 0; what comes behind the prompt is cut off.
+        "max_tokens": 1,
+        "temperature": 0.0,
+        "echo": true,
+        "logprobs": 0,
+    })
+}
+
+/// The log-probs of the response in the reply to [`echo`], or what is wrong with it.
+pub(super) fn echoed(reply: &Value, sequence: &Sequence) -> Result<Vec<f64>, String> {
+    let reply =
+        Reply::deserialize(reply).map_err(|e| format!("the reply is not as expected: {e}"))?;
+    let choice = reply.choices.into_iter().next();
+    let logps = choice
+        .and_then(|choice| choice.logprobs?.token_logprobs)
+        .unwrap_or_default();
+    let response = logps.get(sequence.prompt_len..sequence.ids.len());
+    let response: Option<Vec<f64>> = response.and_then(|logps| logps.iter().copied().collect());
+    response.ok_or_else(|| {
+        "the server gives no log-probs of a prompt (`echo` with `logprobs`); score with the model's files"
+            .to_owned()
+    })
+}
