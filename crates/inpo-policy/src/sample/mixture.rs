@@ -1,6 +1,7 @@
 //! What is sampled from: a model, or a geometric mixture of two.
 
 use burn::tensor::{DType, Tensor};
+use inpo_kernels::on_worker;
 
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
@@ -104,6 +105,15 @@ impl<'a> Mixture<'a> {
     /// They are `sum_m w_m logits_m`: the members' log-softmaxes subtract one number per row, which
     /// whoever normalises the logits takes out again. One member's logits are given as they are.
     pub(super) fn logits(
+        &self,
+        caches: &mut [KvCache],
+        hidden: impl Fn(&Decoder, &mut KvCache) -> Tensor<2> + Send,
+    ) -> Vec<f32> {
+        on_worker(|| self.logits_here(caches, hidden))
+    }
+
+    /// [`Mixture::logits`] on the calling thread.
+    fn logits_here(
         &self,
         caches: &mut [KvCache],
         hidden: impl Fn(&Decoder, &mut KvCache) -> Tensor<2>,
