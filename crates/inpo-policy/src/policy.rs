@@ -1,5 +1,7 @@
 //! The policy: a decoder with its configuration and its text codec.
 
+mod files;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,6 +9,8 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{DType, Device};
 use serde_json::{Map, Value};
+
+pub use files::{PolicyFiles, Precision};
 
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
@@ -42,52 +46,6 @@ pub struct Policy {
     precision: Precision,
     /// `config.json` as it was read, where there is one.
     config_json: Option<Arc<Map<String, Value>>>,
-}
-
-/// Float types of a policy. Log-probs are sums in f32 or better in each of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// Weights and activations in f32.
-    #[default]
-    F32,
-    /// Weights and activations in bf16; adapters stay in f32. For weights that do not train.
-    Bf16,
-    /// Activations in bf16 over weights in f32, for full fine-tuning: the rounding of a bf16 weight would
-    /// swallow a small step.
-    Bf16Mixed,
-}
-
-impl Precision {
-    fn weights(self) -> DType {
-        match self {
-            Self::F32 | Self::Bf16Mixed => DType::F32,
-            Self::Bf16 => DType::BF16,
-        }
-    }
-}
-
-/// The files that a policy's weights were read from, and the device they went to.
-#[derive(Debug, Clone)]
-pub struct PolicyFiles {
-    model: PathBuf,
-    adapter: Option<PathBuf>,
-    device: Device,
-    precision: Precision,
-}
-
-impl PolicyFiles {
-    /// Reads the policy again.
-    ///
-    /// # Errors
-    ///
-    /// As [`Policy::load`] and [`Policy::with_saved_adapters`].
-    pub fn load(&self) -> Result<Policy, PolicyError> {
-        let policy = Policy::load_in(&self.model, &self.device, self.precision)?;
-        match &self.adapter {
-            Some(dir) => policy.with_saved_adapters(dir),
-            None => Ok(policy),
-        }
-    }
 }
 
 impl Policy {
