@@ -286,7 +286,10 @@ pub(crate) fn write_whole_with(
         .tempfile_in(dir)
         .map_err(PolicyError::write(path))?;
     write(file.path()).map_err(PolicyError::write(path))?;
-    share_reading(file.as_file()).map_err(PolicyError::write(path))?;
+    // By its name: `write` may have put another file in its place.
+    std::fs::File::open(file.path())
+        .and_then(|written| share_reading(&written))
+        .map_err(PolicyError::write(path))?;
     file.persist(path)
         .map_err(|e| PolicyError::write(path)(e.error))?;
     Ok(())
@@ -318,6 +321,25 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"abc").unwrap();
         assert_eq!(sha256_file(file.path()).unwrap(), expected);
+    }
+
+    /// Also where the writer puts a file of its own in the temporary one's place, as safetensors' does.
+    #[cfg(unix)]
+    #[test]
+    fn a_written_file_can_be_read_by_others() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let replace = |temporary: &Path| {
+            let other = tempfile::NamedTempFile::new_in(dir.path())?;
+            std::fs::write(other.path(), b"abc")?;
+            other.persist(temporary).map_err(|e| e.error)?;
+            Ok(())
+        };
+        write_whole_with(&path, replace).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o644);
+        assert_eq!(std::fs::read(&path).unwrap(), b"abc");
     }
 
     #[test]
