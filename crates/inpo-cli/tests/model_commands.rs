@@ -168,6 +168,30 @@ fn generate_follows_the_contract() {
     for ids in long[0]["response_token_ids"].as_array().unwrap() {
         assert_eq!(ids.as_array().unwrap().len(), 6);
     }
+    // Few samples at a time, and little memory: the same texts.
+    let narrow = [
+        "--seed",
+        "4",
+        "--max-num-seqs",
+        "2",
+        "--max-cache-tokens",
+        "30",
+    ];
+    for (row, expected) in run(&narrow).iter().zip(&first) {
+        assert_eq!(row["response_token_ids"], expected["response_token_ids"]);
+    }
+    // Every id ends a response of one token; a penalty changes texts.
+    let all: Vec<String> = (0..64).map(|id: u32| id.to_string()).collect();
+    for row in run(&["--stop-token-ids", &all.join(",")]) {
+        assert_eq!(
+            row["finish_reason"],
+            serde_json::json!(["stop", "stop", "stop"])
+        );
+        for ids in row["response_token_ids"].as_array().unwrap() {
+            assert_eq!(ids.as_array().unwrap().len(), 1);
+        }
+    }
+    assert_ne!(run(&["--seed", "4", "--repetition-penalty", "9"]), first);
     let greedy = run(&["--temperature", "0"]);
     let ids = greedy[0]["response_token_ids"].as_array().unwrap();
     assert!(

@@ -256,6 +256,11 @@ fn bad_settings_and_rows_are_refused_in_sentences() {
         "run.toml: `iteration.ref_update_every` is 2; allowed: 0: the reference is no anchor of sppo with these \
          settings"
     );
+    let error = refuse("[generation]\nrepetition_penalty = -1\n");
+    assert_eq!(
+        error,
+        "run.toml: `generation.repetition_penalty` is -1; allowed: a positive number; 1 is none"
+    );
     let error = refuse("[generation]\nnum_generations = 2\n[objective]\nalgorithm = 'rebel'\n");
     assert!(
         error.contains("`generation.num_generations` is 2; allowed: at least 3: rebel estimates"),
