@@ -1,14 +1,21 @@
 //! Where the work between parallel loops runs.
 
-/// Runs `body` on one of the threads that the fused operations share their work among, and returns what it
-/// returns.
+use burn::tensor::Tensor;
+
+/// Runs `body`, whose operations are of the kind of those on `weights`, and returns what it returns: where they are the
+/// fused ones ([`crate::fused`]), on one of the threads that share their work.
 ///
 /// A training step is some thousand short parallel loops. Begun by a thread outside the pool each of them wakes
 /// the pool's threads and then the caller; begun by a thread of the pool it costs the others' waking alone.
-/// Without the fused operations `body` runs where it is called.
-pub fn on_worker<R: Send>(body: impl FnOnce() -> R + Send) -> R {
+/// Other backends keep a queue for each thread that calls them: there `body` stays on the caller's.
+pub fn on_worker<const D: usize, R: Send>(
+    weights: &Tensor<D>,
+    body: impl FnOnce() -> R + Send,
+) -> R {
     #[cfg(feature = "flex")]
-    return rayon::scope(|_| body());
-    #[cfg(not(feature = "flex"))]
+    if crate::fused(weights) {
+        return rayon::scope(|_| body());
+    }
+    let _ = weights;
     body()
 }

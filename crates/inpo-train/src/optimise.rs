@@ -122,7 +122,8 @@ fn steps(
             computed.add(&group);
             let scale = 1.0 / members.len() as f64;
             let gradient = || pair_gradient(&decoder, &group, objective, scale, options);
-            let (grads, part) = on_worker(gradient).map_err(in_step)?;
+            let (grads, part) =
+                on_worker(&decoder.embed_tokens.val(), gradient).map_err(in_step)?;
             accumulator.accumulate(&decoder, grads);
             for (&i, of_pair) in places.iter().zip(part) {
                 figures[i] = Some(of_pair);

@@ -109,7 +109,8 @@ impl<'a> Mixture<'a> {
         caches: &mut [KvCache],
         hidden: impl Fn(&Decoder, &mut KvCache) -> Tensor<2> + Send,
     ) -> Vec<f32> {
-        on_worker(|| self.logits_here(caches, hidden))
+        let weights = self.members[0].decoder.embed_tokens.val();
+        on_worker(&weights, || self.logits_here(caches, hidden))
     }
 
     /// [`Mixture::logits`] on the calling thread.

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! are exact in f32, and the rest is below 2^-24 of `x y`. So a sum of such products is as good as one of f32 products
-//! (the tests find it better than the vector units'), at up to 2.7 times the speed. A result does not depend on how
-//! many threads compute it.
+//! (the tests compare both with f64), faster by what docs/performance.md says. A result does not depend on how many
+//! threads compute it.
 //!
 //! What differs from the vector units: subnormal numbers count as 0, and a factor that is infinite, or so large that
 //! bf16 has no finite number for it (3.39e38), makes NaN where f32 arithmetic may make infinity.

@@ -91,6 +91,44 @@ fn products_are_as_good_as_f32_can_hold() {
     }
 }
 
+/// The error against f64, root of the mean square, is no larger than that of f32 products summed one by one in f32.
+#[test]
+fn the_error_is_no_larger_than_that_of_f32_arithmetic() {
+    if !takes(FEWEST[0], FEWEST[2], FEWEST[1]) {
+        eprintln!("this machine has no tile unit (AMX): its products were not checked");
+        return;
+    }
+    let [m, k, n] = [128, 576, 128];
+    let (a, b) = (values(m * k, 1), values(k * n, 2));
+    let mut out = vec![0.0; m * n];
+    let to = Out {
+        first: out.as_mut_ptr(),
+        row_stride: n,
+    };
+    let (lhs, factor) = (Matrix::rows(&a, [m, k]), Matrix::rows(&b, [k, n]));
+    // SAFETY: the buffer is `m x n`.
+    unsafe {
+        products(
+            &[Right { factor, out: to }],
+            Write::Replace,
+            1.0,
+            lhs,
+            Threads::One,
+        )
+    };
+    let (mut tiles, mut plain) = (0.0, 0.0);
+    for (i, row) in out.chunks(n).enumerate() {
+        for (j, &got) in row.iter().enumerate() {
+            let terms = || (0..k).map(|p| (a[i * k + p], b[p * n + j]));
+            let exact: f64 = terms().map(|(x, y)| f64::from(x) * f64::from(y)).sum();
+            let in_f32 = terms().fold(0.0_f32, |sum, (x, y)| x.mul_add(y, sum));
+            tiles += (f64::from(got) - exact).powi(2);
+            plain += (f64::from(in_f32) - exact).powi(2);
+        }
+    }
+    assert!(tiles <= plain, "{} > {}", tiles.sqrt(), plain.sqrt());
+}
+
 /// A second right factor of few columns: to the bit the first columns of a wider one, as they are alone, and the first
 /// factor's product is what it is without the second.
 #[test]
