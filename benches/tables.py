@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Markdown tables, and the checks before them, from the JSON lines of train.sh, growth.sh and profile.sh.
+"""Markdown tables, and the checks before them, from the JSON lines of train.sh, growth.sh, inference.sh and profile.sh.
 
     tables.py parity  LINES                 do both sides compute the same? Fails if they do not
     tables.py train   LINES                 medians over rounds, and ratios
     tables.py growth  LINES                 one row a point
+    tables.py inference LINES               medians over rounds, and ratios
     tables.py profile BENCH PEAK REPORT     shares of `perf report`, and the products' distance from the peak
 """
 
@@ -93,11 +94,22 @@ def growth(path):
         row(axis, value, *cells)
 
 
+def inference(path):
+    table = medians(read(path))
+    ours = {case: seconds for (case, side), (seconds, _, _) in table.items() if side == "inpo"}
+    head("measurement", "side", "s", "tokens/s", "inpo is faster by", "peak, MiB", "load, s")
+    for (case, side), (seconds, mib, result) in table.items():
+        ratio = "" if side == "inpo" else f"{seconds / ours[case]:.2f}x"
+        row(case, side, f"{seconds:.2f}", f"{result['tokens'] / seconds:.1f}", ratio, f"{mib:.0f}",
+            f"{result.get('load_seconds', math.nan):.2f}")
+
+
 # The first that matches a symbol has it. Where burn-flex runs the attention's and the head's chains of single operations,
 # their products are matmul and the rest is elementwise: only fused operations have names of their own.
 CLASSES = (
-    ("matmul", r"gemm_\w+::microkernel|gemm_\w+::gemm::|gemv|inpo_kernels::.*(matmul|gemm|product)|amx::(?!pack)"),
-    ("packing", r"pack_|gemm_common::|amx::pack"),
+    ("matmul", r"gemm_\w+::microkernel|gemm_\w+::gemm::|gemv|inpo_kernels::.*(matmul|gemm|product)|amx::(?!pack)|"
+               r"few::(?!rows::pack)"),
+    ("packing", r"pack_|gemm_common::|amx::pack|few::rows::pack"),
     ("attention", r"inpo_kernels::attention|attention|softmax"),
     ("head", r"inpo_kernels::head|inpo_policy::head|inpo_train::step"),
     ("optimiser", r"inpo_kernels::(adamw|optim)|inpo_train::optim|adamw"),
@@ -171,7 +183,7 @@ def profile(bench_path, peak_path, report_path):
 
 
 if __name__ == "__main__":
-    commands = {"parity": parity, "train": train, "growth": growth, "profile": profile}
+    commands = {"parity": parity, "train": train, "growth": growth, "inference": inference, "profile": profile}
     if len(sys.argv) < 3 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     commands[sys.argv[1]](*sys.argv[2:])

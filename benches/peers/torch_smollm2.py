@@ -13,7 +13,7 @@ and tells decoding apart). Peak memory includes the interpreter and its librarie
     torch_smollm2.py logps    --gguf G --rows D/logps.jsonl        log-prob tokens/s, no gradient
     torch_smollm2.py train    --gguf G --rows D/pairs.jsonl        LoRA INPO steps, pairs/s and peak memory; --full
                                                                    trains all weights, --autocast bf16 as it says
-    torch_smollm2.py generate --gguf G --rows D/prompts-8.jsonl --samples 8
+    torch_smollm2.py generate --gguf G --rows D/prompts-8.jsonl --samples 8        new tokens/s; --attention eager
 """
 
 import argparse
@@ -202,13 +202,12 @@ def inputs(arguments):
 
     generator = random.Random(0)
     ids = lambda count: [generator.randrange(17, VOCABULARY) for _ in range(count)]
-    lengths = [40 + round(index * 88 / 7) for index in range(8)]  # 40 to 128
     files = {
         "logps.jsonl": [{"prompt_token_ids": ids(128), "response_token_ids": ids(128)} for _ in range(8)],
         "pairs.jsonl": [{"prompt_token_ids": ids(arguments.prompt), "chosen_token_ids": ids(arguments.response),
                          "rejected_token_ids": ids(arguments.response)} for _ in range(arguments.pairs)],
-        "prompts-1.jsonl": [{"prompt_token_ids": ids(40)}],
-        "prompts-8.jsonl": [{"prompt_token_ids": ids(length)} for length in lengths],
+        "prompts-1.jsonl": [{"prompt_token_ids": ids(128)}],
+        "prompts-8.jsonl": [{"prompt_token_ids": ids(128)} for _ in range(8)],
     }
     os.makedirs(arguments.directory, exist_ok=True)
     for name, rows in files.items():
@@ -287,7 +286,10 @@ def generate(arguments):
     import torch
 
     torch.manual_seed(0)
+    started = time.perf_counter()
     model, rows = load(arguments.gguf), read_rows(arguments.rows)
+    loading = time.perf_counter() - started
+    model.set_attn_implementation(arguments.attention)
     prompts = [row["prompt_token_ids"] for row in rows]
     width = max(map(len, prompts))
     ids = torch.tensor([[END] * (width - len(prompt)) + prompt for prompt in prompts])
@@ -307,7 +309,7 @@ def generate(arguments):
     first = timed(lambda: run(1), arguments.repeats)
     decode = statistics.median(whole) - statistics.median(first)
     emit("generate", batch * arguments.max_new_tokens, whole, prompts=len(prompts), samples=arguments.samples,
-         greedy=arguments.greedy, max_new_tokens=arguments.max_new_tokens, prompt_tokens=sum(map(len, prompts)),
+         attention=arguments.attention, load_seconds=round(loading, 2), greedy=arguments.greedy, max_new_tokens=arguments.max_new_tokens, prompt_tokens=sum(map(len, prompts)),
          prefill_seconds_median=round(statistics.median(first), 4),
          decode_tokens_per_second=round(batch * (arguments.max_new_tokens - 1) / decode, 2) if decode > 0 else None)
 
@@ -339,7 +341,7 @@ def main():
             ("--full", flag), ("--autocast", {"choices": ("none", "bf16"), "default": "none"}),
             ("--layers", {"type": int, "help": "random weights in so many layers, whatever --gguf says"}))
     command(generate, rows, repeats, ("--samples", number(int, 1)), ("--max-new-tokens", number(int, 64)),
-            ("--greedy", flag))
+            ("--greedy", flag), ("--attention", {"choices": ("sdpa", "eager"), "default": "sdpa"}))
     arguments = parser.parse_args()
     if hasattr(arguments, "threads"):
         import torch

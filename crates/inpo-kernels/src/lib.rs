@@ -12,6 +12,7 @@ mod embedding;
 mod flex;
 pub mod head;
 mod linear;
+pub mod logits;
 mod memory;
 mod packed;
 mod rms_norm;
@@ -20,7 +21,7 @@ mod swiglu;
 mod threads;
 
 pub use adamw::{AdamWStep, adamw, scale, sum_of_squares};
-pub use attention::{AttentionOptions, PackedAttention};
+pub use attention::{AttentionOptions, PackedAttention, cached_attention};
 pub use embedding::embedding;
 pub use linear::{SidePath, linear};
 pub use memory::keep_freed_memory;

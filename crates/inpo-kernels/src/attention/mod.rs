@@ -1,5 +1,6 @@
-//! Causal attention over packed sequences.
+//! Causal attention over packed sequences, and of new tokens over a cache.
 
+mod cached;
 #[cfg(feature = "flex")]
 mod fused;
 #[cfg(feature = "flex")]
@@ -11,6 +12,8 @@ mod plan;
 mod scratch;
 #[cfg(feature = "flex")]
 mod softmax;
+
+pub use cached::cached_attention;
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
-//! Matrix products that may add to what is there: the tile unit or the `gemm` crate behind checked views.
+//! Matrix products that may add to what is there: the tile unit, the kernels for few rows or the `gemm` crate behind
+//! checked views.
 //!
-//! With `amx` and `memory` the only modules with unsafe code. `gemm::gemm` takes pointers and strides; the views below are
+//! With `amx`, `few` and `memory` the only modules with unsafe code. `gemm::gemm` takes pointers and strides; the views below are
 //! made from slices and check at construction that every element they can name lies inside, so that
 //! no call can read or write beyond. A writable view has rows that do not overlap and borrows its
 //! slice exclusively.
@@ -12,6 +13,8 @@ use rayon::prelude::*;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use super::amx;
+#[cfg(target_arch = "x86_64")]
+use super::few;
 
 /// From this many multiplications on a product is split among the threads (as Burn's own).
 const PARALLEL_FROM: usize = 192 * 192 * 192;
@@ -80,6 +83,12 @@ impl<'a> Matrix<'a> {
         let [row, _] = self.strides;
         let from = (first * row).min(self.values.len());
         Self::new(&self.values[from..], [count, self.shape[1]], self.strides)
+    }
+
+    /// `count` columns from `first` on.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn slice_columns(self, first: usize, count: usize) -> Self {
+        self.transposed().slice_rows(first, count).transposed()
     }
 }
 
@@ -168,6 +177,9 @@ pub(crate) fn multiply(
         out.shape
     );
     let large = m.saturating_mul(n).saturating_mul(k) >= PARALLEL_FROM;
+    if few_rows(m, rhs) {
+        return run(out, write, scale, lhs, rhs, threads);
+    }
     if threads == Threads::One || !large {
         return run(out, write, scale, lhs, rhs, Threads::One);
     }
@@ -250,9 +262,8 @@ pub(crate) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
         return out;
     }
     let mut out = Vec::with_capacity(m * n);
-    let to = Destination {
+    let to = Out {
         first: out.as_mut_ptr(),
-        shape: [m, n],
         row_stride: n,
     };
     // SAFETY: the buffer has room for `m x n` values, is ours alone and `k > 0` (the product is large), so that
@@ -270,31 +281,40 @@ pub(crate) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
 ///
 /// If the shapes do not fit each other.
 pub(crate) fn two_products(lhs: Matrix<'_>, rhs: Matrix<'_>, narrow: Matrix<'_>) -> [Vec<f32>; 2] {
+    let ([m, k], n) = (lhs.shape, rhs.shape[1]);
+    let few = few_rows(m, rhs) && narrow.strides.contains(&1);
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-    {
-        let ([m, k], n) = (lhs.shape, rhs.shape[1]);
-        if amx::takes(m, k, n) {
-            for factor in [rhs, narrow] {
-                assert_eq!(factor.shape[0], k, "{:?} x {:?}", lhs.shape, factor.shape);
-            }
-            let mut outs = [rhs, narrow].map(|factor| Vec::with_capacity(m * factor.shape[1]));
-            let rights = [(rhs, 0), (narrow, 1)].map(|(factor, place)| amx::Right {
-                factor,
-                out: amx::Out {
-                    first: outs[place].as_mut_ptr(),
-                    row_stride: factor.shape[1],
-                },
-            });
-            // SAFETY: the unit is there, each buffer has room for its product and is ours alone, and every value of it
-            // is written before it counts, since `k > 0`.
-            unsafe {
-                amx::products(&rights, Write::Replace, 1.0, lhs, Threads::All);
-                for (out, factor) in outs.iter_mut().zip([rhs, narrow]) {
-                    out.set_len(m * factor.shape[1]);
-                }
-            }
-            return outs;
+    let tiles = !few && amx::takes(m, k, n);
+    #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+    let tiles = false;
+    if few || tiles {
+        for factor in [rhs, narrow] {
+            assert_eq!(factor.shape[0], k, "{:?} x {:?}", lhs.shape, factor.shape);
         }
+        let mut outs = [rhs, narrow].map(|factor| Vec::with_capacity(m * factor.shape[1]));
+        let rights = [(rhs, 0), (narrow, 1)].map(|(factor, place)| Right {
+            factor,
+            out: Out {
+                first: outs[place].as_mut_ptr(),
+                row_stride: factor.shape[1],
+            },
+        });
+        // SAFETY: the instructions are there, each buffer has room for its product and is ours alone, and every value of
+        // it is written before it counts, since `k > 0`.
+        unsafe {
+            #[cfg(target_arch = "x86_64")]
+            if few {
+                few::products(&rights, Write::Replace, 1.0, lhs, Threads::All);
+            }
+            #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+            if tiles {
+                amx::products(&rights, Write::Replace, 1.0, lhs, Threads::All);
+            }
+            for (out, factor) in outs.iter_mut().zip([rhs, narrow]) {
+                out.set_len(m * factor.shape[1]);
+            }
+        }
+        return outs;
     }
     [product(lhs, rhs), product(lhs, narrow)]
 }
@@ -310,9 +330,8 @@ fn run(
     if out.shape.contains(&0) {
         return;
     }
-    let to = Destination {
+    let to = Out {
         first: out.values.as_mut_ptr(),
-        shape: out.shape,
         row_stride: out.row_stride,
     };
     // SAFETY: all elements of `out` lie in its slice (checked when it was made), which is borrowed exclusively
@@ -320,11 +339,49 @@ fn run(
     unsafe { call(to, write, scale, lhs, rhs, threads) }
 }
 
-/// Where a product goes.
-struct Destination {
-    first: *mut f32,
-    shape: [usize; 2],
-    row_stride: usize,
+/// Where a product goes: a matrix stored row by row, `row_stride` apart.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Out {
+    pub(super) first: *mut f32,
+    pub(super) row_stride: usize,
+}
+
+// SAFETY: a plain address; who may write where is settled by the contract of whom it is given to, whose tasks write
+// parts of their own.
+unsafe impl Send for Out {}
+// SAFETY: as above.
+unsafe impl Sync for Out {}
+
+impl Out {
+    /// The part that begins at `row` and `column`.
+    ///
+    /// # Safety
+    ///
+    /// Both lie within the matrix.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) unsafe fn from(self, row: usize, column: usize) -> Self {
+        // SAFETY: within the matrix, says the caller.
+        let first = unsafe { self.first.add(row * self.row_stride + column) };
+        Self { first, ..self }
+    }
+}
+
+/// A right factor and where its product goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Right<'a> {
+    pub(super) factor: Matrix<'a>,
+    pub(super) out: Out,
+}
+
+/// Whether the kernels for few rows compute a product with `rhs`.
+fn few_rows(rows: usize, rhs: Matrix<'_>) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return few::takes(rows, rhs);
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = (rows, rhs);
+        false
+    }
 }
 
 /// # Safety
@@ -332,26 +389,24 @@ struct Destination {
 /// `out` must be a matrix of `lhs`'s rows and `rhs`'s columns, none of them 0, that nobody else reads or writes and
 /// whose rows do not overlap; where it is added to, its values must be initialised.
 unsafe fn call(
-    out: Destination,
+    out: Out,
     write: Write,
     scale: f32,
     lhs: Matrix<'_>,
     rhs: Matrix<'_>,
     threads: Threads,
 ) {
-    let [m, n] = out.shape;
-    let k = lhs.shape[1];
+    let ([m, k], n) = (lhs.shape, rhs.shape[1]);
+    #[cfg(target_arch = "x86_64")]
+    if few_rows(m, rhs) {
+        // SAFETY: as the caller promises.
+        let right = Right { factor: rhs, out };
+        return unsafe { few::products(&[right], write, scale, lhs, threads) };
+    }
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     if amx::takes(m, k, n) {
-        let to = amx::Out {
-            first: out.first,
-            row_stride: out.row_stride,
-        };
         // SAFETY: the unit is there, and the rest is what the caller promises.
-        let right = amx::Right {
-            factor: rhs,
-            out: to,
-        };
+        let right = Right { factor: rhs, out };
         return unsafe { amx::products(&[right], write, scale, lhs, threads) };
     }
     let parallelism = match threads {

@@ -2,6 +2,8 @@
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod amx;
+#[cfg(target_arch = "x86_64")]
+mod few;
 pub(crate) mod gemm;
 pub(crate) mod vector;
 

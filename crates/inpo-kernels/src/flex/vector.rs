@@ -59,6 +59,27 @@ pub(crate) fn exp(x: f32) -> f32 {
     value * power
 }
 
+/// Writes `e^((x_i - max) * scale)` of each `x_i` to `out`, 0 where that is below `e^-87`, and returns the sum. No `x_i` is above
+/// `max`.
+#[inline(always)]
+pub(crate) fn exponentials(x: &[f32], max: f32, scale: f32, out: &mut [f32]) -> f64 {
+    for (out, &x) in out.iter_mut().zip(x) {
+        let shifted = (x - max) * scale;
+        let value = exp(shifted);
+        *out = if shifted < -87.0 { 0.0 } else { value };
+    }
+    const LANES: usize = 16;
+    let mut sums = [0.0_f64; LANES];
+    let (chunks, rest) = out.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (sum, &value) in sums.iter_mut().zip(chunk) {
+            *sum += f64::from(value);
+        }
+    }
+    let rest: f64 = rest.iter().map(|&value| f64::from(value)).sum();
+    sums.iter().sum::<f64>() + rest
+}
+
 /// `1 / (1 + e^-x)`.
 #[inline(always)]
 pub(crate) fn sigmoid(x: f32) -> f32 {

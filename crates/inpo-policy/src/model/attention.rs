@@ -1,15 +1,15 @@
 //! Grouped-query attention.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, activation::softmax};
-use inpo_kernels::{AttentionOptions, PackedAttention, PackedLayout};
+use burn::tensor::Tensor;
+use inpo_kernels::{AttentionOptions, PackedAttention, PackedLayout, cached_attention};
 
 use super::cache::{KvCache, PromptFill};
 use super::noise::Noise;
 use super::norm::RmsNorm;
 use super::projection::Projection;
 use super::rope::Rotary;
-use super::{cast, split_columns, widened};
+use super::split_columns;
 use crate::config::ModelConfig;
 
 /// Causal self-attention with some query heads sharing key/value heads (arXiv 2305.13245).
@@ -49,11 +49,6 @@ impl HeadShape {
             scale: config.attention_scale(),
             softcap: config.attn_logit_softcapping,
         }
-    }
-
-    /// Query heads that share a key head.
-    pub(crate) fn group(&self) -> usize {
-        self.queries / self.keys
     }
 
     /// Attention over the sequences of `layout`, within `window` where there is one.
@@ -119,9 +114,8 @@ pub(crate) enum Mixing<'a> {
     Decode {
         cache: &'a mut KvCache,
         slot: usize,
-        /// `[rows, 1, heads / kv_heads, slots]`, added to the scores in the softmax's type: minus infinity
-        /// where a row has no token.
-        bias: &'a ByReach<Tensor<4>>,
+        /// `[rows, slots]`, added to the scores in the softmax's type: minus infinity where a row has no token.
+        bias: &'a ByReach<Tensor<2>>,
     },
 }
 
@@ -199,41 +193,18 @@ impl Attention {
             }
             Mixing::Decode { cache, slot, bias } => {
                 let (keys, values) = cache.append(layer, *slot, key, value);
-                self.decode(query, keys, values, bias.of(self.kind))
+                let HeadShape { scale, softcap, .. } = self.shape;
+                let bias = bias.of(self.kind).clone();
+                cached_attention(query, [keys, values], bias, scale, softcap)
             }
         };
         self.o_proj.forward(mixed, noise(3))
-    }
-
-    /// One query token per row over its cache, `[rows, kv_heads, slots, head_dim]`. Queries of one
-    /// group share their keys in one product, so keys and values are never repeated. The softmax of half
-    /// precision is in f32, as in a packed batch.
-    fn decode(
-        &self,
-        query: Tensor<2>,
-        keys: Tensor<4>,
-        values: Tensor<4>,
-        bias: &Tensor<4>,
-    ) -> Tensor<2> {
-        let [rows, width] = query.dims();
-        let shape = &self.shape;
-        let query =
-            query
-                .mul_scalar(shape.scale)
-                .reshape([rows, shape.keys, shape.group(), shape.width]);
-        let dtype = query.dtype();
-        let mut scores = query.matmul(keys.swap_dims(2, 3));
-        if let Some(cap) = shape.softcap {
-            scores = scores.div_scalar(cap).tanh().mul_scalar(cap);
-        }
-        let scores = cast(scores, widened(dtype)) + bias.clone();
-        let weights = cast(softmax(scores, 3), dtype);
-        weights.matmul(values).reshape([rows, width])
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::widened;
     use super::*;
     use burn::tensor::{DType, Device, TensorData};
     use half::bf16;
@@ -244,23 +215,6 @@ mod tests {
     fn decoding_weighs_in_f32_and_rounds_once() {
         let count = 16;
         let device = Device::flex();
-        let attention = Attention {
-            inputs: Vec::new(),
-            o_proj: Projection::new(Tensor::zeros([1, 1], &device)),
-            q_norm: None,
-            k_norm: None,
-            shape: HeadShape {
-                queries: 1,
-                keys: 1,
-                width: count,
-                scale: 0.25,
-                softcap: None,
-            },
-            kind: LayerKind {
-                local: false,
-                rotates: false,
-            },
-        };
         // Exact in bf16: the query's 4 times the scale of 1/4 is 1, so that keys are scores.
         let score = |j: usize| ((j * 7) % count) as f64 * 0.25 - 3.0;
         let scores: Vec<f64> = (0..count).map(score).collect();
@@ -281,13 +235,10 @@ mod tests {
                 Tensor::<4>::from_data(data, (&device, dtype))
             };
             let matrix = [1, 1, count, count];
-            let bias = Tensor::zeros([1, 1, 1, count], (&device, widened(dtype)));
-            let weights = attention.decode(
-                tensor(&query, [1, 1, 1, count]).reshape([1, count]),
-                tensor(&keys, matrix),
-                tensor(&values, matrix),
-                &bias,
-            );
+            let bias = Tensor::zeros([1, count], (&device, widened(dtype)));
+            let query = tensor(&query, [1, 1, 1, count]).reshape([1, count]);
+            let cache = [tensor(&keys, matrix), tensor(&values, matrix)];
+            let weights = cached_attention(query, cache, bias, 0.25, None);
             let weights = weights.try_into_vec_as::<f64>().unwrap();
             for (got, &expected) in weights.iter().zip(&expected) {
                 let expected = match dtype {

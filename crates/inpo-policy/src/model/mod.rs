@@ -28,7 +28,7 @@ pub use trace::{Trace, TraceOptions};
 use crate::config::ModelConfig;
 use crate::head::Head;
 use attention::{ByReach, HeadShape, Mixing};
-use inpo_kernels::{PackedAttention, PackedGroup, PackedLayout, embedding};
+use inpo_kernels::{PackedAttention, PackedGroup, PackedLayout, embedding, linear};
 use noise::Noise;
 use rope::Rotary;
 
@@ -132,7 +132,7 @@ impl Decoder {
 
     /// The logits of hidden states, `[rows, hidden]`, as `[rows, vocab]`.
     pub(crate) fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        let logits = hidden.matmul(self.head().transpose());
+        let logits = linear(hidden, self.head().transpose(), None);
         match self.softcap {
             Some(cap) => logits.div_scalar(cap).tanh().mul_scalar(cap),
             None => logits,
@@ -275,22 +275,16 @@ impl Decoder {
     ) -> Tensor<2> {
         let rows = ids.len();
         let device = self.device();
-        let group = self.heads.group();
         let dtype = self.dtype();
         // Minus infinity at the slots of `slots` that a row does not have.
         let mask = |slots: &[usize]| {
-            let mut bias = vec![0.0_f32; rows * group * slots.len()];
-            let of_rows = bias.chunks_exact_mut(group * slots.len()).zip(hidden);
-            for (row, &count) in of_rows {
-                for head in row.chunks_exact_mut(slots.len()) {
-                    for (value, &slot) in head.iter_mut().zip(slots) {
-                        if slot < count {
-                            *value = f32::NEG_INFINITY;
-                        }
-                    }
-                }
-            }
-            let shape = [rows, 1, group, slots.len()];
+            let of_row = |&first: &usize| {
+                let hidden =
+                    move |&slot: &usize| if slot < first { f32::NEG_INFINITY } else { 0.0 };
+                slots.iter().map(hidden)
+            };
+            let bias: Vec<f32> = hidden.iter().flat_map(of_row).collect();
+            let shape = [rows, slots.len()];
             Tensor::from_data(TensorData::new(bias, shape), (&device, widened(dtype)))
         };
         let bias = &ByReach {

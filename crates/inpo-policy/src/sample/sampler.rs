@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use inpo_kernels::logits::{RUN, exponentials, largest};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
@@ -81,24 +82,22 @@ impl Sampler {
     /// truncated in the order of `transformers`: top-k, top-p of what that keeps, min-p (relative to the
     /// largest). The repetition penalty comes before all of them.
     pub fn draw(&mut self, logits: &[f32], banned: &[u32]) -> Option<Draw> {
-        let max = finite_max(logits)?;
-        let mut weights: Vec<f32> = logits.iter().map(|&l| (l - max).exp()).collect();
-        let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
-        let logsumexp = f64::from(max) + total.ln();
+        let max = largest(logits)?;
+        let mut weights = Vec::new();
+        let mut sums = exponentials(logits, max, 1.0, &mut weights);
+        let logsumexp = f64::from(max) + sums.iter().sum::<f64>().ln();
         let scores = self.scores(logits, banned);
-        let best = first_of_largest(&scores)?;
+        let highest = largest(&scores)?;
+        let best = scores.iter().position(|&score| score == highest)?;
         let id = if self.temperature == 0.0 {
             best
         } else {
             let changed = matches!(scores, Cow::Owned(_));
             if changed || self.temperature != 1.0 {
                 let scale = 1.0 / self.temperature as f32;
-                let max = scores[best];
-                for (weight, &score) in weights.iter_mut().zip(scores.iter()) {
-                    *weight = ((score - max) * scale).exp();
-                }
+                sums = exponentials(&scores, highest, scale, &mut weights);
             }
-            self.invert(&weights, best)
+            self.invert(&weights, &sums, best)
         };
         let logp = f64::from(logits[id]) - logsumexp;
         if self.penalty != 1.0 {
@@ -134,22 +133,29 @@ impl Sampler {
     }
 
     /// Inverts one uniform through the cumulative distribution of the kept `weights`, by id: a last bit of a
-    /// logit moves the borders between ids a little, and exchanges none.
-    fn invert(&mut self, weights: &[f32], best: usize) -> usize {
+    /// logit moves the borders between ids a little, and exchanges none. `sums` are those of each [`RUN`] weights.
+    fn invert(&mut self, weights: &[f32], sums: &[f64], best: usize) -> usize {
         let uniform: f64 = self.rng.random();
         let kept = self.truncate(weights);
         let total: f64 = match &kept {
-            None => weights.iter().map(|&w| f64::from(w)).sum(),
+            None => sums.iter().sum(),
             Some(ids) => ids.iter().map(|&id| f64::from(weights[id])).sum(),
         };
         let mut left = uniform * total;
+        let mut run = 0;
+        if kept.is_none() {
+            while run + 1 < sums.len() && left >= sums[run] {
+                left -= sums[run];
+                run += 1;
+            }
+        }
         let mut pick = |id: usize| {
             left -= f64::from(weights[id]);
             left < 0.0 && weights[id] > 0.0
         };
         let picked = match kept {
-            None => (0..weights.len()).find(|&id| pick(id)),
             Some(ids) => ids.into_iter().find(|&id| pick(id)),
+            None => (run * RUN..weights.len()).find(|&id| pick(id)),
         };
         picked.unwrap_or(best)
     }
@@ -188,29 +194,6 @@ impl Sampler {
         ids.sort_unstable();
         Some(ids)
     }
-}
-
-/// The largest logit; `None` when one is NaN or plus infinity, or all are minus infinity.
-fn finite_max(logits: &[f32]) -> Option<f32> {
-    let mut max = f32::NEG_INFINITY;
-    for &logit in logits {
-        if logit.is_nan() {
-            return None;
-        }
-        max = max.max(logit);
-    }
-    max.is_finite().then_some(max)
-}
-
-/// The first of the largest scores; `None` when all are minus infinity.
-fn first_of_largest(scores: &[f32]) -> Option<usize> {
-    let mut largest = (f32::NEG_INFINITY, None);
-    for (id, &score) in scores.iter().enumerate() {
-        if score > largest.0 {
-            largest = (score, Some(id));
-        }
-    }
-    largest.1
 }
 
 #[cfg(test)]

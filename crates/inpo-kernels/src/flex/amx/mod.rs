@@ -24,7 +24,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, Threads, Write};
+use super::gemm::{Matrix, Out, Right, Threads, Write};
 use pack::{Lines, Side, pack};
 use tiles::{Edge, Unit};
 
@@ -51,45 +51,12 @@ const FEWEST: [usize; 3] = [128, 128, 64];
 #[repr(C, align(64))]
 struct Line([u32; 16]);
 
-/// A matrix stored row by row, `row_stride` apart, that is written.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Out {
-    pub(super) first: *mut f32,
-    pub(super) row_stride: usize,
-}
-
-// SAFETY: a plain address; who may write where is settled by `products`'s contract, and its tasks write rows of
-// their own.
-unsafe impl Send for Out {}
-// SAFETY: as above.
-unsafe impl Sync for Out {}
-
-impl Out {
-    /// The part that begins at `row` and `column`.
-    ///
-    /// # Safety
-    ///
-    /// Both lie within the matrix.
-    unsafe fn from(self, row: usize, column: usize) -> Self {
-        // SAFETY: within the matrix, says the caller.
-        let first = unsafe { self.first.add(row * self.row_stride + column) };
-        Self { first, ..self }
-    }
-}
-
 /// Whether a product of `[rows, depth]` and `[depth, columns]` is computed here. `INPO_AMX=0` says never.
 pub(super) fn takes(rows: usize, depth: usize, columns: usize) -> bool {
     static READY: OnceLock<bool> = OnceLock::new();
     let large = rows >= FEWEST[0] && columns >= FEWEST[1] && depth >= FEWEST[2];
     let wanted = || std::env::var_os("INPO_AMX").is_none_or(|value| value != "0");
     large && *READY.get_or_init(|| wanted() && tiles::ready())
-}
-
-/// A right factor and where its product goes.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Right<'a> {
-    pub(super) factor: Matrix<'a>,
-    pub(super) out: Out,
 }
 
 /// `out = scale * lhs rhs` for each right factor, or adds that to `out`. The left one is packed once for all of them.

@@ -6,7 +6,8 @@ use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, _MM_HINT_ET0, _mm_prefetch};
 use std::marker::PhantomData;
 
-use super::{BLOCK_LINES, Line, Out, PANEL};
+use super::super::gemm::Out;
+use super::{BLOCK_LINES, Line, PANEL};
 
 /// Whether this processor has the unit and the system lets this process use it: asks for that.
 pub(super) fn ready() -> bool {
