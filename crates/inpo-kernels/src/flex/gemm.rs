@@ -177,8 +177,8 @@ pub(crate) fn multiply(
         out.shape
     );
     let large = m.saturating_mul(n).saturating_mul(k) >= PARALLEL_FROM;
-    if few_rows(m, rhs) {
-        return run(out, write, scale, lhs, rhs, threads);
+    if few_rows(m, rhs, threads) {
+        return run(out, write, scale, lhs, rhs, Threads::All);
     }
     if threads == Threads::One || !large {
         return run(out, write, scale, lhs, rhs, Threads::One);
@@ -282,7 +282,7 @@ pub(crate) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
 /// If the shapes do not fit each other.
 pub(crate) fn two_products(lhs: Matrix<'_>, rhs: Matrix<'_>, narrow: Matrix<'_>) -> [Vec<f32>; 2] {
     let ([m, k], n) = (lhs.shape, rhs.shape[1]);
-    let few = few_rows(m, rhs) && narrow.strides.contains(&1);
+    let few = few_rows(m, rhs, Threads::All) && narrow.strides.contains(&1);
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     let tiles = !few && amx::takes(m, k, n);
     #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
@@ -304,7 +304,7 @@ pub(crate) fn two_products(lhs: Matrix<'_>, rhs: Matrix<'_>, narrow: Matrix<'_>)
         unsafe {
             #[cfg(target_arch = "x86_64")]
             if few {
-                few::products(&rights, Write::Replace, 1.0, lhs, Threads::All);
+                few::products(&rights, Write::Replace, 1.0, lhs);
             }
             #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
             if tiles {
@@ -373,13 +373,14 @@ pub(super) struct Right<'a> {
     pub(super) out: Out,
 }
 
-/// Whether the kernels for few rows compute a product with `rhs`.
-fn few_rows(rows: usize, rhs: Matrix<'_>) -> bool {
+/// Whether the kernels for few rows compute a product with `rhs`. Inside work that is split already the factors are at
+/// hand, which is what the `gemm` crate is best at.
+fn few_rows(rows: usize, rhs: Matrix<'_>, threads: Threads) -> bool {
     #[cfg(target_arch = "x86_64")]
-    return few::takes(rows, rhs);
+    return threads == Threads::All && few::takes(rows, rhs);
     #[cfg(not(target_arch = "x86_64"))]
     {
-        let _ = (rows, rhs);
+        let _ = (rows, rhs, threads);
         false
     }
 }
@@ -398,10 +399,10 @@ unsafe fn call(
 ) {
     let ([m, k], n) = (lhs.shape, rhs.shape[1]);
     #[cfg(target_arch = "x86_64")]
-    if few_rows(m, rhs) {
+    if few_rows(m, rhs, threads) {
         // SAFETY: as the caller promises.
         let right = Right { factor: rhs, out };
-        return unsafe { few::products(&[right], write, scale, lhs, threads) };
+        return unsafe { few::products(&[right], write, scale, lhs) };
     }
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     if amx::takes(m, k, n) {

@@ -16,7 +16,7 @@ use std::cell::RefCell;
 
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, Right, Threads, Write};
+use super::gemm::{Matrix, Right, Write};
 
 /// From this many rows on the tile unit is faster, and the `gemm` crate no slower.
 const ROWS: usize = 384;
@@ -42,20 +42,14 @@ pub(super) fn takes(rows: usize, rhs: Matrix<'_>) -> bool {
     (1..ROWS).contains(&rows) && lies && size >= SMALLEST && is_x86_feature_detected!("avx512f")
 }
 
-/// `out = scale * lhs rhs` for each right factor, or adds that to `out`, in one turn of the threads.
+/// `out = scale * lhs rhs` for each right factor, or adds that to `out`, in one turn of all threads.
 ///
 /// # Safety
 ///
 /// [`takes`] must have said yes to one of them, and each has rows or columns in order; `lhs` is `[rows, depth]` and every right
 /// factor `[depth, columns]`; its `out` is a matrix of those rows and columns that nobody else reads or writes and whose
 /// rows do not overlap; where it is added to, its values are initialised.
-pub(super) unsafe fn products(
-    rights: &[Right<'_>],
-    write: Write,
-    scale: f32,
-    lhs: Matrix<'_>,
-    threads: Threads,
-) {
+pub(super) unsafe fn products(rights: &[Right<'_>], write: Write, scale: f32, lhs: Matrix<'_>) {
     let [rows, depth] = lhs.shape();
     let in_order = scale == 1.0 && lhs.strides() == [depth, 1];
     let copied: Vec<f32>;
@@ -70,9 +64,9 @@ pub(super) unsafe fn products(
     };
     let lhs = Left { values, rows };
     let size: usize = rights.iter().map(|right| right.factor.shape()[1]).sum();
-    let parts = match threads {
-        Threads::All if depth * size >= PARALLEL_FROM => rayon::current_num_threads(),
-        _ => 1,
+    let parts = match depth * size >= PARALLEL_FROM {
+        true => rayon::current_num_threads(),
+        false => 1,
     };
     let task = |part: usize| {
         for right in rights {

@@ -1,6 +1,6 @@
 //! The kernels against sums in f64, and row by row against themselves.
 
-use super::super::gemm::{MatrixMut, multiply, product};
+use super::super::gemm::{MatrixMut, Threads, multiply, product};
 use super::*;
 
 /// Repeatable values in [-1, 1).
