@@ -7,6 +7,7 @@
 
 mod adamw;
 mod attention;
+mod blocks;
 mod embedding;
 #[cfg(feature = "flex")]
 mod flex;
@@ -22,6 +23,7 @@ mod threads;
 
 pub use adamw::{AdamWStep, adamw, scale, sum_of_squares};
 pub use attention::{AttentionOptions, PackedAttention, cached_attention};
+pub use blocks::{BLOCK, BlockKind, BlockMatrix, QuantisedBlock};
 pub use embedding::embedding;
 pub use linear::{SidePath, linear};
 pub use memory::keep_freed_memory;

@@ -49,7 +49,8 @@ mod fused {
     use burn::tensor::Tensor;
 
     use super::SidePath;
-    use crate::flex::gemm::{self, Matrix, MatrixMut, Threads, Write, multiply, multiply_tall};
+    use crate::flex::gemm::{self, Threads, multiply, multiply_tall};
+    use crate::flex::matrix::{Matrix, MatrixMut, Write};
     use crate::flex::{FlexFloat, contiguous, dims2, strided, tensor, values};
 
     #[backend_extension(Flex, Autodiff)]

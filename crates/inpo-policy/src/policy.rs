@@ -20,7 +20,7 @@ use crate::lora::{
     LoraConfig, adapter_digest, add_adapters, load_adapters, merged, save_adapters,
     without_adapters,
 };
-use crate::model::Decoder;
+use crate::model::{Decoder, PackedWeights};
 use crate::sample::{
     Drawn, GenerationConfig, Generations, Mixture, PromptTask, Sample, check_prompt, counting,
     generate_from,
@@ -44,6 +44,8 @@ pub struct Policy {
     /// The files that hold all of the weights, where there are such.
     files: Option<PolicyFiles>,
     precision: Precision,
+    /// The matrices in the blocks of the file, while the dense weights are the file's.
+    packed: Option<Arc<PackedWeights>>,
     /// `config.json` as it was read, where there is one.
     config_json: Option<Arc<Map<String, Value>>>,
 }
@@ -95,6 +97,8 @@ impl Policy {
                 precision,
             }),
             precision,
+            packed: (precision == Precision::F32)
+                .then(|| Arc::new(PackedWeights::new(Arc::from(files.weights)))),
             config_json: files.config_json.map(Arc::new),
         })
     }
@@ -121,6 +125,7 @@ impl Policy {
             trained: String::new(),
             files: None,
             precision: Precision::F32,
+            packed: None,
             config_json: None,
         })
     }
@@ -315,6 +320,7 @@ impl Policy {
             decoder,
             trained,
             files: None,
+            packed: self.packed.filter(|_| self.lora.is_some()),
             ..self
         })
     }
@@ -335,7 +341,7 @@ impl Policy {
         seed_and_iteration: (u64, u64),
         progress: &mut dyn FnMut(usize),
     ) -> Result<Generations, PolicyError> {
-        let decoder = self.decoder.cast_once();
+        let decoder = self.sampler()?;
         let mixture = Mixture::one(&decoder, &self.config).with_codec(self.stop_codec(config)?);
         generate_from(
             &mixture,
@@ -364,7 +370,7 @@ impl Policy {
             num_generations: 1,
             ..config.clone()
         };
-        let decoder = self.decoder.cast_once();
+        let decoder = self.sampler()?;
         let mixture = Mixture::one(&decoder, &self.config).with_codec(self.stop_codec(&config)?);
         let prompts = std::slice::from_ref(prompt);
         let mut watch = |drawn: Drawn| on_token(drawn.id);
@@ -375,6 +381,15 @@ impl Policy {
             .flatten()
             .next()
             .expect("one was asked for"))
+    }
+
+    /// The decoder as it samples.
+    fn sampler(&self) -> Result<Decoder, PolicyError> {
+        let mut decoder = self.decoder.cast_once();
+        if let Some(packed) = &self.packed {
+            packed.attach(&mut decoder)?;
+        }
+        Ok(decoder)
     }
 
     /// The codec that reads the stop strings of `config`, where there are any.
@@ -424,7 +439,7 @@ impl Policy {
         seed_and_iteration: (u64, u64),
         progress: &mut dyn FnMut(usize),
     ) -> Result<Generations, PolicyError> {
-        let (policy, other) = (self.decoder.cast_once(), reference.decoder.cast_once());
+        let (policy, other) = (self.sampler()?, reference.sampler()?);
         let mixture = Mixture::two((&policy, &self.config), (&other, &reference.config), weight)?
             .with_codec(self.stop_codec(config)?);
         generate_from(

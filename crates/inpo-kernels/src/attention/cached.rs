@@ -44,8 +44,8 @@ pub fn cached_attention(
     );
     #[cfg(feature = "flex")]
     {
-        let taken = fused::takes(&query) && fused::takes(&keys) && fused::takes(&values);
-        if taken && fused::takes(&bias) {
+        use crate::flex::takes_without_autodiff as takes;
+        if takes(&query) && takes(&keys) && takes(&values) && takes(&bias) {
             return fused::attend(query, [keys, values], bias, scale, softcap);
         }
     }
@@ -79,8 +79,8 @@ fn plain(
 #[cfg(feature = "flex")]
 mod fused {
     use burn::backend::tensor::FloatTensor;
-    use burn::backend::{Backend, Dispatch, DispatchTensorKind, Flex, backend_extension};
-    use burn::tensor::{DType, Tensor};
+    use burn::backend::{Backend, Dispatch, Flex, backend_extension};
+    use burn::tensor::Tensor;
     use rayon::prelude::*;
 
     use pulp::{Arch, Simd, WithSimd};
@@ -103,15 +103,6 @@ mod fused {
             scale: f32,
             softcap: Option<f32>,
         ) -> FloatTensor<Self>;
-    }
-
-    /// f32 on Flex without autodiff: nothing is trained through a cache.
-    pub(super) fn takes<const D: usize>(tensor: &Tensor<D>) -> bool {
-        let on_flex = || {
-            let kind = tensor.clone().into_dispatch().kind;
-            matches!(kind, DispatchTensorKind::Flex(_))
-        };
-        tensor.dtype() == DType::F32 && on_flex()
     }
 
     pub(super) fn attend(

@@ -1,7 +1,7 @@
 //! Scores of the fused attention and the loops over them, for vector instructions.
 
 use super::plan::{Piece, Plan, Tile};
-use crate::flex::gemm::{Matrix, MatrixMut};
+use crate::flex::matrix::{Matrix, MatrixMut};
 use crate::flex::vector::exp;
 
 /// Below this an exponential counts as 0: `e^-87` is near the smallest normal number.

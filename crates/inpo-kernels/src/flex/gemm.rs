@@ -1,8 +1,8 @@
 //! Matrix products that may add to what is there: the tile unit, the kernels for few rows or the `gemm` crate behind
-//! checked views.
+//! the checked views of `matrix`.
 //!
-//! With `amx`, `few` and `memory` the only modules with unsafe code. `gemm::gemm` takes pointers and strides; the views below are
-//! made from slices and check at construction that every element they can name lies inside, so that
+//! With `amx`, `few`, `matrix` and `memory` the only modules with unsafe code. `gemm::gemm` takes pointers and strides; the views
+//! are made from slices and check at construction that every element they can name lies inside, so that
 //! no call can read or write beyond. A writable view has rows that do not overlap and borrows its
 //! slice exclusively.
 
@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use super::amx;
 #[cfg(target_arch = "x86_64")]
 use super::few;
+use super::matrix::{Matrix, MatrixMut, Out, Right, Write};
 
 /// From this many multiplications on a product is split among the threads (as Burn's own).
 const PARALLEL_FROM: usize = 192 * 192 * 192;
@@ -22,129 +23,6 @@ const PARALLEL_FROM: usize = 192 * 192 * 192;
 const NARROW: usize = 128;
 /// Rows of one such part.
 const ROWS: usize = 64;
-
-/// A matrix in a slice, element `(i, j)` at `i * row_stride + j * column_stride`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Matrix<'a> {
-    values: &'a [f32],
-    shape: [usize; 2],
-    strides: [usize; 2],
-}
-
-impl<'a> Matrix<'a> {
-    /// A matrix of `shape` with the given strides.
-    ///
-    /// # Panics
-    ///
-    /// If an element lies outside `values`.
-    pub(crate) fn new(values: &'a [f32], shape: [usize; 2], strides: [usize; 2]) -> Self {
-        assert!(
-            fits(values.len(), shape, strides),
-            "a {shape:?} matrix with strides {strides:?} does not fit {} values",
-            values.len()
-        );
-        Self {
-            values,
-            shape,
-            strides,
-        }
-    }
-
-    /// A matrix stored row by row.
-    pub(crate) fn rows(values: &'a [f32], shape: [usize; 2]) -> Self {
-        Self::new(values, shape, [shape[1], 1])
-    }
-
-    /// The transpose, of the same values.
-    pub(crate) fn transposed(self) -> Self {
-        let [rows, columns] = self.shape;
-        let [row, column] = self.strides;
-        Self {
-            values: self.values,
-            shape: [columns, rows],
-            strides: [column, row],
-        }
-    }
-
-    pub(super) fn values(self) -> &'a [f32] {
-        self.values
-    }
-
-    pub(super) fn shape(self) -> [usize; 2] {
-        self.shape
-    }
-
-    pub(super) fn strides(self) -> [usize; 2] {
-        self.strides
-    }
-
-    /// `count` rows from `first` on.
-    pub(crate) fn slice_rows(self, first: usize, count: usize) -> Self {
-        let [row, _] = self.strides;
-        let from = (first * row).min(self.values.len());
-        Self::new(&self.values[from..], [count, self.shape[1]], self.strides)
-    }
-
-    /// `count` columns from `first` on.
-    #[cfg(target_arch = "x86_64")]
-    pub(super) fn slice_columns(self, first: usize, count: usize) -> Self {
-        self.transposed().slice_rows(first, count).transposed()
-    }
-}
-
-/// A matrix stored row by row, `row_stride` apart, that is written.
-#[derive(Debug)]
-pub(crate) struct MatrixMut<'a> {
-    values: &'a mut [f32],
-    shape: [usize; 2],
-    row_stride: usize,
-}
-
-impl<'a> MatrixMut<'a> {
-    /// A matrix of `shape` whose rows begin `row_stride` values apart.
-    ///
-    /// # Panics
-    ///
-    /// If an element lies outside `values` or rows overlap.
-    pub(crate) fn new(values: &'a mut [f32], shape: [usize; 2], row_stride: usize) -> Self {
-        assert!(
-            row_stride >= shape[1] && fits(values.len(), shape, [row_stride, 1]),
-            "a {shape:?} matrix with rows {row_stride} apart does not fit {} values",
-            values.len()
-        );
-        Self {
-            values,
-            shape,
-            row_stride,
-        }
-    }
-
-    /// A matrix stored row by row without gaps.
-    pub(crate) fn rows(values: &'a mut [f32], shape: [usize; 2]) -> Self {
-        Self::new(values, shape, shape[1])
-    }
-}
-
-fn fits(length: usize, [rows, columns]: [usize; 2], [row, column]: [usize; 2]) -> bool {
-    if rows == 0 || columns == 0 {
-        return true;
-    }
-    let last = (rows - 1)
-        .checked_mul(row)
-        .zip((columns - 1).checked_mul(column))
-        .and_then(|(down, across)| down.checked_add(across));
-    last.is_some_and(|last| last < length)
-}
-
-/// What happens to the values that a product is written over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Write {
-    /// `out = scale * lhs rhs`.
-    Replace,
-    /// `out += scale * lhs rhs`.
-    Add,
-}
-
 /// Who computes a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Threads {
@@ -167,14 +45,14 @@ pub(crate) fn multiply(
     rhs: Matrix<'_>,
     threads: Threads,
 ) {
-    let [m, k] = lhs.shape;
-    let n = rhs.shape[1];
+    let [m, k] = lhs.shape();
+    let n = rhs.shape()[1];
     assert!(
-        rhs.shape[0] == k && out.shape == [m, n],
+        rhs.shape()[0] == k && out.shape() == [m, n],
         "{:?} x {:?} is not {:?}",
-        lhs.shape,
-        rhs.shape,
-        out.shape
+        lhs.shape(),
+        rhs.shape(),
+        out.shape()
     );
     let large = m.saturating_mul(n).saturating_mul(k) >= PARALLEL_FROM;
     if few_rows(m, rhs, threads) {
@@ -186,8 +64,8 @@ pub(crate) fn multiply(
     if n >= NARROW || m < 2 * ROWS {
         return run(out, write, scale, lhs, rhs, Threads::All);
     }
-    let stride = out.row_stride;
-    let parts = out.values.par_chunks_mut(ROWS * stride).enumerate();
+    let stride = out.row_stride();
+    let parts = out.into_values().par_chunks_mut(ROWS * stride).enumerate();
     parts.for_each(|(part, values)| {
         let first = part * ROWS;
         if first >= m {
@@ -212,9 +90,12 @@ const TALL: usize = 256;
 ///
 /// If the shapes do not fit each other.
 pub(crate) fn multiply_tall(out: MatrixMut<'_>, scale: f32, lhs: Matrix<'_>, rhs: Matrix<'_>) {
-    let [rows, m] = lhs.shape;
-    let n = rhs.shape[1];
-    assert!(rhs.shape[0] == rows && out.shape == [m, n], "shapes differ");
+    let [rows, m] = lhs.shape();
+    let n = rhs.shape()[1];
+    assert!(
+        rhs.shape()[0] == rows && out.shape() == [m, n],
+        "shapes differ"
+    );
     if m.min(n) >= NARROW || rows <= TALL {
         let lhs = lhs.transposed();
         return multiply(out, Write::Replace, scale, lhs, rhs, Threads::All);
@@ -232,8 +113,13 @@ pub(crate) fn multiply_tall(out: MatrixMut<'_>, scale: f32, lhs: Matrix<'_>, rhs
             sum
         })
         .collect();
-    let stride = out.row_stride;
-    for (row, values) in out.values.chunks_mut(stride.max(1)).take(m).enumerate() {
+    let stride = out.row_stride();
+    for (row, values) in out
+        .into_values()
+        .chunks_mut(stride.max(1))
+        .take(m)
+        .enumerate()
+    {
         let values = &mut values[..n];
         values.fill(0.0);
         for part in &parts {
@@ -252,8 +138,8 @@ pub(crate) fn multiply_tall(out: MatrixMut<'_>, scale: f32, lhs: Matrix<'_>, rhs
 ///
 /// If the shapes do not fit each other.
 pub(crate) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
-    let ([m, k], n) = (lhs.shape, rhs.shape[1]);
-    assert_eq!(rhs.shape[0], k, "{:?} x {:?}", lhs.shape, rhs.shape);
+    let ([m, k], n) = (lhs.shape(), rhs.shape()[1]);
+    assert_eq!(rhs.shape()[0], k, "{:?} x {:?}", lhs.shape(), rhs.shape());
     let large = m.saturating_mul(n).saturating_mul(k) >= PARALLEL_FROM;
     if !large || n < NARROW {
         let mut out = vec![0.0; m * n];
@@ -281,22 +167,28 @@ pub(crate) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
 ///
 /// If the shapes do not fit each other.
 pub(crate) fn two_products(lhs: Matrix<'_>, rhs: Matrix<'_>, narrow: Matrix<'_>) -> [Vec<f32>; 2] {
-    let ([m, k], n) = (lhs.shape, rhs.shape[1]);
-    let few = few_rows(m, rhs, Threads::All) && narrow.strides.contains(&1);
+    let ([m, k], n) = (lhs.shape(), rhs.shape()[1]);
+    let few = few_rows(m, rhs, Threads::All) && narrow.strides().contains(&1);
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     let tiles = !few && amx::takes(m, k, n);
     #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
     let tiles = false;
     if few || tiles {
         for factor in [rhs, narrow] {
-            assert_eq!(factor.shape[0], k, "{:?} x {:?}", lhs.shape, factor.shape);
+            assert_eq!(
+                factor.shape()[0],
+                k,
+                "{:?} x {:?}",
+                lhs.shape(),
+                factor.shape()
+            );
         }
-        let mut outs = [rhs, narrow].map(|factor| Vec::with_capacity(m * factor.shape[1]));
+        let mut outs = [rhs, narrow].map(|factor| Vec::with_capacity(m * factor.shape()[1]));
         let rights = [(rhs, 0), (narrow, 1)].map(|(factor, place)| Right {
             factor,
             out: Out {
                 first: outs[place].as_mut_ptr(),
-                row_stride: factor.shape[1],
+                row_stride: factor.shape()[1],
             },
         });
         // SAFETY: the instructions are there, each buffer has room for its product and is ours alone, and every value of
@@ -311,7 +203,7 @@ pub(crate) fn two_products(lhs: Matrix<'_>, rhs: Matrix<'_>, narrow: Matrix<'_>)
                 amx::products(&rights, Write::Replace, 1.0, lhs, Threads::All);
             }
             for (out, factor) in outs.iter_mut().zip([rhs, narrow]) {
-                out.set_len(m * factor.shape[1]);
+                out.set_len(m * factor.shape()[1]);
             }
         }
         return outs;
@@ -327,50 +219,17 @@ fn run(
     rhs: Matrix<'_>,
     threads: Threads,
 ) {
-    if out.shape.contains(&0) {
+    if out.shape().contains(&0) {
         return;
     }
+    let row_stride = out.row_stride();
     let to = Out {
-        first: out.values.as_mut_ptr(),
-        row_stride: out.row_stride,
+        first: out.into_values().as_mut_ptr(),
+        row_stride,
     };
     // SAFETY: all elements of `out` lie in its slice (checked when it was made), which is borrowed exclusively
     // and whose rows do not overlap; the shapes fit, checked by the caller.
     unsafe { call(to, write, scale, lhs, rhs, threads) }
-}
-
-/// Where a product goes: a matrix stored row by row, `row_stride` apart.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Out {
-    pub(super) first: *mut f32,
-    pub(super) row_stride: usize,
-}
-
-// SAFETY: a plain address; who may write where is settled by the contract of whom it is given to, whose tasks write
-// parts of their own.
-unsafe impl Send for Out {}
-// SAFETY: as above.
-unsafe impl Sync for Out {}
-
-impl Out {
-    /// The part that begins at `row` and `column`.
-    ///
-    /// # Safety
-    ///
-    /// Both lie within the matrix.
-    #[cfg(target_arch = "x86_64")]
-    pub(super) unsafe fn from(self, row: usize, column: usize) -> Self {
-        // SAFETY: within the matrix, says the caller.
-        let first = unsafe { self.first.add(row * self.row_stride + column) };
-        Self { first, ..self }
-    }
-}
-
-/// A right factor and where its product goes.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Right<'a> {
-    pub(super) factor: Matrix<'a>,
-    pub(super) out: Out,
 }
 
 /// Whether the kernels for few rows compute a product with `rhs`. Inside work that is split already the factors are at
@@ -397,7 +256,7 @@ unsafe fn call(
     rhs: Matrix<'_>,
     threads: Threads,
 ) {
-    let ([m, k], n) = (lhs.shape, rhs.shape[1]);
+    let ([m, k], n) = (lhs.shape(), rhs.shape()[1]);
     #[cfg(target_arch = "x86_64")]
     if few_rows(m, rhs, threads) {
         // SAFETY: as the caller promises.
@@ -414,8 +273,8 @@ unsafe fn call(
         Threads::All => Parallelism::Rayon(0),
         Threads::One => Parallelism::None,
     };
-    let [lhs_row, lhs_column] = lhs.strides.map(|stride| stride as isize);
-    let [rhs_row, rhs_column] = rhs.strides.map(|stride| stride as isize);
+    let [lhs_row, lhs_column] = lhs.strides().map(|stride| stride as isize);
+    let [rhs_row, rhs_column] = rhs.strides().map(|stride| stride as isize);
     // SAFETY: `lhs` and `rhs` are `m x k` and `k x n` matrices whose elements all lie in their slices (checked
     // when they were made); `out` is as the caller promises.
     unsafe {
@@ -427,10 +286,10 @@ unsafe fn call(
             1,
             out.row_stride as isize,
             write == Write::Add,
-            lhs.values.as_ptr(),
+            lhs.values().as_ptr(),
             lhs_column,
             lhs_row,
-            rhs.values.as_ptr(),
+            rhs.values().as_ptr(),
             rhs_column,
             rhs_row,
             1.0_f32,
@@ -528,17 +387,5 @@ mod tests {
             Threads::One,
         );
         assert_eq!(out, [9.0, 3.0, 4.0, 9.0, 9.0, 6.0, 8.0, 9.0]);
-    }
-
-    #[test]
-    #[should_panic(expected = "does not fit")]
-    fn a_view_beyond_its_slice_is_refused() {
-        let _ = Matrix::new(&[0.0; 7], [2, 4], [4, 1]);
-    }
-
-    #[test]
-    #[should_panic(expected = "does not fit")]
-    fn overlapping_rows_are_refused() {
-        let _ = MatrixMut::new(&mut [0.0; 8], [2, 4], 3);
     }
 }

@@ -3,15 +3,16 @@
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod amx;
 #[cfg(target_arch = "x86_64")]
-mod few;
+pub(crate) mod few;
 pub(crate) mod gemm;
+pub(crate) mod matrix;
 pub(crate) mod vector;
 
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{DispatchTensor, DispatchTensorKind, Flex, TensorMetadata};
 use burn::tensor::{DType, Tensor, TensorData};
-use gemm::Matrix;
+use matrix::Matrix;
 
 /// A float tensor of the CPU backend.
 pub(crate) type FlexFloat = FloatTensor<Flex>;
@@ -19,6 +20,12 @@ pub(crate) type FlexFloat = FloatTensor<Flex>;
 /// Whether the fused operations take `tensor`: f32 on Flex, with or without autodiff.
 pub(crate) fn takes<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && on_flex(&tensor.clone().into_dispatch())
+}
+
+/// Whether operations that nothing is trained through take `tensor`: f32 on Flex, without autodiff.
+pub(crate) fn takes_without_autodiff<const D: usize>(tensor: &Tensor<D>) -> bool {
+    let kind = || tensor.clone().into_dispatch().kind;
+    tensor.dtype() == DType::F32 && matches!(kind(), DispatchTensorKind::Flex(_))
 }
 
 fn on_flex(tensor: &DispatchTensor) -> bool {

@@ -6,7 +6,8 @@ use rayon::prelude::*;
 
 use super::RowScores;
 use super::rows::{Running, slopes};
-use crate::flex::gemm::{Matrix, MatrixMut, Threads, Write, multiply};
+use crate::flex::gemm::{Threads, multiply};
+use crate::flex::matrix::{Matrix, MatrixMut, Write};
 use crate::flex::vector::vectorised;
 use crate::flex::{FlexFloat, contiguous, dims2, takes};
 

@@ -10,10 +10,11 @@ use std::io::BufReader;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use inpo_kernels::BlockMatrix;
 use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
-use super::dequant::first_not_finite;
+use super::dequant::{self, first_not_finite};
 use super::{FileReader, HostTensor, ModelFiles, WeightSource, expected_tensors};
 use crate::config::ModelConfig;
 use crate::error::{PolicyError, excerpt};
@@ -107,6 +108,15 @@ impl Parts {
 }
 
 impl GgufWeights {
+    fn entry(&self, name: &str) -> Result<&TensorEntry, PolicyError> {
+        self.tensors
+            .get(name)
+            .ok_or_else(|| PolicyError::MissingTensors {
+                path: self.reader.path().to_path_buf(),
+                tensors: vec![excerpt(name)],
+            })
+    }
+
     fn open(path: &Path) -> Result<(Self, Metadata, ModelConfig), PolicyError> {
         let Parts {
             reader,
@@ -213,13 +223,31 @@ impl WeightSource for GgufWeights {
     }
 
     fn load(&self, name: &str) -> Result<HostTensor, PolicyError> {
-        let Some(entry) = self.tensors.get(name) else {
-            return Err(PolicyError::MissingTensors {
-                path: self.reader.path().to_path_buf(),
-                tensors: vec![excerpt(name)],
-            });
-        };
+        let entry = self.entry(name)?;
         load(&self.reader, self.family, self.head_dim, (name, entry))
+    }
+
+    fn blocks(&self, name: &str) -> Result<Option<BlockMatrix>, PolicyError> {
+        let entry = self.entry(name)?;
+        let (Some(kind), &[output, input]) = (entry.element.block_kind(), &entry.shape[..]) else {
+            return Ok(None);
+        };
+        // Checked against the length of the file when the header was read.
+        let Some(length) = entry.element.bytes_of(output * input) else {
+            return Ok(None);
+        };
+        let bytes = self.reader.read_at(entry.offset, length)?;
+        let of_row = input / entry.element.block_len();
+        let blocks = (0..output * of_row).map(|place| {
+            let (row, block) = (place / of_row, place % of_row);
+            let row = match self.family.interleaves(name) {
+                true => interleaved_row(row, self.head_dim),
+                false => row,
+            };
+            let size = entry.element.block_bytes();
+            dequant::block(kind, &bytes[(row * of_row + block) * size..][..size])
+        });
+        Ok(Some(BlockMatrix::new(kind, [input, output], blocks)))
     }
 
     fn identity(&self) -> Result<String, PolicyError> {
@@ -231,13 +259,20 @@ impl WeightSource for GgufWeights {
     }
 }
 
-/// Brings the rows of each head from interleaved to half-split order: row `i` of the first half
-/// is row `2i`, row `i` of the second half is row `2i + 1`. A bias is a matrix of one column.
+/// Where a row in half-split order is in interleaved order: within a head row `i` of the first half is row `2i`, row `i` of the
+/// second half is row `2i + 1`.
+fn interleaved_row(row: usize, head_dim: usize) -> usize {
+    let (head, within) = (row / head_dim * head_dim, row % head_dim);
+    let half = head_dim / 2;
+    head + within % half * 2 + within / half
+}
+
+/// Brings the rows of each head from interleaved to half-split order. A bias is a matrix of one column.
 fn half_split_rows(data: &mut [f32], columns: usize, head_dim: usize) {
     data.par_chunks_exact_mut(head_dim * columns)
         .for_each(|head| {
             let interleaved = head.to_vec();
-            let rows = (0..2).flat_map(|side| (0..head_dim / 2).map(move |i| 2 * i + side));
+            let rows = (0..head_dim).map(|row| interleaved_row(row, head_dim));
             for (out, row) in head.chunks_exact_mut(columns).zip(rows) {
                 out.copy_from_slice(&interleaved[row * columns..][..columns]);
             }

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use inpo_kernels::BlockMatrix;
+
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
 use crate::tokenizer::TextCodec;
@@ -44,6 +46,16 @@ pub trait WeightSource: Send + Sync {
     /// # Errors
     /// An unknown name, or bytes that cannot be read or used.
     fn load(&self, name: &str) -> Result<HostTensor, PolicyError>;
+
+    /// The matrix `name` in the quantised blocks that it is stored in, `[in, out]`, with the values that [`WeightSource::load`] gives
+    /// transposed; none where it is stored otherwise.
+    ///
+    /// # Errors
+    /// An unknown name, or bytes that cannot be read.
+    fn blocks(&self, name: &str) -> Result<Option<BlockMatrix>, PolicyError> {
+        let _ = name;
+        Ok(None)
+    }
 
     /// The sha256 of the weights, in hexadecimal.
     ///

@@ -7,9 +7,12 @@ mod load;
 mod mlp;
 mod noise;
 mod norm;
+mod packed;
 mod projection;
 mod rope;
 mod trace;
+
+use std::sync::Arc;
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
@@ -21,6 +24,7 @@ pub(crate) use cache::{Extent, PromptFill};
 pub(crate) use load::transpose;
 pub use mlp::Mlp;
 pub use norm::RmsNorm;
+pub(crate) use packed::PackedWeights;
 pub use projection::{LowRank, Projection};
 pub use rope::RotaryFrequencies;
 pub use trace::{Trace, TraceOptions};
@@ -28,7 +32,7 @@ pub use trace::{Trace, TraceOptions};
 use crate::config::ModelConfig;
 use crate::head::Head;
 use attention::{ByReach, HeadShape, Mixing};
-use inpo_kernels::{PackedAttention, PackedGroup, PackedLayout, embedding, linear};
+use inpo_kernels::{BlockMatrix, PackedAttention, PackedGroup, PackedLayout, embedding, linear};
 use noise::Noise;
 use rope::Rotary;
 
@@ -62,6 +66,9 @@ pub struct Decoder {
     /// Float type of the activations; `None` is that of the weights.
     #[module(skip)]
     compute: Option<DType>,
+    /// The head in the blocks of its file: only a decoder that samples has it.
+    #[module(skip)]
+    packed_head: Option<Arc<BlockMatrix>>,
 }
 
 impl Decoder {
@@ -111,6 +118,7 @@ impl Decoder {
             softcap: config.final_logit_softcapping,
             padding: config.pad_token_id,
             compute: None,
+            packed_head: None,
         }
     }
 
@@ -132,7 +140,14 @@ impl Decoder {
 
     /// The logits of hidden states, `[rows, hidden]`, as `[rows, vocab]`.
     pub(crate) fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        let logits = linear(hidden, self.head().transpose(), None);
+        let logits = match self
+            .packed_head
+            .as_ref()
+            .filter(|packed| packed.takes(&hidden))
+        {
+            Some(packed) => packed.product(hidden),
+            None => linear(hidden, self.head().transpose(), None),
+        };
         match self.softcap {
             Some(cap) => logits.div_scalar(cap).tanh().mul_scalar(cap),
             None => logits,

@@ -1,8 +1,10 @@
 //! A linear map, with an optional low-rank side path.
 
+use std::sync::Arc;
+
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use inpo_kernels::{SidePath, linear};
+use inpo_kernels::{BlockMatrix, SidePath, linear};
 
 use super::cast;
 use super::noise::Noise;
@@ -19,6 +21,9 @@ pub struct Projection {
     pub bias: Option<Param<Tensor<1>>>,
     /// Low-rank side path; `None` is the plain projection.
     pub lora: Option<LowRank>,
+    /// The dense weight in the blocks of its file, for passes without training: only a decoder that samples has it.
+    #[module(skip)]
+    pub(crate) packed: Option<Arc<BlockMatrix>>,
 }
 
 /// The low-rank side path `s (x A) B` of LoRA (arXiv 2106.09685).
@@ -43,6 +48,7 @@ impl Projection {
             weight: Param::from_tensor(weight),
             bias: None,
             lora: None,
+            packed: None,
         }
     }
 
@@ -67,6 +73,13 @@ impl Projection {
 
     fn without_bias(&self, x: Tensor<2>, noise: Option<Noise>) -> Tensor<2> {
         let dtype = x.dtype();
+        if let Some(packed) = self.packed.as_ref().filter(|packed| packed.takes(&x)) {
+            let Some(LowRank { a, b, scale, .. }) = &self.lora else {
+                return packed.product(x);
+            };
+            let side = linear(x.clone(), a.val(), None).mul_scalar(*scale);
+            return packed.product(x) + linear(side, b.val(), None);
+        }
         let weight = cast(self.weight.val(), dtype);
         let Some(path) = &self.lora else {
             return linear(x, weight, None);

@@ -24,7 +24,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, Out, Right, Threads, Write};
+use super::gemm::Threads;
+use super::matrix::{Matrix, Out, Right, Write};
 use pack::{Lines, Side, pack};
 use tiles::{Edge, Unit};
 

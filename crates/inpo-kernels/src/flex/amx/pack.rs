@@ -7,7 +7,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::super::gemm::Matrix;
+use super::super::matrix::Matrix;
 use super::{BLOCK, BLOCK_LINES, Line, PANEL};
 
 /// The rows of a left or the columns of a right factor.

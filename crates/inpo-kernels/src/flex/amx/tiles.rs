@@ -6,7 +6,7 @@ use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, _MM_HINT_ET0, _mm_prefetch};
 use std::marker::PhantomData;
 
-use super::super::gemm::Out;
+use super::super::matrix::Out;
 use super::{BLOCK_LINES, Line, PANEL};
 
 /// Whether this processor has the unit and the system lets this process use it: asks for that.

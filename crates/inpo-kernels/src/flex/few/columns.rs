@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::super::gemm::{Matrix, Out, Write};
+use super::super::matrix::{Matrix, Out, Write};
 use super::{LANES, Left};
 
 /// Columns that are done for all rows before the next ones: they stay in the second-level cache.

@@ -9,14 +9,17 @@
 
 #![allow(unsafe_code)]
 
+mod blocks;
 mod columns;
 mod rows;
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, Right, Write};
+use super::matrix::{Matrix, Out, Right, Write};
+use crate::blocks::BlockMatrix;
 
 /// From this many rows on the tile unit is faster, and the `gemm` crate no slower.
 const ROWS: usize = 384;
@@ -24,6 +27,8 @@ const ROWS: usize = 384;
 const SMALLEST: usize = 1 << 14;
 /// Numbers of the right factor from which on it is split among threads.
 const PARALLEL_FROM: usize = 1 << 16;
+/// Multiplications from which on one with blocks is.
+const PARALLEL_BLOCKS: usize = 1 << 20;
 /// Numbers of a vector.
 const LANES: usize = 16;
 
@@ -78,6 +83,58 @@ pub(super) unsafe fn products(rights: &[Right<'_>], write: Write, scale: f32, lh
         1 => task(0),
         _ => (0..parts).into_par_iter().with_max_len(1).for_each(task),
     }
+}
+
+/// Whether a product of `rows` rows with quantised blocks is computed here.
+pub(crate) fn takes_blocks(rows: usize) -> bool {
+    (1..ROWS).contains(&rows) && is_x86_feature_detected!("avx512f")
+}
+
+/// `lhs rhs` for `rows` rows, one after the other.
+///
+/// # Panics
+///
+/// If `lhs` is not as long as they are, or [`takes_blocks`] says no.
+pub(crate) fn block_product(lhs: &[f32], rows: usize, rhs: &BlockMatrix) -> Vec<f32> {
+    let [depth, columns] = rhs.shape();
+    assert!(
+        lhs.len() == rows * depth && takes_blocks(rows),
+        "{rows} rows"
+    );
+    let lhs = Left { values: lhs, rows };
+    let mut out = vec![0.0; rows * columns];
+    let to = Out {
+        first: out.as_mut_ptr(),
+        row_stride: columns,
+    };
+    let panels = columns.div_ceil(rows::PANEL);
+    // To unpack a number takes about as long as to use it for four rows.
+    let parts = match depth * columns * (rows + 4) >= PARALLEL_BLOCKS {
+        true => rayon::current_num_threads(),
+        false => 1,
+    };
+    let each = panels.div_ceil(parts).max(1);
+    let task = |part: usize| {
+        let panels = part * each..panels.min((part + 1) * each);
+        let first = panels.start * rows::PANEL;
+        if panels.is_empty() {
+            return;
+        }
+        let shape = [depth, (panels.len() * rows::PANEL).min(columns - first)];
+        // SAFETY: columns of `out` that no other task has; the vector instructions are there.
+        unsafe {
+            let values = |part: Range<usize>, depth: Range<usize>, packed: &mut [Line]| {
+                let part = panels.start + part.start..panels.start + part.end;
+                blocks::unpack(rhs, part, depth, packed);
+            };
+            rows::passes(to.from(0, first), Write::Replace, lhs, shape, values);
+        }
+    };
+    match parts {
+        1 => task(0),
+        _ => (0..parts).into_par_iter().with_max_len(1).for_each(task),
+    }
+    out
 }
 
 /// One of `parts` equal parts of the columns of one product.

@@ -5,8 +5,9 @@
 //! with. Then the kernel sums eight rows of the result by 48 columns in registers.
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
-use super::super::gemm::{Matrix, Out, Write};
+use super::super::matrix::{Matrix, Out, Write};
 use super::{LANES, Left, Line, with_scratch};
 
 /// Columns of a panel.
@@ -14,8 +15,9 @@ pub(super) const PANEL: usize = VECTORS * LANES;
 const VECTORS: usize = 3;
 /// Rows of the result in registers: with three vectors each 24 of the 32 there are.
 const GROUP: usize = 8;
-/// Depth of one pass.
+/// Depth of one pass, and panels of one pass: half a megabyte.
 const DEPTH: usize = 192;
+const ACROSS: usize = 16;
 /// Rows of the right factor that are read side by side.
 const ABREAST: usize = 8;
 /// Up to so many rows of the left factor nothing is copied: there is too little work to win that back.
@@ -25,43 +27,67 @@ const DIRECT: usize = 2;
 ///
 /// # Safety
 ///
-/// As [`super::product`], on the calling thread; the rows of `rhs` lie in order.
+/// As [`super::products`], on the calling thread; the rows of `rhs` lie in order.
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn product(out: Out, write: Write, lhs: Left<'_>, rhs: Matrix<'_>) {
+    if lhs.rows > DIRECT {
+        let [_, columns] = rhs.shape();
+        let panels = |panels: Range<usize>, depth: Range<usize>, packed: &mut [Line]| {
+            let (first, end) = (panels.start * PANEL, columns.min(panels.end * PANEL));
+            let rows = rhs.slice_rows(depth.start, depth.len());
+            pack(rows.slice_columns(first, end - first), packed);
+        };
+        // SAFETY: what the caller promises.
+        return unsafe { passes(out, write, lhs, rhs.shape(), panels) };
+    }
     let [depth, columns] = rhs.shape();
-    let panels = columns.div_ceil(PANEL);
-    let direct = lhs.rows <= DIRECT;
-    let lines = match direct {
-        true => lhs.rows * panels * VECTORS,
-        false => panels * DEPTH.min(depth) * VECTORS,
-    };
-    with_scratch(lines, |scratch| {
+    with_scratch(columns.div_ceil(LANES), |sums| {
         for first in (0..depth).step_by(DEPTH) {
-            let count = DEPTH.min(depth - first);
-            let rhs = rhs.slice_rows(first, count);
+            let rhs = rhs.slice_rows(first, DEPTH.min(depth - first));
             let add = write == Write::Add || first > 0;
-            if direct {
-                for (row, sums) in scratch.chunks_exact_mut(panels * VECTORS).enumerate() {
-                    let factors = &lhs.values[row * depth + first..][..count];
-                    // SAFETY: a row of `out`, initialised where it is added to.
-                    unsafe {
-                        let out = out.from(row, 0).first;
-                        one_row(out, add, factors, rhs, sums);
-                    }
-                }
-                continue;
+            for row in 0..lhs.rows {
+                let factors = &lhs.values[row * depth + first..][..rhs.shape()[0]];
+                // SAFETY: a row of `out`, initialised where it is added to.
+                unsafe { one_row(out.from(row, 0).first, add, factors, rhs, sums) };
             }
-            let packed = &mut scratch[..panels * count * VECTORS];
-            pack(rhs, packed);
-            for (panel, packed) in packed.chunks_exact(count * VECTORS).enumerate() {
-                let column = panel * PANEL;
-                for row in (0..lhs.rows).step_by(GROUP) {
-                    let shape = [GROUP.min(lhs.rows - row), PANEL.min(columns - column)];
-                    let left = &lhs.values[row * depth + first..];
-                    // SAFETY: the part of `out` of these rows and columns.
-                    unsafe {
-                        let out = out.from(row, column);
-                        group(out, add, shape, (left, depth), packed);
+        }
+    });
+}
+
+/// [`product`] with a right factor of `[depth, columns]` of which `fill` writes the panels of a range over a range of the depth:
+/// panel after panel, in each row after row.
+///
+/// # Safety
+///
+/// As [`product`].
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn passes(
+    out: Out,
+    write: Write,
+    lhs: Left<'_>,
+    [depth, columns]: [usize; 2],
+    mut fill: impl FnMut(Range<usize>, Range<usize>, &mut [Line]),
+) {
+    let panels = columns.div_ceil(PANEL);
+    with_scratch(DEPTH.min(depth) * ACROSS.min(panels) * VECTORS, |scratch| {
+        for across in (0..panels).step_by(ACROSS) {
+            let across = across..panels.min(across + ACROSS);
+            for first in (0..depth).step_by(DEPTH) {
+                let count = DEPTH.min(depth - first);
+                let add = write == Write::Add || first > 0;
+                let packed = &mut scratch[..count * across.len() * VECTORS];
+                fill(across.clone(), first..first + count, packed);
+                let packed = packed.chunks_exact(count * VECTORS);
+                for (panel, packed) in across.clone().zip(packed) {
+                    let column = panel * PANEL;
+                    for row in (0..lhs.rows).step_by(GROUP) {
+                        let shape = [GROUP.min(lhs.rows - row), PANEL.min(columns - column)];
+                        let left = &lhs.values[row * depth + first..];
+                        // SAFETY: the part of `out` of these rows and columns.
+                        unsafe {
+                            let out = out.from(row, column);
+                            group(out, add, shape, (left, depth), packed);
+                        }
                     }
                 }
             }

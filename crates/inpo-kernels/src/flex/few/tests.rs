@@ -1,6 +1,7 @@
 //! The kernels against sums in f64, and row by row against themselves.
 
-use super::super::gemm::{MatrixMut, Threads, multiply, product};
+use super::super::gemm::{Threads, multiply, product};
+use super::super::matrix::MatrixMut;
 use super::*;
 
 /// Repeatable values in [-1, 1).

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 
 use super::*;
@@ -255,6 +257,72 @@ fn quantised_tensors_are_dequantised() {
             );
         }
     }
+}
+
+/// One head of width 32, so that the query's rows are permuted: the rows of a product with the identity are the values that
+/// are loaded.
+#[test]
+fn blocks_multiply_as_what_is_loaded() {
+    let mut builder = Builder::tiny();
+    builder.set("llama.embedding_length", 4, &32u32.to_le_bytes());
+    for (_, axes, _, bytes) in &mut builder.tensors {
+        axes.iter_mut().filter(|n| **n == 4).for_each(|n| *n = 32);
+        *bytes = vec![0; 4 * axes.iter().product::<u64>() as usize];
+    }
+    let numbers = |block: usize, count: usize| (0..count).map(move |i| (block * 37 + i * 91) as u8);
+    // Scales of 1.0 (0x3c00) and a little more, minima of -1.5 (0xbe00) and a little less.
+    let nibbles = |block: usize| {
+        let head = [block as u8, 0x3c, block as u8, 0xbe];
+        head.into_iter().chain(numbers(block, 16))
+    };
+    let bytes = |block: usize| [block as u8, 0x3c].into_iter().chain(numbers(block, 32));
+    for (name, kind, data) in [
+        (
+            "blk.0.attn_q.weight",
+            3,
+            (0..32).flat_map(nibbles).collect(),
+        ),
+        (
+            "blk.0.attn_v.weight",
+            3,
+            (0..32).flat_map(nibbles).collect(),
+        ),
+        (
+            "token_embd.weight",
+            8,
+            (0..3).flat_map(bytes).collect::<Vec<u8>>(),
+        ),
+    ] {
+        let tensor = builder.tensor(name);
+        (tensor.2, tensor.3) = (kind, data);
+    }
+    let (_dir, path) = write(&builder.bytes());
+    let weights = ModelFiles::open(&path).unwrap().weights;
+    let mut packed = Vec::new();
+    for name in weights.names() {
+        let Some(blocks) = weights.blocks(&name).unwrap() else {
+            continue;
+        };
+        let identity = (0..32 * 32).map(|i| if i % 33 == 0 { 1.0_f32 } else { 0.0 });
+        let identity = TensorData::new(identity.collect::<Vec<_>>(), [32, 32]);
+        let identity = Tensor::<2>::from_data(identity, &Device::flex());
+        packed.push(name.clone());
+        if !blocks.takes(&identity) {
+            eprintln!("no AVX-512 here: blocks are not multiplied");
+            continue;
+        }
+        let rows = Arc::new(blocks).product(identity);
+        let loaded = weights.load(&name).unwrap();
+        let columns = rows.transpose().try_into_vec_as::<f32>().unwrap();
+        assert_eq!(columns, loaded.data, "{name}");
+    }
+    let layer = "model.layers.0.self_attn";
+    let [query, value] = ["q", "v"].map(|part| format!("{layer}.{part}_proj.weight"));
+    packed.sort();
+    assert_eq!(
+        packed,
+        ["model.embed_tokens.weight".to_owned(), query, value]
+    );
 }
 
 #[test]

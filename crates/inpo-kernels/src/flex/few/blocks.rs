@@ -1,0 +1,93 @@
+//! A right factor in quantised blocks: its panels are computed instead of copied.
+
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+use super::{LANES, Line};
+use crate::blocks::{BLOCK, BlockKind, BlockMatrix, PANEL};
+
+const VECTORS: usize = PANEL / LANES;
+
+/// Writes the values of `depth`, whole blocks, of `panels`: panel after panel, in each row after row.
+#[target_feature(enable = "avx512f")]
+pub(super) fn unpack(
+    matrix: &BlockMatrix,
+    panels: Range<usize>,
+    depth: Range<usize>,
+    out: &mut [Line],
+) {
+    let count = depth.len() / BLOCK;
+    let first = depth.start / BLOCK;
+    let (out, _) = out.as_chunks_mut::<{ BLOCK * VECTORS }>();
+    let mut out = out.iter_mut();
+    for panel in panels {
+        for (block, out) in (first..first + count).zip(&mut out) {
+            let (scales, numbers) = matrix.block(panel, block);
+            match matrix.kind() {
+                BlockKind::Nibbles => nibbles(scales, numbers, out),
+                BlockKind::Bytes => bytes(scales, numbers, out),
+            }
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+fn nibbles(scales: &[f32], numbers: &[u8], out: &mut [Line; BLOCK * VECTORS]) {
+    let (scales, minima) = scales.split_at(PANEL);
+    let (scales, minima) = (vectors(scales), vectors(minima));
+    let low = _mm_set1_epi8(15);
+    let (pairs, _) = out.as_chunks_mut::<{ 2 * VECTORS }>();
+    for (numbers, out) in numbers.chunks_exact(PANEL).zip(pairs) {
+        for vector in 0..VECTORS {
+            let both = sixteen(numbers, vector);
+            let halves = [both, _mm_srli_epi16::<4>(both)];
+            for (row, half) in halves.into_iter().enumerate() {
+                let number = _mm512_cvtepu8_epi32(_mm_and_si128(half, low));
+                // Product and sum are rounded each, as where such a file is read.
+                let value = _mm512_mul_ps(scales[vector], _mm512_cvtepi32_ps(number));
+                let value = _mm512_add_ps(value, minima[vector]);
+                store(&mut out[row * VECTORS + vector], value);
+            }
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+fn bytes(scales: &[f32], numbers: &[u8], out: &mut [Line; BLOCK * VECTORS]) {
+    let scales = vectors(scales);
+    for (numbers, out) in numbers
+        .chunks_exact(PANEL)
+        .zip(out.chunks_exact_mut(VECTORS))
+    {
+        for vector in 0..VECTORS {
+            let number = _mm512_cvtepi8_epi32(sixteen(numbers, vector));
+            let value = _mm512_mul_ps(scales[vector], _mm512_cvtepi32_ps(number));
+            store(&mut out[vector], value);
+        }
+    }
+}
+
+/// 48 numbers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn vectors(numbers: &[f32]) -> [__m512; VECTORS] {
+    let (chunks, _) = numbers.as_chunks::<LANES>();
+    // SAFETY: a chunk is as long as a vector.
+    [0, 1, 2].map(|vector| unsafe { _mm512_loadu_ps(chunks[vector].as_ptr()) })
+}
+
+/// Bytes of a vector.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn sixteen(bytes: &[u8], vector: usize) -> __m128i {
+    let (chunks, _) = bytes.as_chunks::<LANES>();
+    // SAFETY: 16 bytes.
+    unsafe { _mm_loadu_si128(chunks[vector].as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store(line: &mut Line, value: __m512) {
+    // SAFETY: a line is 64 aligned bytes.
+    unsafe { _mm512_store_ps(line.0.as_mut_ptr(), value) }
+}

@@ -1,0 +1,70 @@
+//! The weights of a decoder as its file holds them, in quantised blocks, for sampling.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use inpo_kernels::BlockMatrix;
+
+use super::Decoder;
+use crate::error::PolicyError;
+use crate::files::WeightSource;
+
+/// The matrices that a file has in blocks of a kind that is multiplied without unpacking them, by their names. They are read
+/// when they are first asked for.
+pub(crate) struct PackedWeights {
+    source: Arc<dyn WeightSource>,
+    matrices: OnceLock<BTreeMap<String, Arc<BlockMatrix>>>,
+}
+
+impl std::fmt::Debug for PackedWeights {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PackedWeights").finish_non_exhaustive()
+    }
+}
+
+impl PackedWeights {
+    /// Those of `source`.
+    pub(crate) fn new(source: Arc<dyn WeightSource>) -> Self {
+        Self {
+            source,
+            matrices: OnceLock::new(),
+        }
+    }
+
+    /// Gives `decoder`, whose weights must be those of the source, the matrices beside its own.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read any more.
+    pub(crate) fn attach(&self, decoder: &mut Decoder) -> Result<(), PolicyError> {
+        let matrices = match self.matrices.get() {
+            Some(matrices) => matrices,
+            None => {
+                let matrices = self.read()?;
+                self.matrices.get_or_init(|| matrices)
+            }
+        };
+        for (layer, block) in decoder.layers.iter_mut().enumerate() {
+            for (part, name, projection) in block.projections() {
+                let name = format!("model.layers.{layer}.{part}.{name}.weight");
+                projection.packed = matrices.get(&name).cloned();
+            }
+        }
+        let head = match decoder.lm_head {
+            Some(_) => "lm_head.weight",
+            None => "model.embed_tokens.weight",
+        };
+        decoder.packed_head = matrices.get(head).cloned();
+        Ok(())
+    }
+
+    fn read(&self) -> Result<BTreeMap<String, Arc<BlockMatrix>>, PolicyError> {
+        let mut matrices = BTreeMap::new();
+        for name in self.source.names() {
+            if let Some(matrix) = self.source.blocks(&name)? {
+                matrices.insert(name, Arc::new(matrix));
+            }
+        }
+        Ok(matrices)
+    }
+}
