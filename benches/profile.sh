@@ -5,6 +5,7 @@
 # REPEATS: steps that are sampled (3). REPORT=FILE keeps the symbols with their nanoseconds.
 set -euo pipefail
 source "$(dirname "$0")/prepare.sh"
+report=${REPORT:-$work/report}
 "$ours" peak --repeats 20 >"$work/peak.json"
 "$ours" train --repeats "${REPEATS:-3}" "$@" >"$work/bench.json" 2>"$work/steps" &
 pid=$!
@@ -16,6 +17,6 @@ done
 perf record --quiet --event cpu-clock --freq 499 --pid "$pid" --output "$work/perf.data" >&2
 wait "$pid"
 perf report --input "$work/perf.data" --stdio --fields period,symbol --field-separator $'\t' 2>/dev/null |
-  grep -v '^#' >"${REPORT:=$work/report}"
+  grep -v '^#' >"$report"
 cat "$work/bench.json" "$work/peak.json"
-python3 benches/tables.py profile "$work/bench.json" "$work/peak.json" "$REPORT"
+python3 benches/tables.py profile "$work/bench.json" "$work/peak.json" "$report"
