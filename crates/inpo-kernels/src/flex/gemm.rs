@@ -15,7 +15,9 @@ use rayon::prelude::*;
 use super::amx;
 #[cfg(target_arch = "x86_64")]
 use super::few;
-use super::matrix::{Matrix, MatrixMut, Out, Right, Write};
+#[cfg(target_arch = "x86_64")]
+use super::matrix::Right;
+use super::matrix::{Matrix, MatrixMut, Out, Write};
 
 /// From this many multiplications on a product is split among the threads (as Burn's own).
 const PARALLEL_FROM: usize = 192 * 192 * 192;
@@ -167,48 +169,57 @@ pub(crate) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>) -> Vec<f32> {
 ///
 /// If the shapes do not fit each other.
 pub(crate) fn two_products(lhs: Matrix<'_>, rhs: Matrix<'_>, narrow: Matrix<'_>) -> [Vec<f32>; 2] {
-    let ([m, k], n) = (lhs.shape(), rhs.shape()[1]);
-    let few = few_rows(m, rhs, Threads::All) && narrow.strides().contains(&1);
-    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-    let tiles = !few && amx::takes(m, k, n);
-    #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-    let tiles = false;
-    if few || tiles {
-        for factor in [rhs, narrow] {
-            assert_eq!(
-                factor.shape()[0],
-                k,
-                "{:?} x {:?}",
-                lhs.shape(),
-                factor.shape()
-            );
-        }
-        let mut outs = [rhs, narrow].map(|factor| Vec::with_capacity(m * factor.shape()[1]));
-        let rights = [(rhs, 0), (narrow, 1)].map(|(factor, place)| Right {
-            factor,
-            out: Out {
-                first: outs[place].as_mut_ptr(),
-                row_stride: factor.shape()[1],
-            },
-        });
-        // SAFETY: the instructions are there, each buffer has room for its product and is ours alone, and every value of
-        // it is written before it counts, since `k > 0`.
-        unsafe {
-            #[cfg(target_arch = "x86_64")]
-            if few {
-                few::products(&rights, Write::Replace, 1.0, lhs);
-            }
-            #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-            if tiles {
-                amx::products(&rights, Write::Replace, 1.0, lhs, Threads::All);
-            }
-            for (out, factor) in outs.iter_mut().zip([rhs, narrow]) {
-                out.set_len(m * factor.shape()[1]);
-            }
-        }
+    #[cfg(target_arch = "x86_64")]
+    if let Some(outs) = together(lhs, rhs, narrow) {
         return outs;
     }
     [product(lhs, rhs), product(lhs, narrow)]
+}
+
+/// [`two_products`] where one of our own kernels computes them.
+#[cfg(target_arch = "x86_64")]
+fn together(lhs: Matrix<'_>, rhs: Matrix<'_>, narrow: Matrix<'_>) -> Option<[Vec<f32>; 2]> {
+    let ([m, k], n) = (lhs.shape(), rhs.shape()[1]);
+    let few = few_rows(m, rhs, Threads::All) && narrow.strides().contains(&1);
+    #[cfg(target_os = "linux")]
+    let tiles = !few && amx::takes(m, k, n);
+    #[cfg(not(target_os = "linux"))]
+    let tiles = false;
+    if !few && !tiles {
+        return None;
+    }
+    for factor in [rhs, narrow] {
+        assert_eq!(
+            factor.shape()[0],
+            k,
+            "{:?} x {:?}",
+            lhs.shape(),
+            factor.shape()
+        );
+    }
+    let mut outs = [rhs, narrow].map(|factor| Vec::with_capacity(m * factor.shape()[1]));
+    let rights = [(rhs, 0), (narrow, 1)].map(|(factor, place)| Right {
+        factor,
+        out: Out {
+            first: outs[place].as_mut_ptr(),
+            row_stride: factor.shape()[1],
+        },
+    });
+    // SAFETY: the instructions are there, each buffer has room for its product and is ours alone, and every value of
+    // it is written before it counts, since `k > 0`.
+    unsafe {
+        if few {
+            few::products(&rights, Write::Replace, 1.0, lhs);
+        }
+        #[cfg(target_os = "linux")]
+        if tiles {
+            amx::products(&rights, Write::Replace, 1.0, lhs, Threads::All);
+        }
+        for (out, factor) in outs.iter_mut().zip([rhs, narrow]) {
+            out.set_len(m * factor.shape()[1]);
+        }
+    }
+    Some(outs)
 }
 
 fn run(

@@ -165,6 +165,7 @@ impl Out {
 }
 
 /// A right factor and where its product goes.
+#[cfg(target_arch = "x86_64")]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Right<'a> {
     pub(super) factor: Matrix<'a>,
