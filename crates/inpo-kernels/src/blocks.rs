@@ -101,11 +101,23 @@ impl BlockMatrix {
         self.scales.len() * size_of::<f32>() + self.numbers.len()
     }
 
-    /// Whether [`BlockMatrix::product`] takes `x`: f32 on the CPU backend without autodiff, fewer rows than are better off with
-    /// the f32 matrix, a processor with AVX-512. `INPO_BLOCKS=0` in the environment says never.
+    /// Whether [`BlockMatrix::product`] takes inputs of the kind of `tensor` where they have few rows: f32 on the CPU backend without
+    /// autodiff, a processor with AVX-512. `INPO_BLOCKS=0` in the environment says never.
+    pub fn supports<const D: usize>(tensor: &Tensor<D>) -> bool {
+        #[cfg(all(feature = "flex", target_arch = "x86_64"))]
+        return fused::supports(tensor);
+        #[cfg(not(all(feature = "flex", target_arch = "x86_64")))]
+        {
+            let _ = tensor;
+            false
+        }
+    }
+
+    /// Whether [`BlockMatrix::product`] takes `x`: it is [supported](Self::supports) and has fewer rows than are better off with the f32
+    /// matrix.
     pub fn takes(&self, x: &Tensor<2>) -> bool {
         #[cfg(all(feature = "flex", target_arch = "x86_64"))]
-        return fused::takes(x);
+        return crate::flex::few::takes_blocks(x.dims()[0]) && Self::supports(x);
         #[cfg(not(all(feature = "flex", target_arch = "x86_64")))]
         {
             let _ = x;
@@ -183,10 +195,10 @@ mod fused {
         fn block_product(x: FloatTensor<Self>, weight: Arc<BlockMatrix>) -> FloatTensor<Self>;
     }
 
-    pub(super) fn takes(x: &Tensor<2>) -> bool {
+    pub(super) fn supports<const D: usize>(tensor: &Tensor<D>) -> bool {
         static WANTED: OnceLock<bool> = OnceLock::new();
         let wanted = || std::env::var_os("INPO_BLOCKS").is_none_or(|value| value != "0");
-        *WANTED.get_or_init(wanted) && few::takes_blocks(x.dims()[0]) && takes_without_autodiff(x)
+        *WANTED.get_or_init(wanted) && few::takes_blocks(1) && takes_without_autodiff(tensor)
     }
 
     pub(super) fn product(x: Tensor<2>, weight: Arc<BlockMatrix>) -> Tensor<2> {

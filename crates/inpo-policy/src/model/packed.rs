@@ -31,12 +31,16 @@ impl PackedWeights {
         }
     }
 
-    /// Gives `decoder`, whose weights must be those of the source, the matrices beside its own.
+    /// Gives `decoder`, whose weights must be those of the source, the matrices beside its own, where its device can use them: else
+    /// nothing is read.
     ///
     /// # Errors
     ///
     /// A file that cannot be read any more.
     pub(crate) fn attach(&self, decoder: &mut Decoder) -> Result<(), PolicyError> {
+        if !BlockMatrix::supports(&decoder.embed_tokens.val()) {
+            return Ok(());
+        }
         let matrices = match self.matrices.get() {
             Some(matrices) => matrices,
             None => {

@@ -79,10 +79,7 @@ pub(super) unsafe fn products(rights: &[Right<'_>], write: Write, scale: f32, lh
             unsafe { columns_of_a_task(right, write, lhs, [part, parts]) };
         }
     };
-    match parts {
-        1 => task(0),
-        _ => (0..parts).into_par_iter().with_max_len(1).for_each(task),
-    }
+    each_part(parts, task);
 }
 
 /// Whether a product of `rows` rows with quantised blocks is computed here.
@@ -130,11 +127,16 @@ pub(crate) fn block_product(lhs: &[f32], rows: usize, rhs: &BlockMatrix) -> Vec<
             rows::passes(to.from(0, first), Write::Replace, lhs, shape, values);
         }
     };
+    each_part(parts, task);
+    out
+}
+
+/// Calls `task` for each of `parts`, in parallel where there is more than one.
+fn each_part(parts: usize, task: impl Fn(usize) + Send + Sync) {
     match parts {
         1 => task(0),
         _ => (0..parts).into_par_iter().with_max_len(1).for_each(task),
     }
-    out
 }
 
 /// One of `parts` equal parts of the columns of one product.
