@@ -22,7 +22,7 @@ mod swiglu;
 mod threads;
 
 pub use adamw::{AdamWStep, adamw, scale, sum_of_squares};
-pub use attention::{AttentionOptions, PackedAttention, cached_attention};
+pub use attention::{AttentionOptions, CachedAttention, CachedRow, PackedAttention};
 pub use blocks::{BLOCK, BlockKind, BlockMatrix, QuantisedBlock};
 pub use embedding::embedding;
 pub use linear::{SidePath, linear};

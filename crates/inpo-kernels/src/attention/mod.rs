@@ -13,7 +13,7 @@ mod scratch;
 #[cfg(feature = "flex")]
 mod softmax;
 
-pub use cached::cached_attention;
+pub use cached::{CachedAttention, CachedRow};
 
 use std::sync::Arc;
 

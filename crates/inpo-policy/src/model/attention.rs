@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use inpo_kernels::{AttentionOptions, PackedAttention, PackedLayout, cached_attention};
+use inpo_kernels::{AttentionOptions, CachedAttention, CachedRow, PackedAttention, PackedLayout};
 
 use super::cache::{KvCache, PromptFill};
 use super::noise::Noise;
@@ -63,6 +63,16 @@ impl HeadShape {
         let kind = AttentionOptions { window, softcap };
         PackedAttention::with_options(layout, sizes, self.scale, kind, options)
     }
+
+    /// Attention of one token a row over what `rows` see of the cache.
+    pub(crate) fn cached(
+        &self,
+        rows: &[CachedRow],
+        options: (&burn::tensor::Device, burn::tensor::DType),
+    ) -> CachedAttention {
+        let sizes = [self.queries, self.keys, self.width];
+        CachedAttention::new(rows, sizes, self.scale, self.softcap, options)
+    }
 }
 
 /// What is different from layer to layer.
@@ -104,18 +114,17 @@ impl<T> ByReach<T> {
 pub(crate) enum Mixing<'a> {
     /// Training and scoring: a packed batch, no cache.
     Packed(&'a ByReach<PackedAttention>),
-    /// A packed batch of prompts, whose keys and values are written for each sample.
+    /// A packed batch of prompts, whose keys and values are written to the cache.
     Prefill(
         &'a ByReach<PackedAttention>,
         &'a mut KvCache,
         PromptFill<'a>,
     ),
-    /// One token per row, written to a slot of the cache, over all slots that the layer keeps.
+    /// One token per row, written to a slot of the cache, over what the row sees there.
     Decode {
+        attention: &'a ByReach<CachedAttention>,
         cache: &'a mut KvCache,
         slot: usize,
-        /// `[rows, slots]`, added to the scores in the softmax's type: minus infinity where a row has no token.
-        bias: &'a ByReach<Tensor<2>>,
     },
 }
 
@@ -191,11 +200,14 @@ impl Attention {
                 cache.fill_prompts(layer, fill, &key, &value);
                 attention.of(self.kind).forward(query, key, value)
             }
-            Mixing::Decode { cache, slot, bias } => {
-                let (keys, values) = cache.append(layer, *slot, key, value);
-                let HeadShape { scale, softcap, .. } = self.shape;
-                let bias = bias.of(self.kind).clone();
-                cached_attention(query, [keys, values], bias, scale, softcap)
+            Mixing::Decode {
+                attention,
+                cache,
+                slot,
+            } => {
+                let own = cache.append(layer, *slot, [key, value]);
+                let prompts = cache.prompts(layer);
+                attention.of(self.kind).forward(query, prompts, own)
             }
         };
         self.o_proj.forward(mixed, noise(3))
@@ -204,7 +216,6 @@ impl Attention {
 
 #[cfg(test)]
 mod tests {
-    use super::super::widened;
     use super::*;
     use burn::tensor::{DType, Device, TensorData};
     use half::bf16;
@@ -235,10 +246,16 @@ mod tests {
                 Tensor::<4>::from_data(data, (&device, dtype))
             };
             let matrix = [1, 1, count, count];
-            let bias = Tensor::zeros([1, count], (&device, widened(dtype)));
             let query = tensor(&query, [1, 1, 1, count]).reshape([1, count]);
-            let cache = [tensor(&keys, matrix), tensor(&values, matrix)];
-            let weights = cached_attention(query, cache, bias, 0.25, None);
+            let own = [tensor(&keys, matrix), tensor(&values, matrix)];
+            let row = CachedRow {
+                place: 0,
+                prompt: 0..0,
+                own: [0..count, 0..0],
+            };
+            let options = (&device, dtype);
+            let attention = CachedAttention::new(&[row], [1, 1, count], 0.25, None, options);
+            let weights = attention.forward(query, own.clone(), own);
             let weights = weights.try_into_vec_as::<f64>().unwrap();
             for (got, &expected) in weights.iter().zip(&expected) {
                 let expected = match dtype {

@@ -3,30 +3,68 @@
 use std::ops::Range;
 
 use burn::tensor::{DType, Device, Tensor};
+use inpo_kernels::CachedRow;
 
 use super::index_tensor;
 use crate::config::ModelConfig;
 
-/// Keys and values of every layer, `[rows, kv_heads, slots, head_dim]`, allocated once.
+/// Keys and values of every layer, allocated once: those of the prompts, each once for all of its samples, and those of the
+/// tokens behind, row by row.
 ///
-/// All rows write to the same slot at each step, and slots are counted on for ever. A row's first slots
-/// (those before its prompt) are not its own: what lies there is finite, and hidden by the attention bias. A
-/// layer keeps the slots from `base` on, or, where its window of `w` positions is shorter, the last `w`: slot
-/// `s` lies at `s % w`. Tensors are taken out, written and put back, so that the write happens in place.
+/// A prompt has a place, where its tokens lie from the first on. All rows write to the same slot at each step, and slots are
+/// counted on for ever; a row's own slots begin with the one that is next when it comes in, and earlier ones, which are
+/// finite, it does not see. A layer keeps the slots from `base` on, or, where its window of `w` positions is shorter, the
+/// last `w`: slot `s` lies at `s % w`. Of a prompt such a layer keeps the last `w` tokens. Tensors are taken out, written and
+/// put back, so that the write happens in place.
 #[derive(Debug)]
 pub struct KvCache {
     layers: Vec<Layer>,
-    extent: Extent,
+    room: Room,
 }
 
 #[derive(Debug)]
 struct Layer {
     window: Option<usize>,
-    tensors: Option<(Tensor<4>, Tensor<4>)>,
+    /// Keys `[places, kv_heads, head_dim, tokens]` and values `[places, kv_heads, tokens, head_dim]`.
+    prompts: Option<[Tensor<4>; 2]>,
+    /// `[rows, kv_heads, slots, head_dim]` each.
+    own: Option<[Tensor<4>; 2]>,
+}
+
+/// How much a cache has room for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Prompts, and the tokens of the longest.
+    pub(crate) places: usize,
+    pub(crate) tokens: usize,
+    /// Rows, and the slots of each.
+    pub(crate) rows: usize,
+    pub(crate) extent: Extent,
+}
+
+/// What is kept when room is made anew, in that order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept<'a> {
+    pub(crate) places: &'a [usize],
+    pub(crate) rows: &'a [usize],
+    /// The slot after the last that is kept.
+    pub(crate) end: usize,
+}
+
+/// A row that takes part in a step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StepRow {
+    /// The token that is computed, and its position.
+    pub(crate) id: u32,
+    pub(crate) position: usize,
+    /// Where the prompt lies.
+    pub(crate) place: usize,
+    /// The first slot of its own.
+    pub(crate) first_slot: usize,
 }
 
 /// Which slots a cache has room for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
     /// The first slot.
     pub(crate) base: usize,
@@ -99,46 +137,81 @@ impl Places {
             Self::From(extent) => slot - extent.base,
         }
     }
+}
 
-    /// The slot that lies at each place that is filled once `slot` is written.
-    fn slots_at(self, slot: usize) -> Vec<usize> {
-        match self {
-            Self::Ring(kept) => (0..kept.min(slot + 1))
-                .map(|place| slot - (slot - place) % kept)
-                .collect(),
-            Self::From(extent) => (extent.base..=slot).collect(),
-        }
+impl Room {
+    /// Tokens of all prompts and rows.
+    pub(crate) fn cached_tokens(self) -> usize {
+        let prompts = self.places.saturating_mul(self.tokens);
+        prompts.saturating_add(self.rows.saturating_mul(self.extent.slots))
+    }
+
+    /// The tokens of a prompt that a layer of this window keeps at most.
+    fn tokens_kept(self, window: Option<usize>) -> usize {
+        window.map_or(self.tokens, |window| window.min(self.tokens))
     }
 }
 
 impl KvCache {
-    /// An empty cache for `rows` sequences of up to `slots` tokens.
-    pub fn new(config: &ModelConfig, rows: usize, slots: usize, options: (&Device, DType)) -> Self {
-        let extent = Extent { base: 0, slots };
+    /// An empty cache.
+    pub(crate) fn new(config: &ModelConfig, room: Room, options: (&Device, DType)) -> Self {
+        let (heads, width) = (config.num_key_value_heads, config.head_dim);
         let layer = |layer| {
             let window = config.window(layer);
-            let kept = extent.places(window).kept();
-            let shape = [rows, config.num_key_value_heads, kept, config.head_dim];
-            let zeros = || Tensor::zeros(shape, options);
+            let tokens = room.tokens_kept(window);
+            let slots = room.extent.places(window).kept();
+            let zeros = |shape: [usize; 4]| Tensor::zeros(shape, options);
             Layer {
                 window,
-                tensors: Some((zeros(), zeros())),
+                prompts: Some([
+                    zeros([room.places, heads, width, tokens]),
+                    zeros([room.places, heads, tokens, width]),
+                ]),
+                own: Some([0, 1].map(|_| zeros([room.rows, heads, slots, width]))),
             }
         };
         Self {
             layers: (0..config.num_hidden_layers).map(layer).collect(),
-            extent,
+            room,
         }
     }
 
-    /// The slots that a layer of this window has to see once `slot` is written, in the order of their places.
-    pub(crate) fn slots_at(&self, window: Option<usize>, slot: usize) -> Vec<usize> {
-        self.extent.places(window).slots_at(slot)
+    /// What the rows of a step see, once `slot` is written, in layers of this window.
+    pub(crate) fn seen(
+        &self,
+        window: Option<usize>,
+        rows: &[StepRow],
+        slot: usize,
+    ) -> Vec<CachedRow> {
+        let places = self.room.extent.places(window);
+        let kept = self.room.tokens_kept(window);
+        let of_row = |row: &StepRow| {
+            let length = row.position + row.first_slot - slot;
+            let first_kept = length.saturating_sub(kept);
+            let first_seen = match window {
+                Some(window) => (row.position + 1).saturating_sub(window),
+                None => 0,
+            };
+            let first = first_seen.max(first_kept);
+            let prompt = match first < length {
+                true => first - first_kept..length - first_kept,
+                false => 0..0,
+            };
+            let mut own = [0..0, 0..0];
+            for (own, run) in own.iter_mut().zip(places.runs(row.first_slot..slot + 1)) {
+                *own = run.place..run.place + run.length;
+            }
+            CachedRow {
+                place: row.place,
+                prompt,
+                own,
+            }
+        };
+        rows.iter().map(of_row).collect()
     }
 
     /// Writes the prompts of a packed prefill: `key` and `value`, `[tokens, kv_heads * head_dim]`, hold
-    /// one prompt after the other, `lengths[i]` tokens each, which go to the slots that end at `slots`
-    /// in each of the rows `rows[i]`.
+    /// one prompt after the other.
     pub(crate) fn fill_prompts(
         &mut self,
         layer: usize,
@@ -146,33 +219,31 @@ impl KvCache {
         key: &Tensor<2>,
         value: &Tensor<2>,
     ) {
-        self.update(layer, |places, mut keys, mut values| {
-            let [_, heads, _, width] = keys.dims();
-            let mut start = 0;
-            for (&length, rows) in fill.lengths.iter().zip(fill.rows) {
-                for run in places.runs(fill.slots - length..fill.slots) {
-                    // The run's first token, counted from the prompt's first.
-                    let token = run.slot + length - fill.slots;
-                    for rows in rows.chunk_by(|a, b| a + 1 == *b) {
-                        let at = [
-                            rows[0]..rows[0] + rows.len(),
-                            0..heads,
-                            run.place..run.place + run.length,
-                            0..width,
-                        ];
-                        let copies = |x: &Tensor<2>| {
-                            let tokens = x.clone().narrow(0, start + token, run.length);
-                            let tokens = tokens.reshape([1, run.length, heads, width]);
-                            tokens.swap_dims(1, 2).repeat_dim(0, rows.len())
-                        };
-                        keys = keys.slice_assign(at.clone(), copies(key));
-                        values = values.slice_assign(at, copies(value));
-                    }
-                }
-                start += length;
-            }
-            (keys, values)
-        });
+        let layer = &mut self.layers[layer];
+        let kept = self.room.tokens_kept(layer.window);
+        let [mut keys, mut values] = layer.prompts.take().expect("a layer is always put back");
+        let [_, heads, _, width] = values.dims();
+        let mut end = 0;
+        for (&length, &place) in fill.lengths.iter().zip(fill.places) {
+            end += length;
+            let count = length.min(kept);
+            let tokens = |x: &Tensor<2>| {
+                let tokens = x.clone().narrow(0, end - count, count);
+                tokens.reshape([1, count, heads, width])
+            };
+            let place = place..place + 1;
+            let at = [place.clone(), 0..heads, 0..width, 0..count];
+            keys = keys.slice_assign(at, tokens(key).permute([0, 2, 3, 1]));
+            let at = [place, 0..heads, 0..count, 0..width];
+            values = values.slice_assign(at, tokens(value).swap_dims(1, 2));
+        }
+        layer.prompts = Some([keys, values]);
+    }
+
+    /// The prompts' keys and values.
+    pub(crate) fn prompts(&self, layer: usize) -> [Tensor<4>; 2] {
+        let prompts = self.layers[layer].prompts.clone();
+        prompts.expect("a layer is always put back")
     }
 
     /// Writes one token per row, `[rows, kv_heads * head_dim]`, at `slot` and returns everything that is
@@ -181,80 +252,84 @@ impl KvCache {
         &mut self,
         layer: usize,
         slot: usize,
-        key: Tensor<2>,
-        value: Tensor<2>,
-    ) -> (Tensor<4>, Tensor<4>) {
-        let mut filled = 0;
-        self.update(layer, |places, keys, values| {
-            let [rows, heads, kept, width] = keys.dims();
-            let place = places.place(slot);
-            filled = match places {
-                Places::Ring(_) => kept.min(slot + 1),
-                Places::From(_) => place + 1,
-            };
+        [key, value]: [Tensor<2>; 2],
+    ) -> [Tensor<4>; 2] {
+        let layer = &mut self.layers[layer];
+        let places = self.room.extent.places(layer.window);
+        let [keys, values] = layer.own.take().expect("a layer is always put back");
+        let [rows, heads, kept, width] = keys.dims();
+        let place = places.place(slot);
+        let filled = match places {
+            Places::Ring(_) => kept.min(slot + 1),
+            Places::From(_) => place + 1,
+        };
+        let written = |cache: Tensor<4>, token: Tensor<2>| {
             let at = [0..rows, 0..heads, place..place + 1, 0..width];
-            let token = |x: Tensor<2>| x.reshape([rows, heads, 1, width]);
-            (
-                keys.slice_assign(at.clone(), token(key)),
-                values.slice_assign(at, token(value)),
-            )
-        });
-        let (keys, values) = self.layers[layer]
-            .tensors
-            .clone()
-            .expect("a layer is always put back");
-        (keys.narrow(2, 0, filled), values.narrow(2, 0, filled))
+            cache.slice_assign(at, token.reshape([rows, heads, 1, width]))
+        };
+        let own = [written(keys, key), written(values, value)];
+        layer.own = Some(own.clone());
+        own.map(|cache| cache.narrow(2, 0, filled))
     }
 
-    /// Makes room anew: the rows `kept` only, in that order, free ones behind them up to `rows`, and the slots of
-    /// `extent`, of which those before `end` are kept.
-    pub(crate) fn rebuild(&mut self, kept: &[usize], rows: usize, extent: Extent, end: usize) {
-        let before = std::mem::replace(&mut self.extent, extent);
+    /// Makes room anew: what is kept comes first, what is free behind it.
+    pub(crate) fn rebuild(&mut self, kept: Kept<'_>, room: Room) {
+        let before = std::mem::replace(&mut self.room, room);
         for layer in &mut self.layers {
-            let (keys, values) = layer.tensors.take().expect("a layer is always put back");
-            let (from, to) = (before.places(layer.window), extent.places(layer.window));
-            let moved = |old: Tensor<4>| {
-                let [old_rows, heads, _, width] = old.dims();
-                let in_order = kept.len() == old_rows && kept.iter().copied().eq(0..old_rows);
-                let old = match in_order {
-                    true => old,
-                    false => {
-                        let device = old.device();
-                        old.select(0, index_tensor(kept.iter().copied(), &device))
-                    }
-                };
-                if from == to && rows == kept.len() {
-                    return old;
+            let tokens = room.tokens_kept(layer.window);
+            let prompts = layer.prompts.take().expect("a layer is always put back");
+            let [keys, values] = prompts;
+            layer.prompts = Some([(keys, 3), (values, 2)].map(|(old, axis)| {
+                let chosen = chosen(old, kept.places);
+                let mut shape = chosen.dims();
+                if shape[0] == room.places && shape[axis] == tokens {
+                    return chosen;
                 }
-                let options = (&old.device(), old.dtype());
-                let mut new = Tensor::zeros([rows, heads, to.kept(), width], options);
-                let first = extent.base.max(end.saturating_sub(to.kept()));
-                for source in from.runs(first..end) {
+                let count = shape[axis].min(tokens);
+                let part = chosen.narrow(axis, 0, count);
+                let mut at = part.dims().map(|size| 0..size);
+                at[0] = 0..kept.places.len();
+                (shape[0], shape[axis]) = (room.places, tokens);
+                let new = Tensor::zeros(shape, (&part.device(), part.dtype()));
+                new.slice_assign(at, part)
+            }));
+            let (from, to) = (
+                before.extent.places(layer.window),
+                room.extent.places(layer.window),
+            );
+            let own = layer.own.take().expect("a layer is always put back");
+            layer.own = Some(own.map(|old| {
+                let chosen = chosen(old, kept.rows);
+                if from == to && room.rows == kept.rows.len() {
+                    return chosen;
+                }
+                let [_, heads, _, width] = chosen.dims();
+                let options = (&chosen.device(), chosen.dtype());
+                let mut new = Tensor::zeros([room.rows, heads, to.kept(), width], options);
+                let first = room.extent.base.max(kept.end.saturating_sub(to.kept()));
+                for source in from.runs(first..kept.end) {
                     for run in to.runs(source.slot..source.slot + source.length) {
-                        let part = old.clone().narrow(
-                            2,
-                            source.place + run.slot - source.slot,
-                            run.length,
-                        );
+                        let place = source.place + run.slot - source.slot;
+                        let part = chosen.clone().narrow(2, place, run.length);
                         let at = run.place..run.place + run.length;
-                        new = new.slice_assign([0..kept.len(), 0..heads, at, 0..width], part);
+                        new = new.slice_assign([0..kept.rows.len(), 0..heads, at, 0..width], part);
                     }
                 }
                 new
-            };
-            layer.tensors = Some((moved(keys), moved(values)));
+            }));
         }
     }
+}
 
-    fn update(
-        &mut self,
-        layer: usize,
-        change: impl FnOnce(Places, Tensor<4>, Tensor<4>) -> (Tensor<4>, Tensor<4>),
-    ) {
-        let layer = &mut self.layers[layer];
-        let places = self.extent.places(layer.window);
-        let (keys, values) = layer.tensors.take().expect("a layer is always put back");
-        layer.tensors = Some(change(places, keys, values));
+/// `kept` of the first axis, in that order.
+fn chosen(old: Tensor<4>, kept: &[usize]) -> Tensor<4> {
+    let in_order = kept.len() == old.dims()[0] && kept.iter().copied().eq(0..kept.len());
+    match in_order {
+        true => old,
+        false => {
+            let device = old.device();
+            old.select(0, index_tensor(kept.iter().copied(), &device))
+        }
     }
 }
 
@@ -263,10 +338,8 @@ impl KvCache {
 pub(crate) struct PromptFill<'a> {
     /// Tokens of each prompt.
     pub(crate) lengths: &'a [usize],
-    /// Cache rows (samples) of each prompt, ascending.
-    pub(crate) rows: &'a [Vec<usize>],
-    /// The slot after the last prompt token, the same for all rows.
-    pub(crate) slots: usize,
+    /// Where each goes.
+    pub(crate) places: &'a [usize],
 }
 
 #[cfg(test)]
@@ -286,8 +359,6 @@ mod tests {
         assert_eq!(list(ring, 6..8), [(6, 2, 2)]);
         assert_eq!(list(Places::Ring(8), 2..6), [(2, 2, 4)]);
         assert_eq!(list(ring, 3..3), []);
-        assert_eq!(ring.slots_at(10), [8, 9, 10, 7]);
-        assert_eq!(ring.slots_at(2), [0, 1, 2]);
     }
 
     #[test]
@@ -296,6 +367,5 @@ mod tests {
         assert_eq!(extent.places(Some(8)), Places::Ring(8));
         let places = extent.places(Some(9));
         assert_eq!(list(places, 6..11), [(6, 1, 5)]);
-        assert_eq!(places.slots_at(8), [5, 6, 7, 8]);
     }
 }

@@ -20,7 +20,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 pub use attention::Attention;
 pub use block::{Block, OuterNorms};
 pub use cache::KvCache;
-pub(crate) use cache::{Extent, PromptFill};
+pub(crate) use cache::{Extent, Kept, PromptFill, Room, StepRow};
 pub(crate) use load::transpose;
 pub use mlp::Mlp;
 pub use norm::RmsNorm;
@@ -261,8 +261,8 @@ impl Decoder {
         }
     }
 
-    /// Runs prompts once, `ids` one after the other, and writes each into the cache rows of its samples;
-    /// returns the hidden states, `[tokens, hidden]`.
+    /// Runs prompts once, `ids` one after the other, and writes each to its place in the cache; returns the hidden
+    /// states, `[tokens, hidden]`.
     pub(crate) fn prefill(
         &self,
         ids: &[u32],
@@ -278,40 +278,24 @@ impl Decoder {
         self.run(ids, &pass.rotary, mixing, None, |_| ())
     }
 
-    /// One decoding step: one new token per row at `slot`, true positions in `positions`, the
-    /// first slot that each row has in `hidden`. Returns `[rows, hidden]`.
-    pub(crate) fn decode(
-        &self,
-        ids: &[u32],
-        positions: &[usize],
-        hidden: &[usize],
-        slot: usize,
-        cache: &mut KvCache,
-    ) -> Tensor<2> {
-        let rows = ids.len();
+    /// One decoding step: one new token of each row, at `slot`. Returns `[rows, hidden]`.
+    pub(crate) fn decode(&self, rows: &[StepRow], slot: usize, cache: &mut KvCache) -> Tensor<2> {
         let device = self.device();
-        let dtype = self.dtype();
-        // Minus infinity at the slots of `slots` that a row does not have.
-        let mask = |slots: &[usize]| {
-            let of_row = |&first: &usize| {
-                let hidden =
-                    move |&slot: &usize| if slot < first { f32::NEG_INFINITY } else { 0.0 };
-                slots.iter().map(hidden)
-            };
-            let bias: Vec<f32> = hidden.iter().flat_map(of_row).collect();
-            let shape = [rows, slots.len()];
-            Tensor::from_data(TensorData::new(bias, shape), (&device, widened(dtype)))
+        let options = (&device, self.dtype());
+        let seen = |window| self.heads.cached(&cache.seen(window, rows, slot), options);
+        let attention = &ByReach {
+            full: seen(self.reach.first()),
+            local: self.reach.second().map(|window| seen(Some(window))),
         };
-        let bias = &ByReach {
-            full: mask(&cache.slots_at(self.reach.first(), slot)),
-            local: self
-                .reach
-                .second()
-                .map(|window| mask(&cache.slots_at(Some(window), slot))),
+        let ids: Vec<u32> = rows.iter().map(|row| row.id).collect();
+        let positions: Vec<usize> = rows.iter().map(|row| row.position).collect();
+        let rotary = self.rotary(&positions, options);
+        let mixing = Mixing::Decode {
+            attention,
+            cache,
+            slot,
         };
-        let rotary = self.rotary(positions, (&device, dtype));
-        let mixing = Mixing::Decode { cache, slot, bias };
-        self.run(ids, &rotary, mixing, None, |_| ())
+        self.run(&ids, &rotary, mixing, None, |_| ())
     }
 
     /// From ids to final hidden states, whatever the tokens see of each other.

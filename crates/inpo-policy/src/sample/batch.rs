@@ -11,17 +11,17 @@ use super::row::Row;
 use super::stop::Stops;
 use super::{Drawn, GenerationConfig, Generations, PromptTask, Watch};
 use crate::error::PolicyError;
-use crate::model::{Decoder, Extent, KvCache, PromptFill, index_tensor};
+use crate::model::{Decoder, Extent, Kept, KvCache, PromptFill, Room, StepRow, index_tensor};
 
 /// Prompt tokens of one prefill at most, unless one prompt has more: its activations are of that size.
 const PREFILL_TOKENS: usize = 8192;
 
 /// Rows of samples over one cache.
 ///
-/// All rows write to the same slot of the cache at each step. A prompt that comes in later is written to the
-/// slots that end there, which are enough: prompts come in by length, the longest first, so that the
-/// row that is there has at least as many. What lies before a row's first slot is hidden from it. When the
-/// slots come to their end, those that no row has any more are taken out.
+/// A prompt is written to a place of its own, which its samples share; prompts come in by length, the longest first, so that
+/// the places have room for those that come later. All rows write to the same slot of the cache at each step; those of a row
+/// begin with the one that is next when it comes in. When the slots come to their end, those that no row has any more are
+/// taken out.
 pub(super) struct Batch<'a> {
     mixture: &'a Mixture<'a>,
     config: &'a GenerationConfig,
@@ -32,7 +32,7 @@ pub(super) struct Batch<'a> {
     rows: Vec<Option<Row<'a>>>,
     /// A cache for each member of the mixture, all of the same form.
     caches: Vec<KvCache>,
-    extent: Extent,
+    room: Room,
     /// The slot that is written next.
     slot: usize,
     result: Generations,
@@ -56,7 +56,7 @@ impl<'a> Batch<'a> {
             queue: Queue::new(prompts, config.num_generations),
             rows: Vec::new(),
             caches: Vec::new(),
-            extent: Extent { base: 0, slots: 0 },
+            room: Room::default(),
             slot: 0,
             result: Generations {
                 samples,
@@ -73,7 +73,7 @@ impl<'a> Batch<'a> {
             let started = Instant::now();
             let turns = self.admit();
             let prefills = !turns.is_empty();
-            let (rows, logits) = if prefills {
+            let (logits_of, logits) = if prefills {
                 self.prefill(turns)
             } else if self.live() > 0 {
                 self.make_room();
@@ -85,7 +85,7 @@ impl<'a> Batch<'a> {
                 self.result.prefill_time += started.elapsed();
             }
             let drawing = Instant::now();
-            goes_on = self.draw(&rows, &logits, watch)?;
+            goes_on = self.draw(&logits_of, &logits, watch)?;
             let since = if prefills { drawing } else { started };
             self.result.decode_time += since.elapsed();
             for row in self
@@ -110,73 +110,108 @@ impl<'a> Batch<'a> {
         self.rows.iter().flatten().count()
     }
 
-    /// The samples that come in now: none before an eighth of the rows is free, or enough for all that wait, since
-    /// a prefill of a few tokens costs as much as a step of all rows.
-    fn admit(&mut self) -> Vec<Turn> {
+    /// The places of prompts that a row still has, ascending.
+    fn places(&self) -> Vec<usize> {
+        let mut places: Vec<usize> = self.rows.iter().flatten().map(|row| row.place).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
+    /// The samples that come in now, and the places of their prompts: none before an eighth of the rows is free, or enough
+    /// for all that wait, since a prefill of a few tokens costs as much as a step of all rows.
+    fn admit(&mut self) -> Vec<(Turn, usize)> {
         let live = self.live();
         let free = self.rows.len() - live;
         let few = free * 8 < self.rows.len() && free < self.queue.samples();
         if self.queue.is_empty() || (live > 0 && few) {
             return Vec::new();
         }
-        let (rows, slots) = self.plan();
+        let room = self.plan();
         // The longest prompts are done, and the same memory is enough for many more rows.
-        if live == 0 || rows * 2 >= self.rows.len() * 3 {
-            self.rebuild(rows.max(live), slots);
+        if live == 0 || room.rows * 2 >= self.rows.len() * 3 {
+            self.rebuild(room);
         }
         let mut free = self.rows.len() - live;
+        let taken = self.places();
+        let places = (0..self.room.places).filter(|place| taken.binary_search(place).is_err());
         let mut tokens = 0;
         let mut turns = Vec::new();
-        while let Some(turn) = self.queue.next(free, self.rows.len()) {
+        for place in places {
+            let Some(turn) = self.queue.next(free, self.rows.len()) else {
+                break;
+            };
             tokens += self.prompts[turn.prompt].ids.len();
             if !turns.is_empty() && tokens > PREFILL_TOKENS {
                 self.queue.put_back(turn);
                 break;
             }
             free -= turn.samples.len();
-            turns.push(turn);
+            turns.push((turn, place));
         }
         turns
     }
 
-    /// How many rows, and how many slots of each, the cache should have for what is left.
-    fn plan(&self) -> (usize, usize) {
-        let new_tokens = self.config.max_new_tokens;
-        let waiting = self.queue.longest();
+    /// The room that the cache should have for what is left.
+    fn plan(&self) -> Room {
+        let (live, places) = (self.live(), self.places().len());
+        let wanted = live + self.queue.samples();
+        let prompts = places + self.queue.prompts();
         let there = self.rows.iter().flatten().map(|row| row.prompt_len).max();
-        let needed = waiting.max(there).unwrap_or(0) + new_tokens;
-        let wanted = self.live() + self.queue.samples();
-        let fit = |slots: usize| {
-            let tokens = self.config.max_cache_tokens / self.mixture.members.len();
-            (tokens / slots).clamp(1, self.config.max_num_seqs)
+        let room = |rows: usize, slots: usize| Room {
+            // Twice the places that full prompts need: a prompt keeps its place for its last sample.
+            places: (2 * rows)
+                .div_ceil(self.config.num_generations)
+                .clamp(places.max(1), prompts.min(rows).max(1)),
+            tokens: self.queue.longest().max(there).unwrap_or(0),
+            rows,
+            extent: Extent {
+                base: self.first_slot().unwrap_or(0),
+                slots,
+            },
         };
-        if fit(needed) >= wanted {
-            return (wanted, needed);
+        let tokens = self.config.max_cache_tokens / self.mixture.members.len();
+        let fits = |room: &Room| room.cached_tokens() <= tokens;
+        let new_tokens = self.config.max_new_tokens;
+        let all = room(wanted, new_tokens);
+        if wanted <= self.config.max_num_seqs && fits(&all) {
+            return all;
         }
-        // Later prompts need room behind the first ones', or the slots would have to be moved too often.
-        let slots = needed + (needed / 8).max(16);
-        (fit(slots).min(wanted), slots)
+        // Later rows begin at later slots: without more of them they would have to be moved too often.
+        let slots = new_tokens + (new_tokens / 8).max(16);
+        let least = live.max(1);
+        let most = wanted.min(self.config.max_num_seqs).max(least);
+        let rooms = (least..=most).rev().map(|rows| room(rows, slots));
+        let mut rooms = rooms.filter(fits);
+        rooms.next().unwrap_or_else(|| room(least, slots))
     }
 
-    /// Makes the cache anew for `rows` rows of `slots` slots, with the rows that are not finished first.
-    fn rebuild(&mut self, rows: usize, slots: usize) {
+    /// Makes the cache anew, with the rows that are not finished, and their prompts, first.
+    fn rebuild(&mut self, room: Room) {
         let kept: Vec<usize> = (0..self.rows.len())
             .filter(|&row| self.rows[row].is_some())
             .collect();
-        let base = self.first_slot().unwrap_or(0);
-        self.extent = Extent { base, slots };
+        let places = self.places();
+        self.room = room;
         if kept.is_empty() {
-            // The prompts that come in next start at slot 0 with the longest of all.
-            self.slot = self.queue.longest().unwrap_or(0);
+            self.slot = 0;
             self.caches = Vec::new();
-            self.caches = self.mixture.caches(rows, slots);
+            self.caches = self.mixture.caches(room);
         } else {
+            let kept = Kept {
+                places: &places,
+                rows: &kept,
+                end: self.slot,
+            };
             for cache in &mut self.caches {
-                cache.rebuild(&kept, rows, self.extent, self.slot);
+                cache.rebuild(kept, room);
             }
         }
         self.rows.retain(Option::is_some);
-        self.rows.resize_with(rows, || None);
+        for row in self.rows.iter_mut().flatten() {
+            row.place = places.binary_search(&row.place).expect("it is one of them");
+        }
+        self.rows.resize_with(room.rows, || None);
     }
 
     /// The first slot that a row has.
@@ -190,82 +225,85 @@ impl<'a> Batch<'a> {
     fn make_room(&mut self) {
         let (live, rows) = (self.live(), self.rows.len());
         let leave = self.queue.is_empty() && live * 4 <= rows * 3;
-        let used = self.slot - self.extent.base;
-        let unused = self.first_slot().unwrap_or(self.slot) - self.extent.base;
-        if leave || unused * 4 >= used || used == self.extent.slots {
-            let rows = if leave { live } else { rows };
-            self.rebuild(rows, self.extent.slots);
+        let Extent { base, slots } = self.room.extent;
+        let used = self.slot - base;
+        let first = self.first_slot().unwrap_or(self.slot);
+        let unused = first - base;
+        if leave || (unused > 0 && unused * 4 >= used) || used == slots {
+            let mut room = self.room;
+            room.extent.base = first;
+            if leave {
+                (room.rows, room.places) = (live, self.places().len());
+            }
+            self.rebuild(room);
         }
     }
 
-    /// Computes the prompts of `turns` once each, in rows that are free; returns those rows and the logits of
-    /// their first tokens.
-    fn prefill(&mut self, turns: Vec<Turn>) -> (Vec<usize>, Vec<f32>) {
-        let slot = self.slot;
-        let mut free = (0..self.rows.len()).filter(|&row| self.rows[row].is_none());
-        let rows: Vec<Vec<usize>> = turns
-            .iter()
-            .map(|turn| free.by_ref().take(turn.samples.len()).collect())
-            .collect();
-        let (mut ids, mut lengths) = (Vec::new(), Vec::new());
-        for (turn, rows) in turns.into_iter().zip(&rows) {
+    /// Computes the prompts of `turns` once each, for rows that are free; returns the logits of their first tokens, and for
+    /// each row which of these are its.
+    fn prefill(&mut self, turns: Vec<(Turn, usize)>) -> (Vec<Option<usize>>, Vec<f32>) {
+        let mut of_row = vec![None; self.rows.len()];
+        let (mut ids, mut lengths, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, (turn, place)) in turns.into_iter().enumerate() {
             let task = &self.prompts[turn.prompt];
             ids.extend(&task.ids);
             lengths.push(task.ids.len());
-            for (number, &row) in turn.samples.zip(rows) {
-                self.rows[row] = Some(Row::new(
-                    (turn.prompt, number),
+            places.push(place);
+            let free = self.rows.iter_mut().zip(&mut of_row);
+            let free = free.filter(|(row, _)| row.is_none());
+            for (sample, (row, logits)) in turn.samples.zip(free) {
+                *row = Some(Row::new(
+                    (turn.prompt, sample),
                     task,
-                    slot - task.ids.len(),
+                    (place, self.slot),
                     (self.config, &self.stops, self.key),
                 ));
+                *logits = Some(number);
             }
         }
         self.result.prefill_tokens += ids.len();
         let fill = PromptFill {
             lengths: &lengths,
-            rows: &rows,
-            slots: slot,
+            places: &places,
         };
         let prefill =
             |decoder: &Decoder, cache: &mut KvCache| last_states(decoder, &ids, fill, cache);
         let logits = self.mixture.logits(&mut self.caches, prefill);
-        (rows.concat(), logits)
+        (of_row, logits)
     }
 
-    /// One step of all rows; returns those that are not free, and the logits of all.
-    fn decode(&mut self) -> (Vec<usize>, Vec<f32>) {
+    /// One step of all rows; returns their logits, and for each row which of these are its.
+    fn decode(&mut self) -> (Vec<Option<usize>>, Vec<f32>) {
         let slot = self.slot;
         // A free row sees itself and nothing else, so that it stays finite.
-        let of_rows = self.rows.iter().map(|row| match row {
-            Some(row) => (row.last_id(), row.position(), row.first_slot),
-            None => (0, 0, slot),
-        });
-        let (ids, (positions, first)): (Vec<u32>, (Vec<usize>, Vec<usize>)) = of_rows
-            .map(|(id, position, first)| (id, (position, first)))
-            .unzip();
+        let free = StepRow {
+            id: 0,
+            position: 0,
+            place: 0,
+            first_slot: slot,
+        };
+        let of_row = |row: &Option<Row<'_>>| row.as_ref().map_or(free, Row::step);
+        let rows: Vec<StepRow> = self.rows.iter().map(of_row).collect();
         let logits = self.mixture.logits(&mut self.caches, |decoder, cache| {
-            decoder.decode(&ids, &positions, &first, slot, cache)
+            decoder.decode(&rows, slot, cache)
         });
         self.slot += 1;
-        ((0..self.rows.len()).collect(), logits)
+        ((0..rows.len()).map(Some).collect(), logits)
     }
 
-    /// Draws the next token of each of `rows` that is not free, from `logits`, one after the other's; says
-    /// whether to go on.
+    /// Draws the next token of each row that is not free and has logits: `logits_of` says which of `logits`. Says whether to
+    /// go on.
     fn draw(
         &mut self,
-        rows: &[usize],
+        logits_of: &[Option<usize>],
         logits: &[f32],
         watch: Watch<'_>,
     ) -> Result<bool, PolicyError> {
-        let mut of_row = vec![None; self.rows.len()];
-        for (&row, logits) in rows
+        let width = self.mixture.vocab_size();
+        let of_row: Vec<Option<&[f32]>> = logits_of
             .iter()
-            .zip(logits.chunks_exact(self.mixture.vocab_size()))
-        {
-            of_row[row] = Some(logits);
-        }
+            .map(|number| number.map(|number| &logits[number * width..][..width]))
+            .collect();
         let stops = &self.stops.ids;
         let draws: Vec<_> = self
             .rows
@@ -284,7 +322,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Computes prompts, `ids` one after the other; returns the last hidden state of each row.
+/// Computes prompts, `ids` one after the other; returns the last hidden state of each.
 fn last_states(
     decoder: &Decoder,
     ids: &[u32],
@@ -296,10 +334,7 @@ fn last_states(
         *end += length;
         Some(*end)
     });
-    let last: Vec<usize> = ends
-        .zip(fill.rows)
-        .flat_map(|(end, rows)| std::iter::repeat_n(end - 1, rows.len()))
-        .collect();
+    let last: Vec<usize> = ends.map(|end| end - 1).collect();
     let last = index_tensor(last.into_iter(), &hidden.device());
     hidden.select(0, last)
 }

@@ -5,7 +5,7 @@ use inpo_kernels::on_worker;
 
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
-use crate::model::{Decoder, KvCache};
+use crate::model::{Decoder, KvCache, Room};
 use crate::tokenizer::TextCodec;
 
 /// A geometric mixture of models, token by token: the next token's log-probs are
@@ -91,10 +91,10 @@ impl<'a> Mixture<'a> {
     }
 
     /// An empty cache for each member.
-    pub(super) fn caches(&self, rows: usize, slots: usize) -> Vec<KvCache> {
+    pub(super) fn caches(&self, room: Room) -> Vec<KvCache> {
         let cache = |member: &Member<'_>| {
             let (device, dtype) = (member.decoder.device(), member.decoder.dtype());
-            KvCache::new(member.config, rows, slots, (&device, dtype))
+            KvCache::new(member.config, room, (&device, dtype))
         };
         self.members.iter().map(cache).collect()
     }

@@ -45,6 +45,11 @@ impl<'a> Queue<'a> {
         Some(self.prompts[first.prompt].ids.len())
     }
 
+    /// How many prompts wait.
+    pub(super) fn prompts(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// How many samples wait.
     pub(super) fn samples(&self) -> usize {
         self.waiting.iter().map(|turn| turn.samples.len()).sum()

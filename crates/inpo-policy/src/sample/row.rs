@@ -4,6 +4,7 @@ use super::sampler::{SampleKey, Sampler};
 use super::stop::{StopWatch, Stops};
 use super::{Drawn, FinishReason, GenerationConfig, PromptTask, Sample};
 use crate::error::PolicyError;
+use crate::model::StepRow;
 
 /// A sample that has a row of the batch.
 pub(super) struct Row<'a> {
@@ -13,7 +14,9 @@ pub(super) struct Row<'a> {
     pub(super) number: usize,
     /// Tokens of the prompt.
     pub(super) prompt_len: usize,
-    /// The cache's slot of the prompt's first token.
+    /// Where they lie in the cache.
+    pub(super) place: usize,
+    /// The cache's first slot of its own.
     pub(super) first_slot: usize,
     /// What was drawn.
     pub(super) sample: Sample,
@@ -28,7 +31,7 @@ impl<'a> Row<'a> {
     pub(super) fn new(
         (prompt, number): (usize, usize),
         task: &PromptTask,
-        first_slot: usize,
+        (place, first_slot): (usize, usize),
         (config, stops, (seed, iteration)): (&'a GenerationConfig, &Stops<'a>, (u64, u64)),
     ) -> Self {
         let key = SampleKey {
@@ -41,6 +44,7 @@ impl<'a> Row<'a> {
             prompt,
             number,
             prompt_len: task.ids.len(),
+            place,
             first_slot,
             sample: Sample {
                 ids: Vec::new(),
@@ -59,14 +63,14 @@ impl<'a> Row<'a> {
         self.finished
     }
 
-    /// The token that the next step computes.
-    pub(super) fn last_id(&self) -> u32 {
-        self.sample.ids.last().copied().unwrap_or(0)
-    }
-
-    /// The position of that token.
-    pub(super) fn position(&self) -> usize {
-        self.prompt_len + self.sample.ids.len() - 1
+    /// What the next step computes: the token drawn last.
+    pub(super) fn step(&self) -> StepRow {
+        StepRow {
+            id: self.sample.ids.last().copied().unwrap_or(0),
+            position: self.prompt_len + self.sample.ids.len() - 1,
+            place: self.place,
+            first_slot: self.first_slot,
+        }
     }
 
     /// Draws the next token; `stops` are the ids that end a response.
