@@ -3,7 +3,9 @@
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod amx;
 #[cfg(target_arch = "x86_64")]
-pub(crate) mod few;
+pub(crate) mod blocks;
+#[cfg(target_arch = "x86_64")]
+mod few;
 pub(crate) mod gemm;
 pub(crate) mod matrix;
 pub(crate) mod vector;

@@ -5,10 +5,10 @@
 //! for each 16 or 32. All numbers are little endian.
 
 use half::{bf16, f16};
-use inpo_kernels::{BLOCK, BlockKind, QuantisedBlock};
 use rayon::prelude::*;
 
 mod blocks;
+mod packed;
 #[cfg(test)]
 mod tests;
 
@@ -82,15 +82,6 @@ impl ElementType {
         (values / self.block_len()).checked_mul(self.block_bytes())
     }
 
-    /// The kind of a matrix of such blocks, where it is multiplied without unpacking them.
-    pub(crate) fn block_kind(self) -> Option<BlockKind> {
-        match self {
-            Self::Q4_1 => Some(BlockKind::Nibbles),
-            Self::Q8_0 => Some(BlockKind::Bytes),
-            _ => None,
-        }
-    }
-
     /// The values stored in `bytes`, which must be whole blocks; a rest is left out.
     #[must_use]
     pub fn dequantise(self, bytes: &[u8]) -> Vec<f32> {
@@ -145,29 +136,6 @@ impl ElementType {
             Self::Q5K => pairs.for_each(|(v, b)| blocks::q5_k(b, v)),
             Self::Q6K => pairs.for_each(|(v, b)| blocks::q6_k(b, v)),
         }
-    }
-}
-
-/// A block of Q4_1 or Q8_0.
-pub(crate) fn block(kind: BlockKind, bytes: &[u8]) -> QuantisedBlock {
-    let half = |at: usize| f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32();
-    let mut numbers = [0; BLOCK];
-    match kind {
-        BlockKind::Nibbles => {
-            let (low, high) = numbers.split_at_mut(BLOCK / 2);
-            for ((low, high), byte) in low.iter_mut().zip(high).zip(&bytes[4..]) {
-                (*low, *high) = (byte & 15, byte >> 4);
-            }
-        }
-        BlockKind::Bytes => numbers.copy_from_slice(&bytes[2..][..BLOCK]),
-    }
-    QuantisedBlock {
-        scale: half(0),
-        minimum: match kind {
-            BlockKind::Nibbles => half(2),
-            BlockKind::Bytes => 0.0,
-        },
-        numbers,
     }
 }
 

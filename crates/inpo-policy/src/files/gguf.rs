@@ -14,7 +14,7 @@ use inpo_kernels::BlockMatrix;
 use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
-use super::dequant::{self, first_not_finite};
+use super::dequant::first_not_finite;
 use super::{FileReader, HostTensor, ModelFiles, WeightSource, expected_tensors};
 use crate::config::ModelConfig;
 use crate::error::{PolicyError, excerpt};
@@ -229,25 +229,23 @@ impl WeightSource for GgufWeights {
 
     fn blocks(&self, name: &str) -> Result<Option<BlockMatrix>, PolicyError> {
         let entry = self.entry(name)?;
-        let (Some(kind), &[output, input]) = (entry.element.block_kind(), &entry.shape[..]) else {
+        let &[output, input] = &entry.shape[..] else {
             return Ok(None);
         };
         // Checked against the length of the file when the header was read.
         let Some(length) = entry.element.bytes_of(output * input) else {
             return Ok(None);
         };
+        if !entry.element.has_blocks() {
+            return Ok(None);
+        }
         let bytes = self.reader.read_at(entry.offset, length)?;
-        let of_row = input / entry.element.block_len();
-        let blocks = (0..output * of_row).map(|place| {
-            let (row, block) = (place / of_row, place % of_row);
-            let row = match self.family.interleaves(name) {
-                true => interleaved_row(row, self.head_dim),
-                false => row,
-            };
-            let size = entry.element.block_bytes();
-            dequant::block(kind, &bytes[(row * of_row + block) * size..][..size])
-        });
-        Ok(Some(BlockMatrix::new(kind, [input, output], blocks)))
+        let interleaves = self.family.interleaves(name);
+        let row_of = |row| match interleaves {
+            true => interleaved_row(row, self.head_dim),
+            false => row,
+        };
+        Ok(entry.element.block_matrix([input, output], &bytes, row_of))
     }
 
     fn identity(&self) -> Result<String, PolicyError> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::OnceLock;
 
+use inpo_kernels::BlockMatrix;
 use rayon::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
@@ -176,6 +177,14 @@ impl SafetensorsWeights {
             identity: OnceLock::new(),
         })
     }
+
+    fn place(&self, name: &str) -> Result<&Place, PolicyError> {
+        let absent = || PolicyError::MissingTensors {
+            path: self.shards[0].path().to_path_buf(),
+            tensors: vec![excerpt(name)],
+        };
+        self.places.get(name).ok_or_else(absent)
+    }
 }
 
 impl WeightSource for SafetensorsWeights {
@@ -184,17 +193,25 @@ impl WeightSource for SafetensorsWeights {
     }
 
     fn load(&self, name: &str) -> Result<HostTensor, PolicyError> {
-        let Some(place) = self.places.get(name) else {
-            return Err(PolicyError::MissingTensors {
-                path: self.shards[0].path().to_path_buf(),
-                tensors: vec![excerpt(name)],
-            });
-        };
+        let place = self.place(name)?;
         let bytes = self.shards[place.shard].read_at(place.offset, place.bytes)?;
         Ok(HostTensor {
             shape: place.shape.clone(),
             data: place.element.dequantise(&bytes),
         })
+    }
+
+    fn blocks(&self, name: &str) -> Result<Option<BlockMatrix>, PolicyError> {
+        let place = self.place(name)?;
+        let &[output, input] = &place.shape[..] else {
+            return Ok(None);
+        };
+        if !place.element.has_blocks() {
+            return Ok(None);
+        }
+        let bytes = self.shards[place.shard].read_at(place.offset, place.bytes)?;
+        let element = place.element;
+        Ok(element.block_matrix([input, output], &bytes, |row| row))
     }
 
     fn identity(&self) -> Result<String, PolicyError> {

@@ -47,7 +47,7 @@ pub trait WeightSource: Send + Sync {
     /// An unknown name, or bytes that cannot be read or used.
     fn load(&self, name: &str) -> Result<HostTensor, PolicyError>;
 
-    /// The matrix `name` in the quantised blocks that it is stored in, `[in, out]`, with the values that [`WeightSource::load`] gives
+    /// The matrix `name` in the quantised blocks or bf16 numbers that it is stored in, `[in, out]`, with the values that [`WeightSource::load`] gives
     /// transposed; none where it is stored otherwise.
     ///
     /// # Errors

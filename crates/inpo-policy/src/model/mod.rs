@@ -143,7 +143,7 @@ impl Decoder {
         let logits = match self
             .packed_head
             .as_ref()
-            .filter(|packed| packed.takes(&hidden))
+            .filter(|_| BlockMatrix::takes(&hidden))
         {
             Some(packed) => packed.product(hidden),
             None => linear(hidden, self.head().transpose(), None),

@@ -1,15 +1,16 @@
-//! The weights of a decoder as its file holds them, in quantised blocks, for sampling.
+//! The weights of a decoder as its file holds them, in quantised blocks or bf16, for sampling.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use inpo_kernels::BlockMatrix;
+use rayon::prelude::*;
 
 use super::Decoder;
 use crate::error::PolicyError;
 use crate::files::WeightSource;
 
-/// The matrices that a file has in blocks of a kind that is multiplied without unpacking them, by their names. They are read
+/// The matrices that a file has in blocks or bf16, which are multiplied without unpacking them, by their names. They are read
 /// when they are first asked for.
 pub(crate) struct PackedWeights {
     source: Arc<dyn WeightSource>,
@@ -63,12 +64,11 @@ impl PackedWeights {
     }
 
     fn read(&self) -> Result<BTreeMap<String, Arc<BlockMatrix>>, PolicyError> {
-        let mut matrices = BTreeMap::new();
-        for name in self.source.names() {
-            if let Some(matrix) = self.source.blocks(&name)? {
-                matrices.insert(name, Arc::new(matrix));
-            }
-        }
-        Ok(matrices)
+        let names = self.source.names().into_par_iter();
+        let matrices = names.filter_map(|name| match self.source.blocks(&name) {
+            Ok(matrix) => matrix.map(|matrix| Ok((name, Arc::new(matrix)))),
+            Err(error) => Some(Err(error)),
+        });
+        matrices.collect()
     }
 }

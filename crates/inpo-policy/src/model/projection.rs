@@ -73,7 +73,7 @@ impl Projection {
 
     fn without_bias(&self, x: Tensor<2>, noise: Option<Noise>) -> Tensor<2> {
         let dtype = x.dtype();
-        if let Some(packed) = self.packed.as_ref().filter(|packed| packed.takes(&x)) {
+        if let Some(packed) = self.packed.as_ref().filter(|_| BlockMatrix::takes(&x)) {
             let Some(LowRank { a, b, scale, .. }) = &self.lora else {
                 return packed.product(x);
             };

@@ -17,6 +17,7 @@
 
 #![allow(unsafe_code)]
 
+pub(super) mod blocks;
 mod pack;
 mod tiles;
 
@@ -26,6 +27,7 @@ use rayon::prelude::*;
 
 use super::gemm::Threads;
 use super::matrix::{Matrix, Out, Right, Write};
+use crate::blocks::Line;
 use pack::{Lines, Side, pack};
 use tiles::{Edge, Unit};
 
@@ -47,17 +49,17 @@ const PACKED: usize = 64 << 20;
 /// Fewest rows, columns and depth of a product: below, the packing costs more than the unit saves.
 const FEWEST: [usize; 3] = [128, 128, 64];
 
-/// 64 bytes: a row of a tile.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u32; 16]);
-
 /// Whether a product of `[rows, depth]` and `[depth, columns]` is computed here. `INPO_AMX=0` says never.
 pub(super) fn takes(rows: usize, depth: usize, columns: usize) -> bool {
-    static READY: OnceLock<bool> = OnceLock::new();
     let large = rows >= FEWEST[0] && columns >= FEWEST[1] && depth >= FEWEST[2];
+    large && ready()
+}
+
+/// Whether the unit is there and wanted.
+fn ready() -> bool {
+    static READY: OnceLock<bool> = OnceLock::new();
     let wanted = || std::env::var_os("INPO_AMX").is_none_or(|value| value != "0");
-    large && *READY.get_or_init(|| wanted() && tiles::ready())
+    *READY.get_or_init(|| wanted() && tiles::ready())
 }
 
 /// `out = scale * lhs rhs` for each right factor, or adds that to `out`. The left one is packed once for all of them.

@@ -7,6 +7,7 @@ use std::arch::x86_64::{__cpuid, __cpuid_count, _MM_HINT_ET0, _mm_prefetch};
 use std::marker::PhantomData;
 
 use super::super::matrix::Out;
+use super::blocks::{LEFT_LINES, RIGHT_LINES, TILES};
 use super::{BLOCK_LINES, Line, PANEL};
 
 /// Whether this processor has the unit and the system lets this process use it: asks for that.
@@ -73,6 +74,18 @@ impl Unit {
     ///
     /// Never where [`ready`] said yes; else the instruction is not there.
     pub(super) fn configured() -> Self {
+        Self::with_rows([16; 8])
+    }
+
+    /// For products with blocks of up to 16 rows: less is computed where there are fewer.
+    pub(super) fn configured_for(rows: usize) -> Self {
+        assert!((1..=16).contains(&rows), "{rows} rows of a tile");
+        let rows = rows as u8;
+        Self::with_rows([rows, rows, rows, 16, 16, 16, rows, rows])
+    }
+
+    /// The rows of each tile.
+    fn with_rows(rows: [u8; 8]) -> Self {
         #[repr(C, align(64))]
         struct Config {
             palette: u8,
@@ -89,7 +102,7 @@ impl Unit {
             rows: [0; 16],
         };
         config.bytes[..8].fill(64);
-        config.rows[..8].fill(16);
+        config.rows[..8].copy_from_slice(&rows);
         // SAFETY: reads the 64 bytes of a valid configuration; the compiler uses no tiles of its own.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &config, options(nostack, readonly)) };
         Self {
@@ -230,6 +243,95 @@ impl Unit {
                 lower = in(reg) out.first.add(PANEL / 2 * out.row_stride),
                 stride = in(reg) out.row_stride * size_of::<f32>(),
                 add = in(reg) u32::from(add),
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// The products of 16 rows with a panel's block, in three tiles of 16 columns one after the other: only as many rows as
+    /// the unit is set up for.
+    #[inline]
+    pub(super) fn block(&self, left: &[Line], right: &[Line], products: &mut [Line; RIGHT_LINES]) {
+        assert!(left.len() == LEFT_LINES && right.len() == RIGHT_LINES);
+        // Tiles 0 to 2 are the sums, 3 to 5 the right factor's, 6 and 7 a part of the left one's: the smallest part first.
+        //
+        // SAFETY: the tiles are set up; what is read and written lies in the slices (checked above).
+        unsafe {
+            asm!(
+                "tileloadd tmm6, [{left} + {row}*1 + 2048]",
+                "tileloadd tmm3, [{right} + {row}*1]",
+                "tilezero tmm0",
+                "tdpbf16ps tmm0, tmm6, tmm3",
+                "tileloadd tmm4, [{right} + {row}*1 + 1024]",
+                "tilezero tmm1",
+                "tdpbf16ps tmm1, tmm6, tmm4",
+                "tileloadd tmm5, [{right} + {row}*1 + 2048]",
+                "tilezero tmm2",
+                "tdpbf16ps tmm2, tmm6, tmm5",
+                "tileloadd tmm7, [{left} + {row}*1 + 1024]",
+                "tdpbf16ps tmm0, tmm7, tmm3",
+                "tdpbf16ps tmm1, tmm7, tmm4",
+                "tdpbf16ps tmm2, tmm7, tmm5",
+                "tileloadd tmm6, [{left} + {row}*1]",
+                "tdpbf16ps tmm0, tmm6, tmm3",
+                "tdpbf16ps tmm1, tmm6, tmm4",
+                "tdpbf16ps tmm2, tmm6, tmm5",
+                "tilestored [{out} + {row}*1], tmm0",
+                "tilestored [{out} + {row}*1 + 1024], tmm1",
+                "tilestored [{out} + {row}*1 + 2048], tmm2",
+                left = in(reg) left.as_ptr(),
+                right = in(reg) right.as_ptr(),
+                out = in(reg) products.as_mut_ptr(),
+                row = in(reg) size_of::<Line>(),
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// [`Unit::block`] summed over the blocks of a panel, in whose cache lines pairs of rows lie in 48 columns.
+    pub(super) fn panel(&self, left: &[Line], right: &[Line], products: &mut [Line; RIGHT_LINES]) {
+        let blocks = left.len() / LEFT_LINES;
+        assert!(blocks > 0 && left.len() == blocks * LEFT_LINES);
+        assert!(right.len() == blocks * RIGHT_LINES);
+        // SAFETY: as in `block`.
+        unsafe {
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "2:",
+                "tileloadd tmm6, [{left} + {row}*1 + 2048]",
+                "tileloadd tmm3, [{right} + {pair}*1]",
+                "tdpbf16ps tmm0, tmm6, tmm3",
+                "tileloadd tmm4, [{right} + {pair}*1 + 64]",
+                "tdpbf16ps tmm1, tmm6, tmm4",
+                "tileloadd tmm5, [{right} + {pair}*1 + 128]",
+                "tdpbf16ps tmm2, tmm6, tmm5",
+                "tileloadd tmm7, [{left} + {row}*1 + 1024]",
+                "tdpbf16ps tmm0, tmm7, tmm3",
+                "tdpbf16ps tmm1, tmm7, tmm4",
+                "tdpbf16ps tmm2, tmm7, tmm5",
+                "tileloadd tmm6, [{left} + {row}*1]",
+                "tdpbf16ps tmm0, tmm6, tmm3",
+                "tdpbf16ps tmm1, tmm6, tmm4",
+                "tdpbf16ps tmm2, tmm6, tmm5",
+                "add {left}, 3072",
+                "add {right}, 3072",
+                "dec {blocks}",
+                "jnz 2b",
+                "tilestored [{out} + {row}*1], tmm0",
+                "tilestored [{out} + {row}*1 + 1024], tmm1",
+                "tilestored [{out} + {row}*1 + 2048], tmm2",
+                left = inout(reg) left.as_ptr() => _,
+                right = inout(reg) right.as_ptr() => _,
+                blocks = inout(reg) blocks => _,
+                out = in(reg) products.as_mut_ptr(),
+                row = in(reg) size_of::<Line>(),
+                pair = in(reg) TILES * size_of::<Line>(),
                 out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                 out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
                 options(nostack),

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::{LANES, Line};
-use crate::blocks::{BLOCK, BlockKind, BlockMatrix, PANEL};
+use crate::blocks::{BLOCK, BlockKind, BlockMatrix, Line as Pairs, PANEL};
 
 const VECTORS: usize = PANEL / LANES;
 
@@ -25,7 +25,14 @@ pub(super) fn unpack(
             let (scales, numbers) = matrix.block(panel, block);
             match matrix.kind() {
                 BlockKind::Nibbles => nibbles(scales, numbers, out),
-                BlockKind::Bytes => bytes(scales, numbers, out),
+                BlockKind::Bytes | BlockKind::OffsetBytes => bytes(scales, numbers, out),
+                BlockKind::Halves => {
+                    let lines = matrix
+                        .halves(panel)
+                        .as_chunks::<{ BLOCK / 2 * VECTORS }>()
+                        .0;
+                    halves(&lines[block], out);
+                }
             }
         }
     }
@@ -54,6 +61,8 @@ fn nibbles(scales: &[f32], numbers: &[u8], out: &mut [Line; BLOCK * VECTORS]) {
 
 #[target_feature(enable = "avx512f")]
 fn bytes(scales: &[f32], numbers: &[u8], out: &mut [Line; BLOCK * VECTORS]) {
+    let (scales, minima) = scales.split_at(PANEL);
+    let minima = (!minima.is_empty()).then(|| vectors(minima));
     let scales = vectors(scales);
     for (numbers, out) in numbers
         .chunks_exact(PANEL)
@@ -61,8 +70,28 @@ fn bytes(scales: &[f32], numbers: &[u8], out: &mut [Line; BLOCK * VECTORS]) {
     {
         for vector in 0..VECTORS {
             let number = _mm512_cvtepi8_epi32(sixteen(numbers, vector));
-            let value = _mm512_mul_ps(scales[vector], _mm512_cvtepi32_ps(number));
+            let mut value = _mm512_mul_ps(scales[vector], _mm512_cvtepi32_ps(number));
+            if let Some(minima) = minima {
+                value = _mm512_add_ps(value, minima[vector]);
+            }
             store(&mut out[vector], value);
+        }
+    }
+}
+
+/// Pairs of bf16 numbers, which are the upper halves of f32 numbers.
+#[target_feature(enable = "avx512f")]
+fn halves(lines: &[Pairs; BLOCK / 2 * VECTORS], out: &mut [Line; BLOCK * VECTORS]) {
+    let upper = _mm512_set1_epi32(-0x1_0000);
+    let (pairs, _) = out.as_chunks_mut::<{ 2 * VECTORS }>();
+    for (lines, out) in lines.chunks_exact(VECTORS).zip(pairs) {
+        for (vector, line) in lines.iter().enumerate() {
+            // SAFETY: 64 bytes.
+            let both = unsafe { _mm512_loadu_si512(line.0.as_ptr().cast()) };
+            let halves = [_mm512_slli_epi32::<16>(both), _mm512_and_si512(both, upper)];
+            for (row, half) in halves.into_iter().enumerate() {
+                store(&mut out[row * VECTORS + vector], _mm512_castsi512_ps(half));
+            }
         }
     }
 }

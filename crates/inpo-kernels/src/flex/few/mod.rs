@@ -83,7 +83,7 @@ pub(super) unsafe fn products(rights: &[Right<'_>], write: Write, scale: f32, lh
 }
 
 /// Whether a product of `rows` rows with quantised blocks is computed here.
-pub(crate) fn takes_blocks(rows: usize) -> bool {
+pub(super) fn takes_blocks(rows: usize) -> bool {
     (1..ROWS).contains(&rows) && is_x86_feature_detected!("avx512f")
 }
 
@@ -92,7 +92,7 @@ pub(crate) fn takes_blocks(rows: usize) -> bool {
 /// # Panics
 ///
 /// If `lhs` is not as long as they are, or [`takes_blocks`] says no.
-pub(crate) fn block_product(lhs: &[f32], rows: usize, rhs: &BlockMatrix) -> Vec<f32> {
+pub(super) fn block_product(lhs: &[f32], rows: usize, rhs: &BlockMatrix) -> Vec<f32> {
     let [depth, columns] = rhs.shape();
     assert!(
         lhs.len() == rows * depth && takes_blocks(rows),

@@ -55,7 +55,7 @@ pub(super) fn q8_0(b: &[u8], out: &mut [f32]) {
 
 /// The 6-bit scale and minimum of the `j`-th 32 values of a K block, out of its 12 bytes: the first
 /// four pairs lie in the low six bits, the others are split over the high bits and the last bytes.
-fn scale_and_minimum(packed: &[u8], j: usize) -> (f32, f32) {
+pub(super) fn scale_and_minimum(packed: &[u8], j: usize) -> (f32, f32) {
     let (scale, minimum) = if j < 4 {
         (packed[j] & 63, packed[j + 4] & 63)
     } else {

@@ -104,6 +104,76 @@ fn blocks_are_those_of_the_reference_package() {
     }
 }
 
+/// The rows of a product with the identity are the values that are loaded, for every type that is multiplied as it is: three
+/// outputs, taken in another order.
+#[test]
+fn blocks_multiply_as_what_they_hold() {
+    use burn::tensor::{Device, Tensor, TensorData};
+    use inpo_kernels::BlockMatrix;
+    use std::sync::Arc;
+
+    let identity = |width: usize| {
+        let values: Vec<f32> = (0..width * width)
+            .map(|i| if i % (width + 1) == 0 { 1.0 } else { 0.0 })
+            .collect();
+        Tensor::<2>::from_data(TensorData::new(values, [width, width]), &Device::flex())
+    };
+    let taken = BlockMatrix::takes(&identity(2));
+    let mut kinds = 0;
+    for element in [
+        ElementType::F32,
+        ElementType::F16,
+        ElementType::BF16,
+        ElementType::Q4_0,
+        ElementType::Q4_1,
+        ElementType::Q5_0,
+        ElementType::Q5_1,
+        ElementType::Q8_0,
+        ElementType::Q4K,
+        ElementType::Q5K,
+        ElementType::Q6K,
+    ] {
+        let input = 2 * element.block_len().max(32);
+        let of_row = element.bytes_of(input).unwrap();
+        let mut bytes: Vec<u8> = (0..3 * of_row)
+            .map(|i| (i * 91 + i / 7 * 13) as u8)
+            .collect();
+        // Scales and minima between 1 and 2, or -1 and -2; bf16 numbers of any size.
+        for block in bytes.chunks_exact_mut(element.block_bytes()) {
+            match element {
+                ElementType::BF16 => block[1] &= 0xBF,
+                _ if block.len() > 4 => {
+                    (block[1], block[3]) = (0x3C | block[1] & 3, 0xBC | block[3] & 3)
+                }
+                _ => {}
+            }
+        }
+        let order = [2, 0, 1];
+        let matrix = element.block_matrix([input, 3], &bytes, |output| order[output]);
+        assert_eq!(matrix.is_some(), element.has_blocks(), "{element:?}");
+        let Some(matrix) = matrix.filter(|_| taken) else {
+            continue;
+        };
+        kinds += 1;
+        let rows = Arc::new(matrix).product(identity(input));
+        let columns = rows.transpose().try_into_vec_as::<f32>().unwrap();
+        for (output, columns) in order.iter().zip(columns.chunks_exact(input)) {
+            let expected = element.dequantise(&bytes[output * of_row..][..of_row]);
+            for (got, expected) in columns.iter().zip(expected) {
+                let error = (got - expected).abs();
+                assert!(
+                    error <= expected.abs() * 1e-6 + 1e-5,
+                    "{element:?}: {got}, {expected}"
+                );
+            }
+        }
+    }
+    match taken {
+        true => assert_eq!(kinds, 8),
+        false => eprintln!("no AVX-512 here: blocks are not multiplied"),
+    }
+}
+
 #[test]
 fn a_value_that_is_no_number_is_found() {
     let mut values = vec![0.0; 300_000];

@@ -1,0 +1,376 @@
+//! Products with weights in blocks (see [`crate::blocks`]) on the tile unit.
+//!
+//! The numbers `q` of a block are small integers, which bf16 holds as they are; those of a matrix in bf16 anyway. So only the left
+//! factor is split in three parts, and three products of tiles are as good as the six of two f32 factors. The scales are
+//! applied to the sums: with `c` the middle of the numbers' range,
+//!
+//! ```text
+//! sum_i x_i (d q_i + m) = d sum_i x_i (q_i - c) + (m + c d) sum_i x_i      over the 32 of a block.
+//! ```
+//!
+//! What a row of the result is depends, to the bit, neither on the other rows nor on the threads.
+
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::super::matrix::Out;
+use super::tiles::Unit;
+use super::{Line, with_scratch};
+use crate::blocks::{BLOCK, BlockKind, BlockMatrix, PANEL};
+
+/// Numbers of a vector, rows of a tile.
+const LANES: usize = 16;
+/// Tiles of a panel.
+pub(super) const TILES: usize = PANEL / LANES;
+/// Cache lines of 16 rows of the left factor in a block: three parts.
+pub(super) const LEFT_LINES: usize = 3 * LANES;
+/// Cache lines of a panel's block.
+pub(super) const RIGHT_LINES: usize = TILES * LANES;
+/// Most rows of a task: their sums for a panel stay in a core's first cache.
+const ROWS: usize = 128;
+/// Multiplications from which on the work is split among threads.
+const PARALLEL_FROM: usize = 1 << 18;
+
+/// Whether such products are computed here.
+pub(in super::super) fn takes() -> bool {
+    super::ready()
+}
+
+/// `lhs rhs` for `rows` rows, one after the other, and each right factor, in one turn of all threads.
+///
+/// # Panics
+///
+/// If `lhs` is not as long as the rows and a right factor's depth say, or [`takes`] says no.
+pub(in super::super) fn products(
+    lhs: &[f32],
+    rows: usize,
+    rights: &[&BlockMatrix],
+) -> Vec<Vec<f32>> {
+    let depth = rights.first().map_or(0, |right| right.shape()[0]);
+    let depths = rights.iter().map(|right| right.shape()[0]);
+    assert!(
+        takes() && lhs.len() == rows * depth && depths.into_iter().all(|d| d == depth),
+        "{rows} rows of depth {depth}"
+    );
+    let columns = |right: &&BlockMatrix| right.shape()[1];
+    let mut out: Vec<Vec<f32>> = rights
+        .iter()
+        .map(|right| vec![0.0; rows * columns(right)])
+        .collect();
+    let targets: Vec<Target<'_>> = rights
+        .iter()
+        .zip(&mut out)
+        .map(|(right, out)| Target {
+            matrix: right,
+            out: Out {
+                first: out.as_mut_ptr(),
+                row_stride: columns(right),
+            },
+        })
+        .collect();
+    let panels: usize = targets.iter().map(Target::panels).sum();
+    // To unpack the numbers takes about as long as to use them for eight rows.
+    let work = depth * panels * PANEL * (rows + 8);
+    let threads = match work >= PARALLEL_FROM {
+        true => rayon::current_num_threads(),
+        false => 1,
+    };
+    let chunks = match rows.div_ceil(ROWS) {
+        1 => 1,
+        chunks => chunks.next_multiple_of(threads),
+    };
+    let each_rows = rows.div_ceil(chunks).next_multiple_of(LANES).max(LANES);
+    let parts = if chunks == 1 { threads } else { 1 };
+    let each_panels = panels.div_ceil(parts).max(1);
+    let task = |number: usize| {
+        let (chunk, part) = (number / parts, number % parts);
+        let first = (chunk * each_rows).min(rows);
+        let count = each_rows.min(rows - first);
+        let panels = part * each_panels..panels.min((part + 1) * each_panels);
+        if count == 0 || panels.is_empty() {
+            return;
+        }
+        let lhs = &lhs[first * depth..][..count * depth];
+        // SAFETY: the unit is there, and with it the vector instructions; rows and columns that no other task has.
+        unsafe { rows_and_panels(lhs, depth, first, &targets, panels) };
+    };
+    match chunks * parts {
+        1 => task(0),
+        tasks => (0..tasks).into_par_iter().with_max_len(1).for_each(task),
+    }
+    out
+}
+
+/// A right factor and where its product goes.
+struct Target<'a> {
+    matrix: &'a BlockMatrix,
+    out: Out,
+}
+
+impl Target<'_> {
+    fn panels(&self) -> usize {
+        self.matrix.shape()[1].div_ceil(PANEL)
+    }
+}
+
+/// The product of some rows, which are those from `first` on, with `panels` of the targets, counted through all of them.
+///
+/// # Safety
+///
+/// The targets' `out` have these rows and all columns; nobody else reads or writes these rows of these panels.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+unsafe fn rows_and_panels(
+    lhs: &[f32],
+    depth: usize,
+    first: usize,
+    targets: &[Target<'_>],
+    panels: Range<usize>,
+) {
+    let (rows, blocks) = (lhs.len() / depth, depth / BLOCK);
+    let tall = rows.div_ceil(LANES);
+    // The left factor's parts, the sums of its blocks, a block of the right factor, and the sums.
+    let lines = [
+        tall * blocks * LEFT_LINES,
+        tall * blocks,
+        RIGHT_LINES,
+        tall * RIGHT_LINES,
+    ];
+    with_scratch(lines.iter().sum(), |scratch| {
+        let (left, scratch) = scratch.split_at_mut(lines[0]);
+        let (sums, scratch) = scratch.split_at_mut(lines[1]);
+        let (right, results) = scratch.split_at_mut(lines[2]);
+        split_rows(lhs, depth, left, sums);
+        let unit = Unit::configured_for(rows.min(LANES));
+        let mut before = 0;
+        for Target { matrix, out } in targets {
+            let end = before + matrix.shape()[1].div_ceil(PANEL);
+            for panel in panels.start.max(before)..panels.end.min(end) {
+                let panel = panel - before;
+                let column = panel * PANEL;
+                match matrix.kind() {
+                    BlockKind::Halves => whole_panel(&unit, matrix, panel, left, results),
+                    _ => scaled_panel(&unit, matrix, panel, rows, (left, sums), right, results),
+                }
+                let columns = PANEL.min(matrix.shape()[1] - column);
+                for (row, results) in results.chunks_exact(TILES).enumerate().take(rows) {
+                    // SAFETY: a part of `out`.
+                    unsafe { write(out.from(first + row, column).first, columns, results) };
+                }
+            }
+            before = end;
+        }
+    });
+}
+
+/// The three parts of each row, 16 rows at a time: block after block, in each part after part and row after row. `sums` are
+/// those of the rows' blocks.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn split_rows(lhs: &[f32], depth: usize, left: &mut [Line], sums: &mut [Line]) {
+    let blocks = depth / BLOCK;
+    for (number, row) in lhs.chunks_exact(depth).enumerate() {
+        let (tall, lane) = (number / LANES, number % LANES);
+        let (numbers, _) = row.as_chunks::<BLOCK>();
+        for (block, numbers) in numbers.iter().enumerate() {
+            let at = tall * blocks + block;
+            let (halves, _) = numbers.as_chunks::<LANES>();
+            // SAFETY: 16 numbers each.
+            let mut halves = [0, 1].map(|i| unsafe { _mm512_loadu_ps(halves[i].as_ptr()) });
+            let sum = _mm512_reduce_add_ps(_mm512_add_ps(halves[0], halves[1]));
+            sums[at].0[lane] = sum.to_bits();
+            for part in 0..3 {
+                let both = _mm512_cvtne2ps_pbh(halves[1], halves[0]);
+                // SAFETY: both are 512 bits, and any of them are a value of either.
+                let both: __m512i = unsafe { std::mem::transmute(both) };
+                let line = &mut left[at * LEFT_LINES + part * LANES + lane];
+                // SAFETY: a line is 64 aligned bytes.
+                unsafe { _mm512_store_si512(std::ptr::from_mut(line).cast(), both) };
+                // What the parts so far leave is exact in f32.
+                let words = [
+                    _mm512_castsi512_si256(both),
+                    _mm512_extracti64x4_epi64::<1>(both),
+                ];
+                for (half, words) in halves.iter_mut().zip(words) {
+                    let bits = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(words));
+                    *half = _mm512_sub_ps(*half, _mm512_castsi512_ps(bits));
+                }
+            }
+        }
+    }
+}
+
+/// The products with a panel of blocks with scales: row after row in `results`.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn scaled_panel(
+    unit: &Unit,
+    matrix: &BlockMatrix,
+    panel: usize,
+    rows: usize,
+    (left, sums): (&[Line], &[Line]),
+    right: &mut [Line],
+    results: &mut [Line],
+) {
+    let blocks = matrix.shape()[0] / BLOCK;
+    let mut products = [Line([0; LANES]); RIGHT_LINES];
+    results.fill(Line([0; LANES]));
+    for block in 0..blocks {
+        let (scales, numbers) = matrix.block(panel, block);
+        let (scales, minima) = scales.split_at(PANEL);
+        let scales = vectors(scales);
+        let minima = match matrix.kind() {
+            BlockKind::Nibbles => {
+                nibbles(numbers, right);
+                let middle = _mm512_set1_ps(MIDDLE);
+                let minima = vectors(minima);
+                Some([0, 1, 2].map(|i| _mm512_fmadd_ps(middle, scales[i], minima[i])))
+            }
+            _ => {
+                bytes(numbers, right);
+                (!minima.is_empty()).then(|| vectors(minima))
+            }
+        };
+        for (tall, results) in results.chunks_exact_mut(RIGHT_LINES).enumerate() {
+            let at = tall * blocks + block;
+            let left = &left[at * LEFT_LINES..][..LEFT_LINES];
+            unit.block(left, right, &mut products);
+            let count = LANES.min(rows - tall * LANES);
+            let results = results.chunks_exact_mut(TILES).take(count);
+            for (row, results) in results.enumerate() {
+                let sum = _mm512_set1_ps(f32::from_bits(sums[at].0[row]));
+                for (tile, result) in results.iter_mut().enumerate() {
+                    let product = load(&products[tile * LANES + row]);
+                    let mut value = _mm512_fmadd_ps(product, scales[tile], load(result));
+                    if let Some(minima) = minima {
+                        value = _mm512_fmadd_ps(sum, minima[tile], value);
+                    }
+                    store(result, value);
+                }
+            }
+        }
+    }
+}
+
+/// The products with a panel of bf16 numbers: row after row in `results`.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn whole_panel(
+    unit: &Unit,
+    matrix: &BlockMatrix,
+    panel: usize,
+    left: &[Line],
+    results: &mut [Line],
+) {
+    let blocks = matrix.shape()[0] / BLOCK;
+    let mut products = [Line([0; LANES]); RIGHT_LINES];
+    let left = left.chunks_exact(blocks * LEFT_LINES);
+    for (left, results) in left.zip(results.chunks_exact_mut(RIGHT_LINES)) {
+        unit.panel(left, matrix.halves(panel), &mut products);
+        for (row, results) in results.chunks_exact_mut(TILES).enumerate() {
+            for (tile, result) in results.iter_mut().enumerate() {
+                *result = products[tile * LANES + row];
+            }
+        }
+    }
+}
+
+/// The middle of the numbers that a nibble may be, whole.
+const MIDDLE: f32 = 8.0;
+
+/// Numbers less [`MIDDLE`], in bf16: tile after tile, in each pair of rows after pair.
+#[target_feature(enable = "avx512f,avx512bw")]
+fn nibbles(numbers: &[u8], right: &mut [Line]) {
+    // bf16 of -8 to 7.
+    const VALUES: [u16; 16] = [
+        0xC100, 0xC0E0, 0xC0C0, 0xC0A0, 0xC080, 0xC040, 0xC000, 0xBF80, 0x0000, 0x3F80, 0x4000,
+        0x4040, 0x4080, 0x40A0, 0x40C0, 0x40E0,
+    ];
+    // SAFETY: 16 words.
+    let values = unsafe { _mm256_loadu_si256(VALUES.as_ptr().cast()) };
+    let values = _mm512_broadcast_i64x4(values);
+    let low = _mm512_set1_epi32(0x000F_000F);
+    for (pair, numbers) in numbers.chunks_exact(PANEL).enumerate() {
+        let (numbers, _) = numbers.as_chunks::<LANES>();
+        for (tile, numbers) in numbers.iter().enumerate() {
+            // SAFETY: 16 bytes.
+            let both = unsafe { _mm_loadu_si128(numbers.as_ptr().cast()) };
+            let both = _mm512_cvtepu8_epi32(both);
+            let both = _mm512_or_si512(both, _mm512_slli_epi32::<12>(both));
+            let words = _mm512_permutexvar_epi16(_mm512_and_si512(both, low), values);
+            put(&mut right[tile * LANES + pair], words);
+        }
+    }
+}
+
+/// Signed numbers in bf16: tile after tile, in each pair of rows after pair.
+#[target_feature(enable = "avx512f,avx512bw")]
+fn bytes(numbers: &[u8], right: &mut [Line]) {
+    let upper = _mm512_set1_epi32(-0x1_0000);
+    for (pair, numbers) in numbers.chunks_exact(2 * PANEL).enumerate() {
+        let (numbers, _) = numbers.as_chunks::<LANES>();
+        for tile in 0..TILES {
+            let bits = |row: usize| {
+                let numbers = &numbers[row * TILES + tile];
+                // SAFETY: 16 bytes.
+                let numbers = unsafe { _mm_loadu_si128(numbers.as_ptr().cast()) };
+                _mm512_castps_si512(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(numbers)))
+            };
+            // The lower half of such a number's bits is 0.
+            let first = _mm512_srli_epi32::<16>(bits(0));
+            let second = _mm512_and_si512(bits(1), upper);
+            put(
+                &mut right[tile * LANES + pair],
+                _mm512_or_si512(first, second),
+            );
+        }
+    }
+}
+
+/// Writes the first `columns` numbers of `results`, a row of a panel.
+///
+/// # Safety
+///
+/// `to` has room for them.
+#[target_feature(enable = "avx512f")]
+unsafe fn write(to: *mut f32, columns: usize, results: &[Line]) {
+    for (tile, result) in results.iter().enumerate() {
+        let column = tile * LANES;
+        if column >= columns {
+            break;
+        }
+        let mask = match columns - column {
+            left if left >= LANES => u16::MAX,
+            left => (1 << left) - 1,
+        };
+        // SAFETY: the lanes of the mask lie where the caller says.
+        unsafe { _mm512_mask_storeu_ps(to.add(column), mask, load(result)) };
+    }
+}
+
+/// 48 numbers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn vectors(numbers: &[f32]) -> [__m512; TILES] {
+    let (chunks, _) = numbers.as_chunks::<LANES>();
+    // SAFETY: a chunk is as long as a vector.
+    [0, 1, 2].map(|tile| unsafe { _mm512_loadu_ps(chunks[tile].as_ptr()) })
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load(line: &Line) -> __m512 {
+    // SAFETY: a line is 64 aligned bytes.
+    unsafe { _mm512_load_ps(std::ptr::from_ref(line).cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store(line: &mut Line, value: __m512) {
+    put(line, _mm512_castps_si512(value));
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn put(line: &mut Line, value: __m512i) {
+    // SAFETY: a line is 64 aligned bytes, and any bits are a value of it.
+    unsafe { _mm512_store_si512(std::ptr::from_mut(line).cast(), value) }
+}
