@@ -12,6 +12,16 @@ use crate::flex::{FlexFloat, blocks, contiguous, dims2, takes_without_autodiff, 
 #[backend_extension(Flex)]
 pub(super) trait BlockOps: Backend {
     fn block_product(x: FloatTensor<Self>, weight: Arc<BlockMatrix>) -> FloatTensor<Self>;
+
+    fn two_block_products(
+        x: FloatTensor<Self>,
+        weights: [Arc<BlockMatrix>; 2],
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    fn three_block_products(
+        x: FloatTensor<Self>,
+        weights: [Arc<BlockMatrix>; 3],
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
 pub(super) fn supports<const D: usize>(tensor: &Tensor<D>) -> bool {
@@ -20,15 +30,51 @@ pub(super) fn supports<const D: usize>(tensor: &Tensor<D>) -> bool {
     *WANTED.get_or_init(wanted) && blocks::takes(1) && takes_without_autodiff(tensor)
 }
 
-pub(super) fn product(x: Tensor<2>, weight: Arc<BlockMatrix>) -> Tensor<2> {
+pub(super) fn products(x: Tensor<2>, weights: &[&Arc<BlockMatrix>]) -> Vec<Tensor<2>> {
     let x = x.into_dispatch();
-    Tensor::from_dispatch(<Dispatch as BlockOps>::block_product(x, weight))
+    let products = match *weights {
+        [a, b] => {
+            let weights = [a, b].map(Arc::clone);
+            let (a, b) = <Dispatch as BlockOps>::two_block_products(x, weights);
+            vec![a, b]
+        }
+        [a, b, c] => {
+            let weights = [a, b, c].map(Arc::clone);
+            let (a, b, c) = <Dispatch as BlockOps>::three_block_products(x, weights);
+            vec![a, b, c]
+        }
+        _ => weights
+            .iter()
+            .map(|&weight| <Dispatch as BlockOps>::block_product(x.clone(), weight.clone()))
+            .collect(),
+    };
+    products.into_iter().map(Tensor::from_dispatch).collect()
+}
+
+fn compute<const N: usize>(x: &FlexFloat, weights: [Arc<BlockMatrix>; N]) -> [FlexFloat; N] {
+    let (rows, x) = (dims2(x)[0], contiguous(x));
+    let rights = weights.each_ref().map(Arc::as_ref);
+    let mut products = blocks::products(values(&x), rows, &rights).into_iter();
+    rights.map(|weight| {
+        let product = products.next().expect("a product for each factor");
+        tensor(product, [rows, weight.shape()[1]])
+    })
 }
 
 impl BlockOps for Flex {
     fn block_product(x: FlexFloat, weight: Arc<BlockMatrix>) -> FlexFloat {
-        let (rows, x) = (dims2(&x)[0], contiguous(&x));
-        let out = blocks::product(values(&x), rows, &weight);
-        tensor(out, [rows, weight.shape()[1]])
+        let [product] = compute(&x, [weight]);
+        product
+    }
+
+    fn two_block_products(x: FlexFloat, weights: [Arc<BlockMatrix>; 2]) -> (FlexFloat, FlexFloat) {
+        compute(&x, weights).into()
+    }
+
+    fn three_block_products(
+        x: FlexFloat,
+        weights: [Arc<BlockMatrix>; 3],
+    ) -> (FlexFloat, FlexFloat, FlexFloat) {
+        compute(&x, weights).into()
     }
 }

@@ -211,14 +211,25 @@ impl BlockMatrix {
     ///
     /// If [`BlockMatrix::takes`] says no, or the widths differ.
     pub fn product(self: &Arc<Self>, x: Tensor<2>) -> Tensor<2> {
+        let mut products = Self::products(&[self], x);
+        products.pop().expect("a product for each matrix")
+    }
+
+    /// [`BlockMatrix::product`] of each of `matrices`, which read `x` once together.
+    ///
+    /// # Panics
+    ///
+    /// If [`BlockMatrix::takes`] says no, or the widths differ.
+    pub fn products(matrices: &[&Arc<Self>], x: Tensor<2>) -> Vec<Tensor<2>> {
         let dims = x.dims();
+        let shapes = || matrices.iter().map(|matrix| matrix.shape);
         assert!(
-            Self::takes(&x) && dims[1] == self.shape[0],
+            Self::takes(&x) && shapes().all(|shape| shape[0] == dims[1]),
             "{dims:?} x {:?}",
-            self.shape
+            shapes().collect::<Vec<_>>()
         );
         #[cfg(all(feature = "flex", target_arch = "x86_64"))]
-        return fused::product(x, self.clone());
+        return fused::products(x, matrices);
         #[cfg(not(all(feature = "flex", target_arch = "x86_64")))]
         unreachable!("nothing is taken here")
     }

@@ -14,21 +14,21 @@ pub(crate) fn takes(rows: usize) -> bool {
     few::takes_blocks(rows)
 }
 
-/// `lhs rhs` for `rows` rows, one after the other.
+/// `lhs rhs` for `rows` rows, one after the other, and each right factor, in one turn of all threads where that is possible.
 ///
 /// # Panics
 ///
-/// If `lhs` is not as long as they are, or [`takes`] says no.
-pub(crate) fn product(lhs: &[f32], rows: usize, rhs: &BlockMatrix) -> Vec<f32> {
+/// If `lhs` is not as long as the rows and a right factor's depth say, or [`takes`] says no.
+pub(crate) fn products(lhs: &[f32], rows: usize, rights: &[&BlockMatrix]) -> Vec<Vec<f32>> {
     #[cfg(target_os = "linux")]
     if tiles::takes() {
-        let mut out = tiles::products(lhs, rows, &[rhs]);
-        return out.pop().expect("a product for each factor");
+        return tiles::products(lhs, rows, rights);
     }
-    few::block_product(lhs, rows, rhs)
+    let product = |right: &&BlockMatrix| few::block_product(lhs, rows, right);
+    rights.iter().map(product).collect()
 }
 
-/// [`product`] as it is without a tile unit.
+/// [`products`] as they are, of one factor, without a tile unit.
 #[cfg(test)]
 pub(crate) fn few_rows(lhs: &[f32], rows: usize, rhs: &BlockMatrix) -> Vec<f32> {
     few::block_product(lhs, rows, rhs)

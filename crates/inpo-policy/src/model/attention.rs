@@ -167,11 +167,7 @@ impl Attention {
     ) -> Tensor<2> {
         let noise = |part| noise.map(|noise| noise.part(part));
         let [query, key, value] = match self.inputs.as_slice() {
-            [query, key, value] => [
-                query.forward(x.clone(), noise(0)),
-                key.forward(x.clone(), noise(1)),
-                value.forward(x, noise(2)),
-            ],
+            [query, key, value] => Projection::forward_all([query, key, value], &x, noise),
             all => {
                 let HeadShape {
                     queries,

@@ -42,7 +42,7 @@ impl Mlp {
     pub(crate) fn forward(&self, x: Tensor<2>, noise: Option<Noise>) -> Tensor<2> {
         let noise = |part| noise.map(|noise| noise.part(part));
         let [gate, up] = match self.inputs.as_slice() {
-            [gate, up] => [gate.forward(x.clone(), noise(4)), up.forward(x, noise(5))],
+            [gate, up] => Projection::forward_all([gate, up], &x, |part| noise(4 + part)),
             both => {
                 let both = both[0].forward(x, noise(4));
                 let width = both.dims()[1] / 2;

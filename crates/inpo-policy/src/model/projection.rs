@@ -63,23 +63,61 @@ impl Projection {
     ///
     /// `noise` is the key of the dropout's mask; `None` is no dropout.
     pub(crate) fn forward(&self, x: Tensor<2>, noise: Option<Noise>) -> Tensor<2> {
-        let dtype = x.dtype();
-        let y = self.without_bias(x, noise);
+        match self.packed.as_ref().filter(|_| BlockMatrix::takes(&x)) {
+            Some(packed) => self.with_side(packed.product(x.clone()), x),
+            None => self.biased(self.without_bias(x, noise)),
+        }
+    }
+
+    /// Each of `projections` of `x`, `noise(i)` being that of number `i`.
+    pub(crate) fn forward_all<const N: usize>(
+        projections: [&Self; N],
+        x: &Tensor<2>,
+        noise: impl Fn(usize) -> Option<Noise>,
+    ) -> [Tensor<2>; N] {
+        let packed = projections
+            .iter()
+            .map(|projection| projection.packed.as_ref());
+        let packed = packed.collect::<Option<Vec<_>>>();
+        let mut place = 0;
+        match packed.filter(|_| BlockMatrix::takes(x)) {
+            Some(packed) => {
+                let mut products = BlockMatrix::products(&packed, x.clone()).into_iter();
+                projections.map(|projection| {
+                    let product = products.next().expect("a product for each projection");
+                    projection.with_side(product, x.clone())
+                })
+            }
+            None => projections.map(|projection| {
+                place += 1;
+                projection.forward(x.clone(), noise(place - 1))
+            }),
+        }
+    }
+
+    /// `product`, that of `x` with the dense weight, with what is added to it, without dropout.
+    fn with_side(&self, product: Tensor<2>, x: Tensor<2>) -> Tensor<2> {
+        self.biased(match &self.lora {
+            None => product,
+            Some(LowRank { a, b, scale, .. }) => {
+                let side = linear(x, a.val(), None).mul_scalar(*scale);
+                product + linear(side, b.val(), None)
+            }
+        })
+    }
+
+    fn biased(&self, y: Tensor<2>) -> Tensor<2> {
         match &self.bias {
             None => y,
-            Some(bias) => y + cast(bias.val(), dtype).unsqueeze(),
+            Some(bias) => {
+                let dtype = y.dtype();
+                y + cast(bias.val(), dtype).unsqueeze()
+            }
         }
     }
 
     fn without_bias(&self, x: Tensor<2>, noise: Option<Noise>) -> Tensor<2> {
         let dtype = x.dtype();
-        if let Some(packed) = self.packed.as_ref().filter(|_| BlockMatrix::takes(&x)) {
-            let Some(LowRank { a, b, scale, .. }) = &self.lora else {
-                return packed.product(x);
-            };
-            let side = linear(x.clone(), a.val(), None).mul_scalar(*scale);
-            return packed.product(x) + linear(side, b.val(), None);
-        }
         let weight = cast(self.weight.val(), dtype);
         let Some(path) = &self.lora else {
             return linear(x, weight, None);

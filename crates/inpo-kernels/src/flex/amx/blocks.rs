@@ -11,14 +11,14 @@
 //! What a row of the result is depends, to the bit, neither on the other rows nor on the threads.
 
 use std::arch::x86_64::*;
+use std::cell::RefCell;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::super::matrix::Out;
 use super::tiles::Unit;
-use super::{Line, with_scratch};
-use crate::blocks::{BLOCK, BlockKind, BlockMatrix, PANEL};
+use crate::blocks::{BLOCK, BlockKind, BlockMatrix, Line, PANEL};
 
 /// Numbers of a vector, rows of a tile.
 const LANES: usize = 16;
@@ -54,19 +54,19 @@ pub(in super::super) fn products(
         takes() && lhs.len() == rows * depth && depths.into_iter().all(|d| d == depth),
         "{rows} rows of depth {depth}"
     );
-    let columns = |right: &&BlockMatrix| right.shape()[1];
+    let columns = |right: &BlockMatrix| right.shape()[1];
     let mut out: Vec<Vec<f32>> = rights
         .iter()
-        .map(|right| vec![0.0; rows * columns(right)])
+        .map(|right| Vec::with_capacity(rows * columns(right)))
         .collect();
     let targets: Vec<Target<'_>> = rights
         .iter()
         .zip(&mut out)
-        .map(|(right, out)| Target {
-            matrix: right,
+        .map(|(matrix, out)| Target {
+            matrix,
             out: Out {
                 first: out.as_mut_ptr(),
-                row_stride: columns(right),
+                row_stride: columns(matrix),
             },
         })
         .collect();
@@ -99,6 +99,10 @@ pub(in super::super) fn products(
     match chunks * parts {
         1 => task(0),
         tasks => (0..tasks).into_par_iter().with_max_len(1).for_each(task),
+    }
+    for (right, out) in rights.iter().zip(&mut out) {
+        // SAFETY: the tasks have written all rows of all panels, and there is room for them.
+        unsafe { out.set_len(rows * columns(right)) };
     }
     out
 }
@@ -164,6 +168,19 @@ unsafe fn rows_and_panels(
     });
 }
 
+/// Calls `body` with a buffer of this thread of `lines` lines with any content: it stays in its core's cache.
+fn with_scratch<R>(lines: usize, body: impl FnOnce(&mut [Line]) -> R) -> R {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        if scratch.len() < lines {
+            scratch.resize(lines, Line([0; LANES]));
+        }
+        body(&mut scratch[..lines])
+    })
+}
+
 /// The three parts of each row, 16 rows at a time: block after block, in each part after part and row after row. `sums` are
 /// those of the rows' blocks.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
@@ -212,8 +229,11 @@ fn scaled_panel(
     results: &mut [Line],
 ) {
     let blocks = matrix.shape()[0] / BLOCK;
-    let mut products = [Line([0; LANES]); RIGHT_LINES];
+    // While the unit works on a product, the one before is added.
+    let mut products = [[Line([0; LANES]); RIGHT_LINES]; 2];
+    let (mut turn, mut pending) = (0, None::<Pending>);
     results.fill(Line([0; LANES]));
+    let tall = rows.div_ceil(LANES);
     for block in 0..blocks {
         let (scales, numbers) = matrix.block(panel, block);
         let (scales, minima) = scales.split_at(PANEL);
@@ -230,22 +250,59 @@ fn scaled_panel(
                 (!minima.is_empty()).then(|| vectors(minima))
             }
         };
-        for (tall, results) in results.chunks_exact_mut(RIGHT_LINES).enumerate() {
-            let at = tall * blocks + block;
+        for number in 0..tall {
+            let at = number * blocks + block;
             let left = &left[at * LEFT_LINES..][..LEFT_LINES];
-            unit.block(left, right, &mut products);
-            let count = LANES.min(rows - tall * LANES);
-            let results = results.chunks_exact_mut(TILES).take(count);
-            for (row, results) in results.enumerate() {
-                let sum = _mm512_set1_ps(f32::from_bits(sums[at].0[row]));
-                for (tile, result) in results.iter_mut().enumerate() {
-                    let product = load(&products[tile * LANES + row]);
-                    let mut value = _mm512_fmadd_ps(product, scales[tile], load(result));
-                    if let Some(minima) = minima {
-                        value = _mm512_fmadd_ps(sum, minima[tile], value);
-                    }
-                    store(result, value);
+            let [even, odd] = &mut products;
+            let (now, before) = match turn % 2 {
+                0 => (even, odd),
+                _ => (odd, even),
+            };
+            unit.block(left, right, now);
+            if let Some(pending) = pending {
+                pending.add(before, sums, rows, results);
+            }
+            pending = Some(Pending {
+                number,
+                at,
+                scales,
+                minima,
+            });
+            turn += 1;
+        }
+    }
+    if let Some(pending) = pending {
+        pending.add(&products[(turn + 1) % 2], sums, rows, results);
+    }
+}
+
+/// Products of 16 rows with a block that are not added yet.
+#[derive(Clone, Copy)]
+struct Pending {
+    /// Which 16 rows.
+    number: usize,
+    /// Where the sums of their numbers lie.
+    at: usize,
+    scales: [__m512; TILES],
+    minima: Option<[__m512; TILES]>,
+}
+
+impl Pending {
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn add(&self, products: &[Line], sums: &[Line], rows: usize, results: &mut [Line]) {
+        let count = LANES.min(rows - self.number * LANES);
+        let results = &mut results[self.number * RIGHT_LINES..][..count * TILES];
+        let sums = &sums[self.at].0;
+        for (row, (results, &sum)) in results.chunks_exact_mut(TILES).zip(sums).enumerate() {
+            let sum = _mm512_set1_ps(f32::from_bits(sum));
+            for (tile, result) in results.iter_mut().enumerate() {
+                let product = load(&products[tile * LANES + row]);
+                let mut value = _mm512_fmadd_ps(product, self.scales[tile], load(result));
+                if let Some(minima) = self.minima {
+                    value = _mm512_fmadd_ps(sum, minima[tile], value);
                 }
+                store(result, value);
             }
         }
     }
