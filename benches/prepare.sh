@@ -4,6 +4,6 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$root"
-cargo build --release --workspace --bin smollm2-bench
+cargo build --release --workspace --bin smollm2-bench --bin inpo
 ours=${CARGO_TARGET_DIR:-$root/target}/release/smollm2-bench
 export RAYON_NUM_THREADS=2

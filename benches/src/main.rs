@@ -33,6 +33,9 @@ struct Common {
     /// flex, cpu, cuda:N, tch, wgpu:N.
     #[arg(long, default_value = "flex", global = true)]
     device: String,
+    /// SmolLM2-135M-Instruct in another form: a directory or a file.
+    #[arg(long, default_value = "smollm2-135m-instruct", global = true)]
+    model: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,7 +82,7 @@ impl Common {
     }
 
     fn policy(&self) -> Result<Policy, Error> {
-        let path = hub::resolve("smollm2-135m-instruct", &hub::ResolveOptions::default())?;
+        let path = hub::resolve(&self.model, &hub::ResolveOptions::default())?;
         Ok(Policy::load(&path, &self.device()?)?)
     }
 

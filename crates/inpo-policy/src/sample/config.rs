@@ -34,8 +34,8 @@ pub struct GenerationConfig {
     /// Samples that are decoded together at most. Many read the weights less often; the text does not depend
     /// on it.
     pub max_num_seqs: usize,
-    /// Tokens that the caches of all these samples have room for together, which makes them fewer where prompts
-    /// are long: 16384 tokens of SmolLM2 are 750 MB.
+    /// Tokens that the cache of all these samples has room for, those of a prompt once, which makes them fewer where
+    /// prompts are long: 16384 tokens of SmolLM2 are 750 MB.
     pub max_cache_tokens: usize,
 }
 
