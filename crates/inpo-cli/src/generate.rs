@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use inpo_core::policy::{GenerationConfig, PromptTask};
+#[cfg(not(feature = "remote"))]
+use inpo_core::policy::Policy;
+use inpo_core::policy::{Answer, GenerationConfig, Generator, Prompt, PromptContent, PromptTask};
 use inpo_core::train::files::write_jsonl;
-use inpo_core::train::rows::read_rows;
+use inpo_core::train::rows::{PromptInput, Row, read_rows};
 use serde_json::{Map, Value, json};
 
 use crate::error::CliError;
@@ -54,7 +56,7 @@ pub(crate) struct GenerateArgs {
     /// Samples decoded together at most.
     #[arg(long, default_value_t = 128)]
     max_num_seqs: usize,
-    /// Tokens that their caches have room for together.
+    /// Tokens that their cache has room for, those of a prompt once for all its samples.
     #[arg(long, default_value_t = 16_384)]
     max_cache_tokens: usize,
     /// Seed of all draws.
@@ -63,6 +65,15 @@ pub(crate) struct GenerateArgs {
     /// Where the rows go; default: standard output.
     #[arg(long)]
     output: Option<PathBuf>,
+    #[cfg(feature = "remote")]
+    #[command(flatten)]
+    server: crate::server::ServerArgs,
+}
+
+/// The answers to a row's prompt.
+struct Answered {
+    prompt_ids: Option<Vec<u32>>,
+    answers: Vec<Answer>,
 }
 
 pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
@@ -82,46 +93,49 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     };
     config.validate()?;
     let rows = read_rows(&args.prompts)?;
-    let policy = args.model.load()?;
-    let mut tasks = Vec::with_capacity(rows.len());
-    for (number, row) in (0..).zip(&rows) {
-        let ids = row.prompt_ids(&policy, &args.prompts)?;
-        let task = PromptTask { ids, number };
-        policy
-            .check_prompt(&task, &config)
-            .map_err(|error| row.error(&args.prompts, error.to_string()))?;
-        tasks.push(task);
-    }
-    let bar = ProgressBar::new((tasks.len() * config.num_generations) as u64);
+    let bar = ProgressBar::new((rows.len() * config.num_generations) as u64);
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} samples, {eta} left");
     let bar = bar.with_style(style.expect("the template is valid"));
     let mut progress = |done| bar.inc(done as u64);
-    let result = policy.generate(&tasks, &config, (args.seed, 0), &mut progress)?;
+    #[cfg(feature = "remote")]
+    let remote = args.server.model(args.model.name())?;
+    #[cfg(not(feature = "remote"))]
+    let remote = None::<Policy>;
+    let answered = match remote {
+        Some(model) => ask(&model, args, &rows, &config, &mut progress)?,
+        None => sample(args, &rows, &config, &mut progress)?,
+    };
     bar.finish_and_clear();
 
-    let codec = policy.codec().ok();
     let mut output = Vec::with_capacity(rows.len());
-    for (row, (task, samples)) in rows.into_iter().zip(tasks.iter().zip(&result.samples)) {
-        let mut columns: Map<String, Value> = row.columns;
-        let responses = codec.map(|codec| samples.iter().map(|s| codec.decode(&s.ids)));
-        let responses = responses
-            .map(Iterator::collect::<Result<Vec<_>, _>>)
-            .transpose()?;
-        let ids: Vec<_> = samples.iter().map(|s| &s.ids).collect();
-        let reasons: Vec<_> = samples.iter().map(|s| s.finish_reason).collect();
-        let logps: Vec<f64> = samples.iter().map(|s| s.logps.iter().sum()).collect();
-        columns.insert("prompt_token_ids".into(), json!(task.ids));
-        columns.insert("responses".into(), json!(responses));
-        columns.insert("response_token_ids".into(), json!(ids));
-        columns.insert("finish_reason".into(), json!(reasons));
-        columns.insert("sampling_logps".into(), json!(logps));
-        columns.insert("seed".into(), json!(args.seed));
-        output.push(columns);
+    for (row, answered) in rows.into_iter().zip(answered) {
+        output.push(columns(row, answered, args.seed));
     }
     match &args.output {
         Some(path) => write_jsonl(path, &output)?,
         None => lines(output.iter().map(|row| json!(row).to_string()))?,
     }
+    Ok(())
+}
+
+/// Samples with a model that is loaded here.
+fn sample(
+    args: &GenerateArgs,
+    rows: &[Row],
+    config: &GenerationConfig,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<Answered>, CliError> {
+    let policy = args.model.load()?;
+    let mut tasks = Vec::with_capacity(rows.len());
+    for (number, row) in (0..).zip(rows) {
+        let ids = row.prompt_ids(&policy, &args.prompts)?;
+        let task = PromptTask { ids, number };
+        policy
+            .check_prompt(&task, config)
+            .map_err(|error| row.error(&args.prompts, error.to_string()))?;
+        tasks.push(task);
+    }
+    let result = policy.generate(&tasks, config, (args.seed, 0), progress)?;
     let rate = |tokens: usize, time: std::time::Duration| tokens as f64 / time.as_secs_f64();
     tell(&format!(
         "prefill: {} tokens, {:.1} tokens/s; decoding: {} tokens, {:.1} tokens/s",
@@ -130,5 +144,94 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
         result.decode_tokens,
         rate(result.decode_tokens, result.decode_time),
     ));
-    Ok(())
+    let codec = policy.codec().ok();
+    let mut answered = Vec::with_capacity(tasks.len());
+    for (task, samples) in tasks.into_iter().zip(result.samples) {
+        let mut answers = Vec::with_capacity(samples.len());
+        for sample in samples {
+            answers.push(Answer {
+                text: codec.map(|codec| codec.decode(&sample.ids)).transpose()?,
+                prompt_ids: None,
+                ids: Some(sample.ids),
+                logps: Some(sample.logps),
+                finish_reason: sample.finish_reason,
+            });
+        }
+        answered.push(Answered {
+            prompt_ids: Some(task.ids),
+            answers,
+        });
+    }
+    Ok(answered)
+}
+
+/// Samples with a model that runs elsewhere.
+fn ask(
+    model: &impl Generator,
+    args: &GenerateArgs,
+    rows: &[Row],
+    config: &GenerationConfig,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<Answered>, CliError> {
+    #[cfg(feature = "remote")]
+    let takes_ids = args.server.takes_ids();
+    #[cfg(not(feature = "remote"))]
+    let takes_ids = true;
+    let content = |row: &Row| {
+        let messages = row.prompt.as_ref().map(PromptInput::messages);
+        match (&row.prompt_token_ids, messages) {
+            (Some(ids), None) => PromptContent::Ids(ids.clone()),
+            (Some(ids), Some(_)) if takes_ids => PromptContent::Ids(ids.clone()),
+            (_, messages) => PromptContent::Messages(messages.unwrap_or_default()),
+        }
+    };
+    let prompts: Vec<Prompt> = (0..)
+        .zip(rows)
+        .map(|(number, row)| Prompt {
+            number,
+            content: content(row),
+        })
+        .collect();
+    let answers = model.answer(&prompts, config, (args.seed, 0), progress)?;
+    let answered = answers.into_iter().map(|answers| Answered {
+        prompt_ids: answers.first().and_then(|answer| answer.prompt_ids.clone()),
+        answers,
+    });
+    Ok(answered.collect())
+}
+
+/// A row with what was answered; what is not known of all its answers is left out.
+fn columns(row: Row, answered: Answered, seed: u64) -> Map<String, Value> {
+    let Answered {
+        prompt_ids,
+        answers,
+    } = answered;
+    let mut columns = row.columns;
+    fn of_all<T>(answers: &[Answer], what: impl Fn(&Answer) -> Option<T>) -> Option<Vec<T>> {
+        answers.iter().map(what).collect()
+    }
+    let texts = of_all(&answers, |answer| answer.text.clone());
+    let ids = of_all(&answers, |answer| answer.ids.clone());
+    let logps = of_all(&answers, |answer| {
+        Some(answer.logps.as_ref()?.iter().sum::<f64>())
+    });
+    let reasons: Vec<_> = answers.iter().map(|answer| answer.finish_reason).collect();
+    // What an earlier answer left would be another response's.
+    for stale in ["response_token_ids", "sampling_logps"] {
+        columns.remove(stale);
+    }
+    let known = [
+        ("prompt_token_ids", prompt_ids.map(|ids| json!(ids))),
+        ("responses", Some(json!(texts))),
+        ("response_token_ids", ids.map(|ids| json!(ids))),
+        ("finish_reason", Some(json!(reasons))),
+        ("sampling_logps", logps.map(|logps| json!(logps))),
+        ("seed", Some(json!(seed))),
+    ];
+    for (key, value) in known {
+        if let Some(value) = value {
+            columns.insert(key.to_owned(), value);
+        }
+    }
+    columns
 }

@@ -9,6 +9,8 @@ mod logps;
 mod model;
 mod print;
 mod run;
+#[cfg(feature = "remote")]
+mod server;
 mod train;
 
 use std::process::ExitCode;

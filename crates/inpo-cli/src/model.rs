@@ -20,6 +20,12 @@ pub(crate) struct ModelArgs {
 }
 
 impl ModelArgs {
+    /// The name that was given.
+    #[cfg(feature = "remote")]
+    pub(crate) fn name(&self) -> &str {
+        &self.model
+    }
+
     /// Finds (or fetches) and loads the model.
     pub(crate) fn load(&self) -> Result<Policy, CliError> {
         let device = inpo_core::device(&self.device)?;

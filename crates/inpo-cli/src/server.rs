@@ -1,0 +1,53 @@
+//! A model behind a server instead of one that is loaded.
+
+use clap::Args;
+use inpo_core::policy::remote::{Endpoint, RemoteConfig, RemoteModel};
+
+use crate::error::CliError;
+
+/// `--server` and what belongs to it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "A server instead")]
+pub(crate) struct ServerArgs {
+    /// Address of an OpenAI-compatible server, such as http://localhost:8000/v1; `--model` is the model's name there.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["adapter", "device"])]
+    server: Option<String>,
+    /// Environment variable that holds the server's key.
+    #[arg(long, value_name = "VAR", requires = "server")]
+    api_key_env: Option<String>,
+    /// Ask for token ids and log-probs, in vLLM's words; without, there are texts only.
+    #[arg(long, requires = "server")]
+    server_ids: bool,
+    /// Ask `/completions` with the prompts' token ids, which all rows must have, instead of `/chat/completions`.
+    #[arg(long, requires = "server")]
+    completions: bool,
+    /// Responses of one request at most: 1 for a server without `n`.
+    #[arg(long, value_name = "N", requires = "server")]
+    samples_per_request: Option<usize>,
+}
+
+impl ServerArgs {
+    /// Whether the server is asked with token ids where a row has both.
+    pub(crate) fn takes_ids(&self) -> bool {
+        self.completions
+    }
+
+    /// The model of this name on the server, where one is given.
+    pub(crate) fn model(&self, name: &str) -> Result<Option<RemoteModel>, CliError> {
+        let Some(server) = &self.server else {
+            return Ok(None);
+        };
+        let config = RemoteConfig {
+            endpoint: match self.completions {
+                true => Endpoint::Completions,
+                false => Endpoint::Chat,
+            },
+            api_key_env: self.api_key_env.clone(),
+            logprobs: self.server_ids,
+            token_ids: self.server_ids,
+            samples_per_request: self.samples_per_request,
+            ..RemoteConfig::new(server, name)
+        };
+        Ok(Some(RemoteModel::new(config)?))
+    }
+}
