@@ -39,6 +39,7 @@ fn use_model(path: &Path) {
     if let Ok(model) = ModelFiles::open(path) {
         for name in model.weights.names() {
             let _ = model.weights.load(&name);
+            let _ = model.weights.blocks(&name);
         }
         if let Ok(codec) = model.require_tokenizer() {
             use_codec(codec);

@@ -342,6 +342,7 @@ fn use_all(bytes: &[u8]) {
     if let Ok(model) = ModelFiles::open(&path) {
         for name in model.weights.names() {
             let _ = model.weights.load(&name);
+            let _ = model.weights.blocks(&name);
         }
     }
 }
