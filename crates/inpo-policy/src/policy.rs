@@ -307,6 +307,8 @@ impl Policy {
         self,
         change: impl FnOnce(Decoder) -> Result<Decoder, E>,
     ) -> Result<Self, E> {
+        // Gone before the change: they are no longer the weights' and would only take room.
+        let packed = self.packed.filter(|_| self.lora.is_some());
         let decoder = change(self.decoder)?.valid();
         let trained = match self.lora {
             Some(_) => String::new(),
@@ -316,7 +318,7 @@ impl Policy {
             decoder,
             trained,
             files: None,
-            packed: self.packed.filter(|_| self.lora.is_some()),
+            packed,
             ..self
         })
     }

@@ -66,7 +66,8 @@ pub struct QuantisedBlock {
 
 /// A matrix `W`, `[in, out]`, whose values are those of quantised blocks, or bf16 numbers.
 ///
-/// Nothing is rounded: `d q + m` is computed in f32 where a value is needed, as the readers of such files do. What is
+/// Nothing is quantised: `d q + m` is computed in f32 where a value is needed, as the readers of such files do, or, on a tile unit,
+/// `d sum x q + m sum x` for the 32 of a block. What is
 /// gained is what is not read: decoding a few rows is bound by reading the weights, here 0.75 bytes (nibbles), 1.1 (bytes) or 2
 /// instead of 4. Where the processor has a tile unit, most of the arithmetic of many rows is gained as well: on it such numbers
 /// are one factor where an f32 number is three.
@@ -258,5 +259,5 @@ impl BlockMatrix {
     }
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(all(test, feature = "flex", target_arch = "x86_64"))]
 mod tests;

@@ -42,10 +42,14 @@ impl PackedWeights {
         if !BlockMatrix::supports(&decoder.embed_tokens.val()) {
             return Ok(());
         }
+        let head = match decoder.lm_head {
+            Some(_) => "lm_head.weight",
+            None => "model.embed_tokens.weight",
+        };
         let matrices = match self.matrices.get() {
             Some(matrices) => matrices,
             None => {
-                let matrices = self.read()?;
+                let matrices = self.read(head)?;
                 self.matrices.get_or_init(|| matrices)
             }
         };
@@ -55,20 +59,20 @@ impl PackedWeights {
                 projection.packed = matrices.get(&name).cloned();
             }
         }
-        let head = match decoder.lm_head {
-            Some(_) => "lm_head.weight",
-            None => "model.embed_tokens.weight",
-        };
         decoder.packed_head = matrices.get(head).cloned();
         Ok(())
     }
 
-    fn read(&self) -> Result<BTreeMap<String, Arc<BlockMatrix>>, PolicyError> {
-        let names = self.source.names().into_par_iter();
-        let matrices = names.filter_map(|name| match self.source.blocks(&name) {
-            Ok(matrix) => matrix.map(|matrix| Ok((name, Arc::new(matrix)))),
-            Err(error) => Some(Err(error)),
-        });
+    /// All that is multiplied: an embedding that is not the head is looked up.
+    fn read(&self, head: &str) -> Result<BTreeMap<String, Arc<BlockMatrix>>, PolicyError> {
+        let mut names = self.source.names();
+        names.retain(|name| name == head || name.starts_with("model.layers."));
+        let matrices = names
+            .into_par_iter()
+            .filter_map(|name| match self.source.blocks(&name) {
+                Ok(matrix) => matrix.map(|matrix| Ok((name, Arc::new(matrix)))),
+                Err(error) => Some(Err(error)),
+            });
         matrices.collect()
     }
 }

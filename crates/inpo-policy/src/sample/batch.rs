@@ -159,8 +159,8 @@ impl<'a> Batch<'a> {
         let prompts = places + self.queue.prompts();
         let there = self.rows.iter().flatten().map(|row| row.prompt_len).max();
         let room = |rows: usize, slots: usize| Room {
-            // Twice the places that full prompts need: a prompt keeps its place for its last sample.
-            places: (2 * rows)
+            // Three times the places that full prompts need: a prompt keeps its place for its last sample.
+            places: (3 * rows)
                 .div_ceil(self.config.num_generations)
                 .clamp(places.max(1), prompts.min(rows).max(1)),
             tokens: self.queue.longest().max(there).unwrap_or(0),
@@ -221,7 +221,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Before a step: free rows leave once they are a quarter and nobody comes in for them; slots that no
-    /// row has leave when they are a quarter, or when there is no slot left.
+    /// row has leave when they are a quarter of all, or when there is no slot left.
     fn make_room(&mut self) {
         let (live, rows) = (self.live(), self.rows.len());
         let leave = self.queue.is_empty() && live * 4 <= rows * 3;
@@ -229,7 +229,7 @@ impl<'a> Batch<'a> {
         let used = self.slot - base;
         let first = self.first_slot().unwrap_or(self.slot);
         let unused = first - base;
-        if leave || (unused > 0 && unused * 4 >= used) || used == slots {
+        if leave || (unused > 0 && unused * 4 >= slots) || used == slots {
             let mut room = self.room;
             room.extent.base = first;
             if leave {

@@ -54,8 +54,15 @@ impl Grid {
     fn new(rows: &[CachedRow], device: &Device) -> Self {
         let places = rows.iter().map(|row| row.place + 1).max().unwrap_or(1);
         let mut of_place = vec![Vec::new(); places];
-        for (number, row) in rows.iter().enumerate() {
-            of_place[row.place].push(number);
+        let (at_home, anywhere): (Vec<_>, Vec<_>) =
+            (0..rows.len()).partition(|&row| !rows[row].prompt.is_empty());
+        for row in at_home {
+            of_place[rows[row].place].push(row);
+        }
+        // A row that sees no prompt has weights of 0 wherever it is: it fills up the grid.
+        for row in anywhere {
+            let shortest = of_place.iter_mut().min_by_key(|rows| rows.len());
+            shortest.expect("there is a place").push(row);
         }
         let cells = of_place.iter().map(Vec::len).max().unwrap_or(0);
         let mut cell_of = vec![0; rows.len()];

@@ -81,12 +81,14 @@ pub(in super::super) fn products(
         true => rayon::current_num_threads(),
         false => 1,
     };
-    let chunks = match rows.div_ceil(ROWS) {
-        1 => 1,
-        chunks => chunks.next_multiple_of(threads),
+    // Few chunks of rows, so that a panel is unpacked for many, and as many parts of the panels as threads are left. Chunks
+    // in turns of all threads where there are more of them.
+    let chunks = match rows.div_ceil(ROWS).max(1) {
+        chunks if chunks > threads => chunks.next_multiple_of(threads),
+        chunks => chunks,
     };
     let each_rows = rows.div_ceil(chunks).next_multiple_of(LANES).max(LANES);
-    let parts = if chunks == 1 { threads } else { 1 };
+    let parts = threads.div_ceil(chunks);
     let each_panels = panels.div_ceil(parts).max(1);
     let task = |number: usize| {
         let (chunk, part) = (number / parts, number % parts);
