@@ -17,7 +17,7 @@ use crate::config::ModelConfig;
 /// last `w`: slot `s` lies at `s % w`. Of a prompt such a layer keeps the last `w` tokens. Tensors are taken out, written and
 /// put back, so that the write happens in place.
 #[derive(Debug)]
-pub struct KvCache {
+pub(crate) struct KvCache {
     layers: Vec<Layer>,
     room: Room,
 }

@@ -19,8 +19,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 pub use attention::Attention;
 pub use block::{Block, OuterNorms};
-pub use cache::KvCache;
-pub(crate) use cache::{Extent, Kept, PromptFill, Room, StepRow};
+pub(crate) use cache::{Extent, Kept, KvCache, PromptFill, Room, StepRow};
 pub(crate) use load::transpose;
 pub use mlp::Mlp;
 pub use norm::RmsNorm;
