@@ -18,7 +18,7 @@ fn assert_close(exact: &[Strategy], neural: &[Strategy], tolerance: f64, what: &
     }
 }
 
-/// inpo.md 11.2's reference and the uniform one; soft labels, and hard labels as their expectation.
+/// The reference of docs/theory.md 11.2 and the uniform one; soft labels, and hard labels as their expectation.
 #[test]
 fn free_logits_reach_the_exact_iterates() {
     let game = games::cyclic_three();

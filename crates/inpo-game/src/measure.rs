@@ -256,7 +256,7 @@ mod tests {
     use super::*;
     use crate::games::cyclic_three;
 
-    /// Closed forms agree with the tables of `inpo.md` 11.2 to this.
+    /// Closed forms agree with the tables of docs/theory.md 11.2 to this.
     const CLOSED_FORM: f64 = 1e-12;
 
     const TAU: f64 = 0.2;

@@ -1,4 +1,4 @@
-//! Laws that need no numbers (`inpo.md` 11.5), on random games.
+//! Laws that need no numbers (docs/theory.md 11.5), on random games.
 
 use inpo_game::analysis::{self, Margins, Scale};
 use inpo_game::{

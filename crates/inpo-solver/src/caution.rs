@@ -1,7 +1,7 @@
 //! What should be known about a run before it is made: how the step acts near the equilibrium.
 //!
 //! Around a regularised Nash policy the game rotates: with S = diag(pi) - pi pi^T a deviation d of the
-//! logits changes the win rates by P S d, whose eigenvalues are +- i s (`inpo.md` section 6). A
+//! logits changes the win rates by P S d, whose eigenvalues are +- i s (docs/theory.md 6.3). A
 //! step of a method therefore multiplies the deviation along the fastest rotation by a complex
 //! number that the method's constants and s determine. If its modulus is 1 or more, the last
 //! iterate does not settle. The multipliers of this module are derived in this project.

@@ -1,4 +1,4 @@
-//! The relatives of INPO on the cyclic game, uniform reference and start (`inpo.md` 11.4). Expected
+//! The relatives of INPO on the cyclic game, uniform reference and start (docs/theory.md 11.4). Expected
 //! values were made in f64 with plain Python and are given to 7 to 11 digits.
 
 use inpo_game::{MatrixGame, Strategy, duality_gap, games};
@@ -99,7 +99,7 @@ fn egpo_converges_linearly_in_the_regularised_game() {
     assert_eq!(history[100].oracle_calls, 200);
 }
 
-/// The claims of `inpo.md` section 7 on random games: a unique Nash policy almost surely.
+/// The claims of docs/theory.md 7.3 on random games: a unique Nash policy almost surely.
 #[test]
 fn last_iterates_converge_on_random_games() {
     for seed in 0..10 {

@@ -1,4 +1,4 @@
-//! Laws of the exact step (`inpo.md` 11.5), on random games.
+//! Laws of the exact step (docs/theory.md 11.5), on random games.
 
 use inpo_game::{MatrixGame, Strategy, regularised_best_response, win_rate};
 use inpo_solver::{Executor, Inpo, Problem, State, StepSize};

@@ -1,4 +1,4 @@
-//! INPO's trajectories on the cyclic game, uniform reference and start (`inpo.md` 11.4).
+//! INPO's trajectories on the cyclic game, uniform reference and start (docs/theory.md 11.4).
 //! Expected values were made in f64 with plain Python and are given to 8 to 13 digits.
 
 use inpo_game::{Strategy, duality_gap, games, kl};
@@ -179,7 +179,7 @@ fn without_a_reference_the_last_iterate_circles_and_the_average_converges() {
     }
 }
 
-/// The population losses (7), (8) and (9) of `inpo.md` 11.2, transcribed from their definitions:
+/// The population losses (7), (8) and (9) of docs/theory.md 11.2, transcribed from their definitions:
 /// the exact step minimises them.
 #[test]
 fn the_step_minimises_the_population_loss() {

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The cyclic game of `inpo.md` 11.2.
+/// The cyclic game of docs/theory.md 11.2.
 pub(crate) const CYCLIC: &str = r#"{"names": ["a", "b", "c"],
  "preferences": [[0.5, 0.1, 0.8], [0.9, 0.5, 0.1], [0.2, 0.9, 0.5]]}"#;
 

@@ -83,7 +83,7 @@ fn the_average_converges_without_tau() {
     );
 }
 
-/// `inpo.md` 11.4, through the flags. eta is the inverse of the papers' gamma.
+/// The tables of docs/theory.md 11.4, through the flags. eta is the inverse of the papers' gamma.
 #[test]
 fn the_relatives_follow_their_known_trajectories() {
     let bench = Bench::new();

@@ -88,7 +88,7 @@ mod tests {
     use crate::games::cyclic_three;
     use crate::regularised_nash;
 
-    /// `inpo.md` section 6 and 11.2 give all digits of f64.
+    /// The tables of docs/theory.md 11.2 and 11.3 give all digits of f64.
     const TABLE: f64 = 1e-12;
 
     #[test]

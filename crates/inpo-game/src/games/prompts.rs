@@ -273,7 +273,7 @@ mod tests {
         let want = 0.75 * 1.4 / 3.0 + 0.25 * 0.5;
         assert!((prompts.win_rate(&first, &uniform) - want).abs() < 1e-15);
         let gap = prompts.regularised_duality_gap(&uniform, &uniform, 0.1);
-        assert!((gap - 0.75 * 0.007339900827).abs() < 1e-12); // inpo.md 11.4
+        assert!((gap - 0.75 * 0.007339900827).abs() < 1e-12); // docs/theory.md 11.4
     }
 
     #[test]
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(nashes[1].as_slice(), [1.0]);
         let reference = [Strategy::uniform(3), Strategy::uniform(1)];
         let policy = prompts.regularised_nashes(&reference, 0.1).unwrap();
-        assert!((policy[0][0] - 0.3371358500656738).abs() < 1e-12); // inpo.md 11.3
+        assert!((policy[0][0] - 0.3371358500656738).abs() < 1e-12); // docs/theory.md 11.3
         let text = prompts
             .regularised_nashes(&reference, -1.0)
             .unwrap_err()

@@ -1,4 +1,4 @@
-//! The relations between the methods (`inpo.md` 7): the loss of one lands on the exact step of another.
+//! The relations between the methods (docs/theory.md 7.4): the loss of one lands on the exact step of another.
 
 use inpo_game::Strategy;
 use inpo_loss::{

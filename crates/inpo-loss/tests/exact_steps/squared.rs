@@ -46,7 +46,7 @@ proptest! {
     /// Proposition 6: the three labels have one gradient, whatever the policy. With the residual
     /// a(y) = log pi(y) - sum_k w_k log q_k(y) - P(y > pi_t)/eta, the loss on scores is
     /// sum_{y,y'} pi_t(y) pi_t(y') (a(y) - a(y'))^2 = 2 Var(a), whose gradient in the logits is
-    /// 4 pi_t(y) (a(y) - E a). The values differ by `inpo.md` 4's constants, with means over the pairs:
+    /// 4 pi_t(y) (a(y) - E a). The values differ by the constants of docs/theory.md 4.3, with means over the pairs:
     /// hard - soft = E p (1 - p)/eta^2, hard - scores = (1/4 - 2 Var P(y > pi_t))/eta^2.
     #[test]
     fn the_labels_differ_by_constants(case in cases(), share in shares()) {

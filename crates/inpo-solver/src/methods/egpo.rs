@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn one_step_of_the_table() {
-        // `inpo.md` 11.2, to all digits of f64: the half step is INPO's pi_{t+1}.
+        // docs/theory.md 11.2, to all digits of f64: the half step is INPO's pi_{t+1}.
         let reference = strategy([0.25, 0.45, 0.30]);
         let problem = Problem::new(cyclic_three(), reference, 0.2).unwrap();
         let solver = Egpo::new(StepSize::Constant(0.5));

@@ -118,7 +118,7 @@ mod tests {
     use crate::ExactFeedback;
     use inpo_game::games::cyclic_three;
 
-    /// `inpo.md` 11.2 gives the step to all digits of f64.
+    /// docs/theory.md 11.2 gives the step to all digits of f64.
     const TABLE: f64 = 1e-12;
 
     fn strategy(p: [f64; 3]) -> Strategy {

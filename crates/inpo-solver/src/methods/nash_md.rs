@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn one_step_of_the_table() {
-        // `inpo.md` 11.2, to all digits of f64.
+        // docs/theory.md 11.2, to all digits of f64.
         let reference = strategy([0.25, 0.45, 0.30]);
         let problem = Problem::new(cyclic_three(), reference, 0.2).unwrap();
         let solver = NashMd::new(StepSize::Constant(0.5));

@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn the_last_iterate_cycles_and_the_average_converges() {
-        // `inpo.md` 11.4 gives 0.43 and 0.30 after 99 and 999 updates with eta = 1.
+        // docs/theory.md 11.4 gives 0.43 and 0.30 after 99 and 999 updates with eta = 1.
         let problem = plain();
         let run = |watch| {
             let executor = Executor::new(&problem, Sppo::new(StepSize::Constant(1.0)));

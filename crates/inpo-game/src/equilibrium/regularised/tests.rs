@@ -2,7 +2,7 @@ use super::*;
 use crate::games::cyclic_three;
 use crate::{MatrixGame, duality_gap, kl, regularised_duality_gap};
 
-/// The tables of `inpo.md` 11.2 and 11.3 are met to this.
+/// The tables of docs/theory.md 11.2 and 11.3 are met to this.
 const TABLE: f64 = 1e-12;
 
 fn check(reference: &Strategy, tau: f64, want: [f64; 3], plain_gap: f64) {
