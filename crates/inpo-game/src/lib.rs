@@ -95,8 +95,8 @@
 //!
 //! Where the game is not known, a [`PreferenceOracle`] answers [`Comparison`]s, in batches. It is
 //! generic over what a prompt and a response are: indices here ([`MatrixOracle`]), messages and
-//! text for a language model. [`Counted`] counts what is asked, because comparisons are what
-//! alignment pays for.
+//! text for a language model. [`FnOracle`] makes one of a closure. [`Counted`] counts what is asked,
+//! because comparisons are what alignment pays for.
 //!
 //! ```
 //! use inpo_game::{Comparison, Counted, MatrixOracle, PreferenceOracle, games};
@@ -199,7 +199,7 @@ pub use measure::{
     regret, regularised_best_response, regularised_duality_gap, regularised_duality_gap_of_rates,
     regularised_regret, win_rate,
 };
-pub use oracle::{Comparison, Counted, MatrixOracle, OracleError, PreferenceOracle};
+pub use oracle::{Comparison, Counted, FnOracle, MatrixOracle, OracleError, PreferenceOracle};
 pub use preference::{Preference, PreferenceError};
 pub use read::ReadError;
 pub use records::{

@@ -1,8 +1,13 @@
 //! Who decides: the oracle that compares two responses to a prompt.
 
+mod closure;
+
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{Preference, PreferenceGame};
+
+pub use closure::FnOracle;
 
 /// One question: with which probability does `first` beat `second` as an answer to `prompt`?
 ///
@@ -41,7 +46,8 @@ impl<X: ?Sized, Y: ?Sized> Comparison<'_, X, Y> {
 /// Gives P(y > y' | x): a matrix, a rule, a reward model, a judge, people.
 ///
 /// Questions come in batches because a judge answers many at once for the price of few.
-/// `X` is the prompt's type and `Y` the response's; neither need be sized.
+/// `X` is the prompt's type and `Y` the response's; neither need be sized. [`FnOracle`] makes an
+/// oracle of a closure.
 ///
 /// ```
 /// use inpo_game::{Comparison, OracleError, Preference, PreferenceOracle};
@@ -81,8 +87,33 @@ pub trait PreferenceOracle<X: ?Sized, Y: ?Sized> {
     fn compare(&self, comparisons: &[Comparison<'_, X, Y>])
     -> Result<Vec<Preference>, OracleError>;
 
+    /// [`compare`](Self::compare) into a vector that the caller keeps from batch to batch. Whatever
+    /// was in `answers` is replaced; after an error its content has no meaning.
+    ///
+    /// The default asks `compare`; an oracle whose answers cost less than the memory for them
+    /// overrides it.
+    ///
+    /// # Errors
+    /// As [`compare`](Self::compare).
+    fn compare_into(
+        &self,
+        comparisons: &[Comparison<'_, X, Y>],
+        answers: &mut Vec<Preference>,
+    ) -> Result<(), OracleError> {
+        *answers = self.compare(comparisons)?;
+        Ok(())
+    }
+
     /// What this oracle is called in messages and metrics.
     fn name(&self) -> String;
+}
+
+impl<X: ?Sized, Y: ?Sized> fmt::Debug for dyn PreferenceOracle<X, Y> + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PreferenceOracle")
+            .field(&self.name())
+            .finish()
+    }
 }
 
 /// Why an oracle gave no answer.
@@ -124,6 +155,14 @@ impl<X: ?Sized, Y: ?Sized, O: PreferenceOracle<X, Y> + ?Sized> PreferenceOracle<
         (**self).compare(comparisons)
     }
 
+    fn compare_into(
+        &self,
+        comparisons: &[Comparison<'_, X, Y>],
+        answers: &mut Vec<Preference>,
+    ) -> Result<(), OracleError> {
+        (**self).compare_into(comparisons, answers)
+    }
+
     fn name(&self) -> String {
         (**self).name()
     }
@@ -137,6 +176,14 @@ impl<X: ?Sized, Y: ?Sized, O: PreferenceOracle<X, Y> + ?Sized> PreferenceOracle<
         (**self).compare(comparisons)
     }
 
+    fn compare_into(
+        &self,
+        comparisons: &[Comparison<'_, X, Y>],
+        answers: &mut Vec<Preference>,
+    ) -> Result<(), OracleError> {
+        (**self).compare_into(comparisons, answers)
+    }
+
     fn name(&self) -> String {
         (**self).name()
     }
@@ -144,22 +191,20 @@ impl<X: ?Sized, Y: ?Sized, O: PreferenceOracle<X, Y> + ?Sized> PreferenceOracle<
 
 /// Counts what an oracle is asked, and checks that it answers every question.
 ///
-/// The counters can be read while other threads ask.
+/// The count can be read while other threads ask.
 #[derive(Debug, Default)]
 pub struct Counted<O> {
     oracle: O,
     comparisons: AtomicU64,
-    batches: AtomicU64,
 }
 
 impl<O> Counted<O> {
-    /// Wraps `oracle` with counters at 0.
+    /// Wraps `oracle` with the count at 0.
     #[must_use]
     pub fn new(oracle: O) -> Self {
         Self {
             oracle,
             comparisons: AtomicU64::new(0),
-            batches: AtomicU64::new(0),
         }
     }
 
@@ -167,13 +212,6 @@ impl<O> Counted<O> {
     #[must_use]
     pub fn comparisons(&self) -> u64 {
         self.comparisons.load(Ordering::Relaxed)
-    }
-
-    /// How many batches were asked, failed ones included. An empty batch asks nothing and does
-    /// not count.
-    #[must_use]
-    pub fn batches(&self) -> u64 {
-        self.batches.load(Ordering::Relaxed)
     }
 
     /// The wrapped oracle.
@@ -198,7 +236,6 @@ impl<X: ?Sized, Y: ?Sized, O: PreferenceOracle<X, Y>> PreferenceOracle<X, Y> for
         if expected == 0 {
             return Ok(Vec::new());
         }
-        self.batches.fetch_add(1, Ordering::Relaxed);
         self.comparisons
             .fetch_add(expected as u64, Ordering::Relaxed);
         let answers = self.oracle.compare(comparisons)?;
@@ -226,7 +263,7 @@ impl<X: ?Sized, Y: ?Sized, O: PreferenceOracle<X, Y>> PreferenceOracle<X, Y> for
 /// let question = Comparison { prompt: &(), first: &0, second: &2 };
 /// let answers = oracle.compare(&[question, question.swapped()])?;
 /// assert_eq!((answers[0].get(), answers[1].get()), (0.8, 0.2));
-/// assert_eq!((oracle.comparisons(), oracle.batches()), (2, 1));
+/// assert_eq!(oracle.comparisons(), 2);
 /// # Ok::<(), inpo_game::OracleError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -251,18 +288,30 @@ impl<G: PreferenceGame> PreferenceOracle<(), usize> for MatrixOracle<G> {
         &self,
         comparisons: &[Comparison<'_, (), usize>],
     ) -> Result<Vec<Preference>, OracleError> {
+        let mut answers = Vec::new();
+        self.compare_into(comparisons, &mut answers)?;
+        Ok(answers)
+    }
+
+    fn compare_into(
+        &self,
+        comparisons: &[Comparison<'_, (), usize>],
+        answers: &mut Vec<Preference>,
+    ) -> Result<(), OracleError> {
         let n = self.game.num_actions();
-        let answer = |(index, c): (usize, &Comparison<'_, (), usize>)| {
+        answers.clear();
+        answers.reserve(comparisons.len());
+        for (index, c) in comparisons.iter().enumerate() {
             let (first, second) = (*c.first, *c.second);
-            match [first, second].into_iter().find(|&action| action >= n) {
-                Some(action) => Err(OracleError::Invalid {
+            if let Some(action) = [first, second].into_iter().find(|&action| action >= n) {
+                return Err(OracleError::Invalid {
                     index,
                     reason: format!("action {action} does not exist: the game has {n} actions"),
-                }),
-                None => Ok(self.game.preference(first, second)),
+                });
             }
-        };
-        comparisons.iter().enumerate().map(answer).collect()
+            answers.push(self.game.preference(first, second));
+        }
+        Ok(())
     }
 
     fn name(&self) -> String {
@@ -320,9 +369,9 @@ mod tests {
             error.to_string(),
             "the oracle \"silent\" gave 0 answers to 3 comparisons"
         );
-        assert_eq!((oracle.comparisons(), oracle.batches()), (3, 1));
+        assert_eq!(oracle.comparisons(), 3);
         assert_eq!(oracle.compare(&[]).unwrap(), []);
-        assert_eq!(oracle.batches(), 1);
+        assert_eq!(oracle.comparisons(), 3);
     }
 
     #[test]
@@ -337,6 +386,16 @@ mod tests {
         };
         assert_eq!(counted.compare(&[question]).unwrap()[0].get(), 0.9);
         assert_eq!(boxed.compare(&[question]).unwrap()[0].get(), 0.9);
+        let mut answers = vec![Preference::LOSS; 5];
+        counted
+            .compare_into(&[question, question.swapped()], &mut answers)
+            .unwrap();
+        assert_eq!(
+            answers,
+            boxed.compare(&[question, question.swapped()]).unwrap()
+        );
+        assert_eq!(counted.comparisons(), 3);
         assert_eq!(counted.name(), "matrix");
+        assert_eq!(format!("{boxed:?}"), "PreferenceOracle(\"matrix\")");
     }
 }
