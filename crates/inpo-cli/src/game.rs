@@ -129,6 +129,7 @@ fn solver_error(error: SolverError) -> CliError {
         SolverError::NoFit { .. } => "--algorithm",
         SolverError::Length { .. }
         | SolverError::StartSupport { .. }
+        | SolverError::Oracle(_)
         | SolverError::OtherMethod { .. }
         | SolverError::OtherReference { .. } => {
             return CliError::Other(error.to_string());

@@ -1,5 +1,6 @@
 //! What can be wrong with a problem, a solver or a run.
 
+use inpo_game::OracleError;
 use inpo_game::bradley_terry::FitError;
 
 /// Why a run could not start or go on.
@@ -103,6 +104,9 @@ pub enum SolverError {
         /// The method.
         algorithm: &'static str,
     },
+    /// The oracle of a sampled run did not answer.
+    #[error("sampled play cannot go on: {0}")]
+    Oracle(#[from] OracleError),
     /// A state of another method.
     #[error("the state is one of {found}, but the solver is {algorithm}")]
     OtherMethod {

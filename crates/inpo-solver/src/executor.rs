@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use inpo_game::{PreferenceGame, Strategy, exploitability_of_rates, kl};
+use inpo_game::{PreferenceGame, PreferenceOracle, Strategy, exploitability_of_rates, kl};
 use serde::{Deserialize, Serialize};
 
-use crate::feedback::RunFeedback;
+use crate::asking::{Oracle, RunFeedback};
 use crate::problem::check_length;
 use crate::{Asking, Feedback, Problem, Solver, SolverError, State};
 
@@ -109,6 +109,7 @@ pub struct Executor<'a, G, S: Solver> {
     problem: &'a Problem<G>,
     solver: S,
     state: Option<S::State>,
+    oracle: Option<&'a Oracle<'a>>,
     settings: Settings,
 }
 
@@ -164,6 +165,7 @@ impl<'a, G: PreferenceGame, S: Solver> Executor<'a, G, S> {
             problem,
             solver,
             state: None,
+            oracle: None,
             settings,
         }
     }
@@ -226,10 +228,41 @@ impl<'a, G: PreferenceGame, S: Solver> Executor<'a, G, S> {
     }
 
     /// Asks by comparisons with Bernoulli labels, so many a query, instead of exactly; see
-    /// [`SampledFeedback`](crate::SampledFeedback).
+    /// [`SampledFeedback`](crate::SampledFeedback). The game itself answers them.
     #[must_use]
     pub fn sampled(mut self, comparisons: u64, seed: u64) -> Self {
         self.settings.asking = Asking::Sampled { comparisons, seed };
+        self.oracle = None;
+        self
+    }
+
+    /// As [`sampled`](Self::sampled), but `oracle` answers the comparisons: a judge, a closure. The
+    /// solver learns of the game through it alone; the history's measures are the problem's own.
+    ///
+    /// ```
+    /// use inpo_game::{FnOracle, PreferenceGame, Strategy, games, kl};
+    /// use inpo_solver::{Executor, Inpo, Problem, State, StepSize};
+    ///
+    /// let problem = Problem::new(games::cyclic_three(), Strategy::uniform(3), 0.5)?;
+    /// let judge = FnOracle::new("judge", |_: &(), first: &usize, second: &usize| {
+    ///     games::cyclic_three().preference(*first, *second).get()
+    /// });
+    /// let run = Executor::new(&problem, Inpo::new(StepSize::Theory))
+    ///     .sampled_from(&judge, 30, 7)
+    ///     .iterations(1000)
+    ///     .run()?;
+    /// assert!(kl(&problem.nash()?, run.state.strategy()) < 1e-3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn sampled_from(
+        mut self,
+        oracle: &'a dyn PreferenceOracle<(), usize>,
+        comparisons: u64,
+        seed: u64,
+    ) -> Self {
+        self.settings.asking = Asking::Sampled { comparisons, seed };
+        self.oracle = Some(oracle);
         self
     }
 
@@ -237,7 +270,7 @@ impl<'a, G: PreferenceGame, S: Solver> Executor<'a, G, S> {
     ///
     /// # Errors
     /// A [`SolverError`] in one sentence: a setting, the start or the state does not fit the
-    /// problem, or a step left the numbers.
+    /// problem, a step left the numbers, or the oracle did not answer.
     pub fn run(self) -> Result<Run<S::State>, SolverError> {
         self.run_with(|_: &S::State, _: &Record| {})
     }
@@ -267,6 +300,7 @@ impl<'a, G: PreferenceGame, S: Solver> Executor<'a, G, S> {
         let mut feedback = RunFeedback::new(
             self.problem.game(),
             self.settings.asking,
+            self.oracle,
             state.oracle_calls(),
         );
         let mut history = Vec::new();

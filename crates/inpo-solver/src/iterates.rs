@@ -2,7 +2,7 @@
 
 use inpo_game::{PreferenceGame, Strategy};
 
-use crate::feedback::RunFeedback;
+use crate::asking::RunFeedback;
 use crate::{Asking, Problem, Solver, SolverError, State};
 
 /// An endless iterator over the states of a solver, the start first.
@@ -59,7 +59,7 @@ impl<'a, G: PreferenceGame, S: Solver> Iterates<'a, G, S> {
         Ok(Self {
             problem,
             solver,
-            feedback: RunFeedback::new(problem.game(), asking, state.oracle_calls()),
+            feedback: RunFeedback::new(problem.game(), asking, None, state.oracle_calls()),
             next: Some(state),
             started: false,
         })

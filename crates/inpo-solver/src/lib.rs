@@ -30,7 +30,7 @@
 //!   requires, what it guarantees and where that is proved.
 //! * [`State`]: what moves. It has the last iterate, the average and the weighted average: theory
 //!   and practice use all three, and they differ.
-//! * [`Feedback`]: what the solver may ask, counted: exactly, or by comparisons of two actions.
+//! * [`Feedback`]: what the solver may ask, counted: exactly, or by comparisons that an oracle answers.
 //! * [`Executor`]: the loop, with a history of [`Record`]s, an [`Observer`] who is shown them, and a
 //!   [`Reason`] to stop; [`Iterates`]: the same steps as an iterator.
 //! * [`Checkpoint`]: (solver, state) as serde. A resumed run is the uninterrupted one to the bit.
@@ -104,7 +104,9 @@
 //!
 //! People and judges do not give win rates: they compare two answers and say which is better.
 //! [`Executor::sampled`] replaces each exact win-rate vector by an unbiased estimate from m
-//! comparisons with Bernoulli labels; oracle calls then count comparisons.
+//! comparisons with Bernoulli labels; oracle calls then count comparisons. They are answered by the
+//! game, or with [`Executor::sampled_from`] by any [`PreferenceOracle`](inpo_game::PreferenceOracle)
+//! over the actions' indices.
 //!
 //! ```
 //! use inpo_game::{Strategy, games, kl};
@@ -121,6 +123,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod asking;
 mod caution;
 mod error;
 mod executor;
@@ -135,10 +138,11 @@ mod solver;
 mod step_size;
 mod tally;
 
+pub use asking::Asking;
 pub use caution::Caution;
 pub use error::SolverError;
 pub use executor::{Executor, Iterate, Observer, Reason, Record, Run, Settings};
-pub use feedback::{Asking, ExactFeedback, Feedback, SampledFeedback};
+pub use feedback::{ExactFeedback, Feedback, SampledFeedback};
 pub use iterates::Iterates;
 pub use method::{Method, MethodState};
 pub use methods::{

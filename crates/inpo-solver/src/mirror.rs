@@ -13,11 +13,11 @@ pub(crate) fn ask<'b>(
     feedback: &mut impl Feedback,
     opponent: &Strategy,
     rates: &'b mut Buffer,
-) -> &'b [f64] {
+) -> Result<&'b [f64], SolverError> {
     let rates = rates.sized(opponent.num_actions());
-    feedback.win_rates_into(opponent, rates);
+    feedback.win_rates_into(opponent, rates)?;
     rates.iter_mut().for_each(|rate| *rate -= 0.5);
-    rates
+    Ok(rates)
 }
 
 pub(crate) fn check_tally<G: PreferenceGame>(
@@ -62,7 +62,7 @@ impl OmdState {
         next: impl Fn(f64, f64) -> f64,
     ) -> Result<(), SolverError> {
         let update = self.tally.iteration() + 1;
-        let rates = ask(feedback, self.policy.strategy(), &mut self.rates);
+        let rates = ask(feedback, self.policy.strategy(), &mut self.rates)?;
         self.policy
             .propose(problem, update, |y, ratio| next(rates[y], ratio))?;
         self.tally.leave(self.policy.strategy(), feedback.calls());

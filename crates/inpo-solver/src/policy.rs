@@ -25,10 +25,10 @@ pub struct LogPolicy {
     logits: Buffer,
 }
 
-/// Room for n numbers that is kept from step to step and has no content between two of them: it is
-/// not saved and does not count in comparisons.
+/// Room (for n numbers, or a strategy) that is kept from step to step and has no content between two
+/// of them: it is not saved and does not count in comparisons.
 #[derive(Clone, Default)]
-pub(crate) struct Buffer(Vec<f64>);
+pub(crate) struct Buffer<T = Vec<f64>>(T);
 
 impl Buffer {
     /// The room, with n entries of whatever was there.
@@ -43,13 +43,22 @@ impl Buffer {
     }
 }
 
-impl std::fmt::Debug for Buffer {
+impl Buffer<Option<Strategy>> {
+    /// A copy of `strategy`; only the first allocates.
+    pub(crate) fn copy_of(&mut self, strategy: &Strategy) -> &mut Strategy {
+        let copy = self.0.get_or_insert_with(|| strategy.clone());
+        copy.copy_from(strategy);
+        copy
+    }
+}
+
+impl<T> std::fmt::Debug for Buffer<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Buffer")
     }
 }
 
-impl PartialEq for Buffer {
+impl<T> PartialEq for Buffer<T> {
     fn eq(&self, _: &Self) -> bool {
         true
     }

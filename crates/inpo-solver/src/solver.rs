@@ -95,7 +95,7 @@ pub trait Solver {
     /// One update, in place.
     ///
     /// # Errors
-    /// A [`SolverError`]; the last iterate is then that before the step.
+    /// A [`SolverError`]; the last iterate and the tally are then those before the step.
     fn step<G: PreferenceGame>(
         &self,
         problem: &Problem<G>,

@@ -35,11 +35,6 @@ impl Tally {
         self.weighted_average.mix_in(strategy, 2.0 / (n + 1.0));
     }
 
-    /// Sets what was paid so far, for a method that asks about its average.
-    pub fn pay(&mut self, oracle_calls: u64) {
-        self.oracle_calls = oracle_calls;
-    }
-
     /// Updates made.
     #[must_use]
     pub fn iteration(&self) -> u64 {

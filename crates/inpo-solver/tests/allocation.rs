@@ -1,6 +1,6 @@
 //! A step allocates nothing once it has run: the work is the win rates and a few passes.
 
-use inpo_game::{Strategy, games};
+use inpo_game::{MatrixOracle, Strategy, games};
 use inpo_solver::{
     Comal, Egpo, ExactFeedback, FictitiousPlay, Inpo, Method, Mnpo, Mpo, NashEma, NashMd, Onpo,
     Problem, RegretMatching, Replicator, SampledFeedback, Solver, Sppo, StepSize,
@@ -34,7 +34,7 @@ fn no_method_allocates_in_its_steps() {
         let game = games::uniform(ACTIONS, 1).unwrap();
         let problem = Problem::new(game, Strategy::uniform(ACTIONS), tau).unwrap();
         let mut exact = ExactFeedback::new(problem.game(), 0);
-        let mut sampled = SampledFeedback::new(problem.game(), 50, 1, 0);
+        let mut sampled = SampledFeedback::new(MatrixOracle::new(problem.game()), 50, 1, 0);
         let mut state = method.init(&problem, problem.reference()).unwrap();
         let mut steps = |count| {
             for _ in 0..count {

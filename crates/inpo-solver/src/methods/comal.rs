@@ -91,7 +91,7 @@ pub(super) fn step_to_companion<G: PreferenceGame>(
 ) -> Result<(), SolverError> {
     let update = state.iteration() + 1;
     let pull = tau / eta;
-    let advantages = ask(feedback, state.policy.strategy(), &mut state.rates);
+    let advantages = ask(feedback, state.policy.strategy(), &mut state.rates)?;
     let magnet = state.companion.log_ratio();
     state.policy.propose(problem, update, |y, ratio| {
         advantages[y] / eta + pull * magnet[y] + (1.0 - pull) * ratio

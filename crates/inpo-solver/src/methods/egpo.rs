@@ -80,12 +80,12 @@ impl Solver for Egpo {
             rates,
             ..
         } = state;
-        let advantages = ask(feedback, policy.strategy(), rates);
+        let advantages = ask(feedback, policy.strategy(), rates)?;
         let ratio = policy.log_ratio();
         half.set(problem, update, |y, _| {
             advantages[y] / eta + keep * ratio[y]
         })?;
-        let advantages = ask(feedback, half.strategy(), rates);
+        let advantages = ask(feedback, half.strategy(), rates)?;
         policy.propose(problem, update, |y, ratio| {
             advantages[y] / eta + keep * ratio
         })?;

@@ -46,6 +46,8 @@ pub struct FictitiousPlayState {
     strategy: Strategy,
     #[serde(skip)]
     rates: Buffer,
+    #[serde(skip)]
+    room: Buffer<Option<Strategy>>,
 }
 
 impl State for FictitiousPlayState {
@@ -84,6 +86,7 @@ impl Solver for FictitiousPlay {
             tally: Tally::new(start),
             strategy: start.clone(),
             rates: Buffer::default(),
+            room: Buffer::default(),
         })
     }
 
@@ -97,22 +100,24 @@ impl Solver for FictitiousPlay {
             tally,
             strategy,
             rates,
+            room,
         } = state;
-        tally.leave(strategy, feedback.calls());
+        let update = tally.iteration() + 1;
+        let average = room.copy_of(tally.average());
+        average.mix_in(strategy, 1.0 / update as f64);
         let rates = rates.sized(strategy.num_actions());
-        feedback.win_rates_into(tally.average(), rates);
-        tally.pay(feedback.calls());
+        feedback.win_rates_into(average, rates)?;
+        let played = room.copy_of(strategy);
         if problem.tau() > 0.0 {
             for (rate, log_reference) in rates.iter_mut().zip(problem.log_reference()) {
                 *rate = log_reference + (*rate - 0.5) / problem.tau();
             }
             strategy
                 .set_logits(rates)
-                .map(|_| ())
                 .map_err(|_| SolverError::Overflow {
-                    iteration: tally.iteration(),
+                    iteration: update,
                     tau: problem.tau(),
-                })
+                })?;
         } else {
             // `rev`, because `max_by` keeps the last of equals.
             let best = (0..rates.len())
@@ -122,8 +127,9 @@ impl Solver for FictitiousPlay {
             rates.fill(0.0);
             rates[best] = 1.0;
             strategy.set_weights(rates);
-            Ok(())
         }
+        tally.leave(played, feedback.calls());
+        Ok(())
     }
 }
 

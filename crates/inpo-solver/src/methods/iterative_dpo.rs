@@ -140,7 +140,7 @@ impl Solver for IterativeDpo {
         } = state;
         let opponent = policy.strategy();
         let rates = rates.sized(opponent.num_actions());
-        feedback.win_rates_into(opponent, rates);
+        feedback.win_rates_into(opponent, rates)?;
         let weight = |_: usize, other: usize| opponent[other];
         let fitted =
             bradley_terry::fit(rates.len(), weight, rates, Some(scores)).map_err(|reason| {

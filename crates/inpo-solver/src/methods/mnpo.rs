@@ -152,7 +152,7 @@ impl Solver for Mnpo {
         } = state;
         let update = tally.iteration() + 1;
         let eta = self.step_size.eta(update, 0.0);
-        let advantages = ask(feedback, policy.strategy(), rates);
+        let advantages = ask(feedback, policy.strategy(), rates)?;
 
         // Before the step is known to succeed, the newest stands beside the history.
         let kept = history.len().min(self.weights.len() - 1);

@@ -82,7 +82,7 @@ impl Solver for NashEma {
         let update = state.iteration() + 1;
         let tau = problem.tau();
         let eta = self.step_size.eta(update, tau);
-        let advantages = ask(feedback, state.companion.strategy(), &mut state.rates);
+        let advantages = ask(feedback, state.companion.strategy(), &mut state.rates)?;
         state.policy.propose(problem, update, |y, ratio| {
             advantages[y] / eta + (1.0 - tau / eta) * ratio
         })?;

@@ -80,7 +80,7 @@ impl Solver for NashMd {
         } = state;
         let ratio = policy.log_ratio();
         mix.set(problem, update, |y, _| keep * ratio[y])?;
-        let advantages = ask(feedback, mix.strategy(), rates);
+        let advantages = ask(feedback, mix.strategy(), rates)?;
         policy.propose(problem, update, |y, ratio| {
             advantages[y] / eta + keep * ratio
         })?;

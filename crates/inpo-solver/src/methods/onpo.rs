@@ -81,7 +81,7 @@ impl Solver for Onpo {
             rates,
             ..
         } = state;
-        let advantages = ask(feedback, policy.strategy(), rates);
+        let advantages = ask(feedback, policy.strategy(), rates)?;
         let ratio = aux.log_ratio();
         policy.propose(problem, update, |y, _| ratio[y] + 2.0 * advantages[y] / eta)?;
         aux.set(problem, update, |y, ratio| ratio + advantages[y] / eta)?;

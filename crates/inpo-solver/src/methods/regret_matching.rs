@@ -145,7 +145,7 @@ impl Solver for RegretMatching {
             rates,
             positive,
         } = state;
-        let advantages = ask(feedback, strategy, rates);
+        let advantages = ask(feedback, strategy, rates)?;
         // 0 for exact win rates; an estimate has its own mean.
         let mean: f64 = advantages
             .iter()

@@ -110,7 +110,7 @@ impl Solver for Replicator {
         point.set(problem, update, |y, _| start[y])?;
         // (share of the slope in the sum, how far the next point is along it)
         for (share, next) in [(1.0, 0.5), (2.0, 0.5), (2.0, 1.0), (1.0, 0.0)] {
-            let advantages = ask(feedback, point.strategy(), rates);
+            let advantages = ask(feedback, point.strategy(), rates)?;
             let ratio = point.log_ratio();
             for ((sum, advantage), ratio) in sum.iter_mut().zip(advantages).zip(ratio) {
                 *sum += share * (advantage - tau * ratio);
