@@ -2,7 +2,8 @@
 
 use inpo_game::{
     EquilibriumError, PreferenceGame, SMALLEST_TAU, Strategy, exploitability,
-    exploitability_of_rates, nash, regularised_duality_gap_of_rates, regularised_nash,
+    exploitability_of_rates, nash, nash_residual, regularised_duality_gap_of_rates,
+    regularised_nash, regularised_nash_residual,
 };
 
 use crate::SolverError;
@@ -74,6 +75,17 @@ impl<G: PreferenceGame> Problem<G> {
             regularised_nash(&self.game, &self.reference, self.tau)
         } else {
             nash(&self.game)
+        }
+    }
+
+    /// How far `strategy` is from solving the equations of this problem's Nash policy:
+    /// [`regularised_nash_residual`], that of the fixed point, if tau > 0, else [`nash_residual`].
+    #[must_use]
+    pub fn residual(&self, strategy: &Strategy) -> f64 {
+        if self.tau > 0.0 {
+            regularised_nash_residual(&self.game, strategy, &self.reference, self.tau)
+        } else {
+            nash_residual(&self.game, strategy)
         }
     }
 }
@@ -166,5 +178,20 @@ mod tests {
         let uniform = Strategy::uniform(3);
         assert!((problem.duality_gap(&uniform) - 1.0 / 15.0).abs() < 1e-15);
         assert!((problem.nash().unwrap()[1] - 3.0 / 11.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_residual_is_that_of_the_game_that_is_solved() {
+        let (game, uniform) = (cyclic_three(), Strategy::uniform(3));
+        for tau in [0.0, 0.1] {
+            let problem = Problem::new(&game, uniform.clone(), tau).unwrap();
+            assert!(problem.residual(&problem.nash().unwrap()) < 1e-12);
+        }
+        // Against uniform the actions win 14, 15 and 16 of 30: 1/30 in the plain game, and in the other
+        // the softmax of (-1, 0, 1)/3 less 1/3 at c.
+        for (tau, want) in [(0.0, 1.0 / 30.0), (0.1, 0.11510753046570749)] {
+            let problem = Problem::new(&game, uniform.clone(), tau).unwrap();
+            assert!((problem.residual(&uniform) - want).abs() < 1e-15);
+        }
     }
 }
