@@ -18,6 +18,9 @@ pub enum SolverError {
         /// What was given.
         eta: f64,
     },
+    /// A constant eta was not given.
+    #[error("eta is missing: the constant schedule needs an inverse step size")]
+    EtaMissing,
     /// tau exceeds eta.
     #[error(
         "tau is {tau} and eta is {eta}: tau must not exceed eta, or the previous policy gets a negative weight"
@@ -107,6 +110,15 @@ pub enum SolverError {
     /// The oracle of a sampled run did not answer.
     #[error("sampled play cannot go on: {0}")]
     Oracle(#[from] OracleError),
+    /// The state of a [`Method`](crate::Method) was asked for without one.
+    #[error("a state of any method is made by its method: call `start` of the method instead")]
+    NoMethod,
+    /// A name that no method has.
+    #[error("there is no method {name:?}")]
+    UnknownMethod {
+        /// The name.
+        name: &'static str,
+    },
     /// A state of another method.
     #[error("the state is one of {found}, but the solver is {algorithm}")]
     OtherMethod {

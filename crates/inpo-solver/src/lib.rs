@@ -37,27 +37,10 @@
 //!
 //! # 2. The methods
 //!
-//! Win rates against pi are written P pi; gamma = 1/eta. Every method is a multiplicative update
-//! with a choice of base and of opponent, except the last group.
-//!
-//! | method | next policy, up to its normaliser | game | what converges |
-//! |---|---|---|---|
-//! | [`Inpo`] | ref^(tau/eta) pi^(1-tau/eta) exp(gamma P pi) | KL | last, with [`StepSize::Theory`] or a large constant eta |
-//! | [`NashMd`] | mix exp(gamma P mix), mix = ref^(tau/eta) pi^(1-tau/eta) | KL | last, with [`StepSize::Theory`] |
-//! | [`NashEma`] | as INPO, against a moving average | KL | last, where [`caution`](Solver::caution) has none |
-//! | [`Egpo`] | INPO's half step, then again from pi against it | KL, plain | last; linearly with a KL |
-//! | [`Sppo`] (Hedge) | pi exp(gamma P pi) | plain | average |
-//! | [`IterativeIpo`] | base exp(gamma P pi), base = pi or ref | plain | average (base pi) |
-//! | [`IterativeDpo`] | base exp(f/beta), f the Bradley-Terry scores | plain | under Bradley-Terry only |
-//! | [`Onpo`] (optimistic Hedge) | aux exp(2 gamma P pi), aux exp(gamma P pi) kept | plain | last and average |
-//! | [`Comal`] | INPO towards a reference that moves | plain | last, with long enough phases |
-//! | [`Mpo`] | magnetic mirror descent, the magnet moves | plain | last, with long enough phases |
-//! | [`Mnpo`] | geometric mean of past policies, their mean win rate | plain | average |
-//! | [`RegretMatching`], also plus | positive regrets | plain | average |
-//! | [`FictitiousPlay`] | best response to the average | plain, KL | average |
-//! | [`Replicator`] | the flow of all of them | plain, KL | last if tau > 0 |
-//!
-//! [`Method`] is any of them, chosen at run time.
+//! Mirror descents, extragradient and optimistic ones, moving references, regret matching, fictitious
+//! play, the replicator dynamics. [`Method`] has the table: each one's update, its game and which
+//! iterate converges. It is any of them, chosen at run time: by its variant, or by name and settings
+//! with a [`Choice`].
 //!
 //! ```
 //! use inpo_game::{Strategy, games};
@@ -123,13 +106,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod algorithm;
 mod asking;
 mod caution;
+mod choice;
 mod error;
 mod executor;
 mod feedback;
 mod iterates;
 mod method;
+mod method_settings;
 mod methods;
 mod mirror;
 mod policy;
@@ -138,18 +124,16 @@ mod solver;
 mod step_size;
 mod tally;
 
+pub use algorithm::{Algorithm, Plays, Reads};
 pub use asking::Asking;
 pub use caution::Caution;
+pub use choice::{Choice, FromChoice};
 pub use error::SolverError;
 pub use executor::{Executor, Iterate, Observer, Reason, Record, Run, Settings};
 pub use feedback::{ExactFeedback, Feedback, SampledFeedback};
 pub use iterates::Iterates;
-pub use method::{Method, MethodState};
-pub use methods::{
-    Comal, DpoState, Egpo, FictitiousPlay, FictitiousPlayState, Inpo, IterativeDpo, IterativeIpo,
-    Mnpo, MnpoState, Mpo, NashEma, NashMd, Onpo, Opponents, Reference, RegretMatching, RegretState,
-    Replicator, Sppo,
-};
+pub use method_settings::{MethodSettings, Reference, Schedule};
+pub use methods::*;
 pub use mirror::{CompanionState, OmdState};
 pub use policy::LogPolicy;
 pub use problem::{Problem, diameter};

@@ -43,17 +43,6 @@ pub struct OmdState {
 }
 
 impl OmdState {
-    pub(crate) fn new<G: PreferenceGame>(
-        problem: &Problem<G>,
-        start: &Strategy,
-    ) -> Result<Self, SolverError> {
-        Ok(Self {
-            policy: LogPolicy::new(problem, start)?,
-            tally: Tally::new(start),
-            rates: Buffer::default(),
-        })
-    }
-
     /// Asks about pi_t and moves to the ratio next(advantage, ratio) of every action.
     pub(crate) fn descend<G>(
         &mut self,
@@ -79,6 +68,14 @@ impl OmdState {
 }
 
 impl State for OmdState {
+    fn at<G: PreferenceGame>(problem: &Problem<G>, start: &Strategy) -> Result<Self, SolverError> {
+        Ok(Self {
+            policy: LogPolicy::new(problem, start)?,
+            tally: Tally::new(start),
+            rates: Buffer::default(),
+        })
+    }
+
     fn strategy(&self) -> &Strategy {
         self.policy.strategy()
     }
@@ -109,21 +106,6 @@ pub struct CompanionState {
 }
 
 impl CompanionState {
-    /// Both policies at `start`.
-    pub(crate) fn new<G: PreferenceGame>(
-        problem: &Problem<G>,
-        start: &Strategy,
-    ) -> Result<Self, SolverError> {
-        let policy = LogPolicy::new(problem, start)?;
-        Ok(Self {
-            companion: policy.clone(),
-            policy,
-            tally: Tally::new(start),
-            rates: Buffer::default(),
-            room: Buffer::default(),
-        })
-    }
-
     /// Counts the update and moves to what was proposed for the policy.
     pub(crate) fn accept<G>(&mut self, problem: &Problem<G>, feedback: &impl Feedback) {
         self.tally.leave(self.policy.strategy(), feedback.calls());
@@ -144,6 +126,18 @@ impl CompanionState {
 }
 
 impl State for CompanionState {
+    /// Both policies at `start`.
+    fn at<G: PreferenceGame>(problem: &Problem<G>, start: &Strategy) -> Result<Self, SolverError> {
+        let policy = LogPolicy::new(problem, start)?;
+        Ok(Self {
+            companion: policy.clone(),
+            policy,
+            tally: Tally::new(start),
+            rates: Buffer::default(),
+            room: Buffer::default(),
+        })
+    }
+
     fn strategy(&self) -> &Strategy {
         self.policy.strategy()
     }

@@ -4,10 +4,16 @@ use inpo_game::{PreferenceGame, Strategy};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{Caution, Feedback, Problem, SolverError, Tally};
+use crate::{Algorithm, Caution, Feedback, Problem, SolverError, StepSize, Tally};
 
 /// The moving part of a method. It is serde, so (solver, state) is a [`Checkpoint`].
 pub trait State: Clone + Serialize + DeserializeOwned {
+    /// The state at `start`, which is pi_1.
+    ///
+    /// # Errors
+    /// [`SolverError::Length`] or [`SolverError::StartSupport`].
+    fn at<G: PreferenceGame>(problem: &Problem<G>, start: &Strategy) -> Result<Self, SolverError>;
+
     /// The last iterate: pi_{n+1} after n updates.
     fn strategy(&self) -> &Strategy;
 
@@ -42,21 +48,41 @@ pub trait State: Clone + Serialize + DeserializeOwned {
     }
 }
 
-/// A method: settings, a start and one step.
+/// A method: settings, a start and one step. A new one says what it is called and makes a step; the
+/// rest has defaults.
 pub trait Solver {
     /// What the step moves.
     type State: State;
 
-    /// The paper's name, in lower case, as the command spells it.
-    fn name(&self) -> &'static str;
+    /// What it is called, which game it plays and what it reads: an entry for each of its names, and
+    /// at least one.
+    const ALGORITHMS: &'static [Algorithm];
 
-    /// Checks the settings against the problem.
+    /// Its own entry of [`ALGORITHMS`](Self::ALGORITHMS): by default the first.
+    fn algorithm(&self) -> &'static Algorithm {
+        &Self::ALGORITHMS[0]
+    }
+
+    /// The paper's name, in lower case, as the command spells it.
+    fn name(&self) -> &'static str {
+        self.algorithm().name
+    }
+
+    /// Its step size, if it has one.
+    fn step_size(&self) -> Option<StepSize> {
+        None
+    }
+
+    /// Checks the settings against the problem: by default, that the method plays this game with this
+    /// step size ([`Algorithm::check`]).
     ///
     /// # Errors
     /// A [`SolverError`] in one sentence.
-    fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError>;
+    fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
+        self.algorithm().check(problem.tau(), self.step_size())
+    }
 
-    /// The state at `start`, which is pi_1.
+    /// The state at `start`, which is pi_1: by default [`State::at`].
     ///
     /// # Errors
     /// [`SolverError::Length`] or [`SolverError::StartSupport`].
@@ -64,7 +90,9 @@ pub trait Solver {
         &self,
         problem: &Problem<G>,
         start: &Strategy,
-    ) -> Result<Self::State, SolverError>;
+    ) -> Result<Self::State, SolverError> {
+        Self::State::at(problem, start)
+    }
 
     /// [`validate`](Self::validate), then [`start`](Self::start).
     ///
@@ -102,6 +130,11 @@ pub trait Solver {
         feedback: &mut impl Feedback,
         state: &mut Self::State,
     ) -> Result<(), SolverError>;
+
+    /// Whether it can play an action that the reference never does. A multiplicative update cannot.
+    fn leaves_support(&self) -> bool {
+        false
+    }
 
     /// Whether the method fails on estimates outside (0, 1), which sampled feedback may give.
     fn exact_only(&self) -> bool {

@@ -62,30 +62,6 @@ impl StepSize {
         }
     }
 
-    /// [`validate`](Self::validate) for a method whose theory names no schedule of this form.
-    pub(crate) fn validate_without_theory(
-        self,
-        algorithm: &'static str,
-        tau: f64,
-    ) -> Result<(), SolverError> {
-        if self == Self::Theory {
-            return Err(SolverError::NoTheory { algorithm });
-        }
-        self.validate(tau)
-    }
-
-    /// The same for a method of the plain game.
-    pub(crate) fn validate_plain(
-        self,
-        algorithm: &'static str,
-        tau: f64,
-    ) -> Result<(), SolverError> {
-        if tau != 0.0 {
-            return Err(SolverError::PlainGameOnly { algorithm, tau });
-        }
-        self.validate_without_theory(algorithm, tau)
-    }
-
     /// The eta of every update, if it is the same in all.
     pub(crate) fn constant(self) -> Option<f64> {
         match self {

@@ -8,8 +8,10 @@ use inpo_core::game::{MatrixGame, PreferenceGame, nash_report};
 use inpo_core::solver::Problem;
 use serde::Serialize;
 
+use super::equilibrium::{Equilibrium, equilibrium};
+use super::error::{equilibrium_error, solver_error};
+use super::input::{FileArgs, problem, read};
 use super::output::{heading, label, print, strategies};
-use super::{Equilibrium, FileArgs, equilibrium, equilibrium_error, problem, read, solver_error};
 use crate::error::CliError;
 
 #[derive(Debug, Args)]

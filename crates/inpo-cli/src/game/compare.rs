@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use inpo_core::game::MatrixGame;
 use inpo_core::plot::{Chart, Scale, Series};
-use inpo_core::solver::Record;
+use inpo_core::solver::{Algorithm, Method, MethodSettings, Record, Reference, Schedule, Solver};
 use serde::Serialize;
 
-use super::method::{Algorithm, MethodArgs, Watch};
-use super::output::{print, print_text};
-use super::solve::{ExactNash, RunningArgs, exact_nash, play};
-use super::{OutputArgs, problem, read};
+use super::input::read;
+use super::method::{Base, MethodArgs, ScheduleArg, Watch, build};
+use super::output::{OutputArgs, print, print_text};
+use super::play::{ExactNash, RunningArgs, exact_nash, play};
 use crate::error::CliError;
 
 /// Points of a curve in the picture and rows of a run in the table for each factor e of the
@@ -61,8 +61,8 @@ pub(crate) struct CompareArgs {
 /// A method as it was asked for.
 struct Contender {
     spec: String,
-    algorithm: Algorithm,
-    method: MethodArgs,
+    algorithm: &'static Algorithm,
+    settings: MethodSettings,
     watch: Watch,
 }
 
@@ -123,25 +123,24 @@ fn play_one(
     game: &MatrixGame,
     known: &mut Vec<(f64, ExactNash)>,
 ) -> Result<Outcome, CliError> {
-    let mut settings = args.running.settings(1000)?;
+    let mut running = args.running.settings(1000)?;
     let Contender {
         spec,
         algorithm,
-        method,
+        settings,
         watch,
     } = contender;
     let about = |error: CliError| error.about(&format!("{spec} on {}", path.display()));
-    let (method, tau) = method
-        .build(*algorithm, game, settings.iterations)
-        .map_err(about)?;
-    settings.watch = (*watch).into();
-    let problem = problem(game.clone(), tau)?;
+    let (method, problem) =
+        build(algorithm, settings, game.clone(), running.iterations).map_err(about)?;
+    running.watch = (*watch).into();
+    let tau = problem.tau();
     let place = known.iter().position(|(of, _)| *of == tau);
     let place = place.unwrap_or_else(|| {
         known.push((tau, exact_nash(&problem, args.running.exact)));
         known.len() - 1
     });
-    let (run, warnings) = play(&problem, method, settings, &known[place].1).map_err(about)?;
+    let (run, warnings) = play(&problem, method, running, &known[place].1).map_err(about)?;
     for warning in warnings {
         eprintln!("warning: {spec} on {}: {warning}", path.display());
     }
@@ -168,11 +167,8 @@ fn name(value: impl ValueEnum) -> String {
 fn parse(spec: &str, args: &CompareArgs) -> Result<Contender, CliError> {
     let fail = |what: String| CliError::Input(format!("--algorithm {spec}: {what}"));
     let (name, settings) = spec.split_once(':').unwrap_or((spec, ""));
-    let algorithm = Algorithm::from_str(name, true).map_err(|_| {
-        let known: Vec<String> = Algorithm::value_variants()
-            .iter()
-            .map(|a| self::name(*a))
-            .collect();
+    let algorithm = Method::named(name).ok_or_else(|| {
+        let known: Vec<&str> = Method::ALGORITHMS.iter().map(|entry| entry.name).collect();
         fail(format!(
             "there is no method {name:?}: it must be one of {}",
             known.join(", ")
@@ -182,7 +178,7 @@ fn parse(spec: &str, args: &CompareArgs) -> Result<Contender, CliError> {
     let mut contender = Contender {
         spec: spec.to_owned(),
         algorithm,
-        method: MethodArgs::default(),
+        settings: MethodSettings::default(),
         watch: args.running.watch,
     };
     for setting in settings.split(',').filter(|s| !s.is_empty()) {
@@ -193,15 +189,15 @@ fn parse(spec: &str, args: &CompareArgs) -> Result<Contender, CliError> {
             let parsed = value.parse::<f64>();
             parsed.map_err(|_| fail(format!("{key} is {value:?}, which is not a number")))
         };
-        let method = &mut contender.method;
+        let own = &mut contender.settings;
         match key {
-            "tau" => method.tau = Some(number()?),
-            "eta" => method.eta = Some(number()?),
-            "decay" => method.decay = Some(number()?),
-            "step" => method.step = Some(number()?),
+            "tau" => own.tau = Some(number()?),
+            "eta" => own.eta = Some(number()?),
+            "decay" => own.decay = Some(number()?),
+            "step" => own.step = Some(number()?),
             "period" => {
                 let period = value.parse::<u64>();
-                method.period = Some(period.map_err(|_| {
+                own.period = Some(period.map_err(|_| {
                     fail(format!("period is {value:?}, which is not a whole number"))
                 })?);
             }
@@ -213,10 +209,13 @@ fn parse(spec: &str, args: &CompareArgs) -> Result<Contender, CliError> {
                         "history_weights is {value:?}: give numbers with + between them"
                     ))
                 })?;
-                method.history_weights = Some(weights);
+                own.history_weights = Some(weights);
             }
-            "schedule" => method.schedule = Some(choice(value).map_err(fail)?),
-            "base" => method.base = Some(choice(value).map_err(fail)?),
+            "schedule" => {
+                let schedule = choice::<ScheduleArg>(value).map_err(fail)?;
+                own.schedule = Some(Schedule::from(schedule));
+            }
+            "base" => own.base = Some(Reference::from(choice::<Base>(value).map_err(fail)?)),
             "watch" => contender.watch = choice(value).map_err(fail)?,
             _ => {
                 return Err(fail(format!(
@@ -226,14 +225,14 @@ fn parse(spec: &str, args: &CompareArgs) -> Result<Contender, CliError> {
             }
         }
     }
-    let own = contender.method;
-    if let Some(name) = own.unused(algorithm).first() {
+    let own = contender.settings;
+    if let Some(name) = algorithm.unused(&own).first() {
         return Err(fail(format!(
             "{name} is not used by this method as it is set"
         )));
     }
-    let flags = args.method.clone();
-    contender.method = MethodArgs {
+    let flags = args.method.settings();
+    contender.settings = MethodSettings {
         // A flag is for those who have the setting; an eta of one's own is constant.
         tau: own.tau.or(flags.tau.filter(|_| algorithm.has_kl())),
         schedule: own

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use inpo_core::game::{MatrixGame, RecordColumns, RecordOptions, read_records};
 
+use super::input::read;
 use super::output::{print_with, write_with};
-use super::read;
 use crate::error::CliError;
 
 #[derive(Debug, Args)]

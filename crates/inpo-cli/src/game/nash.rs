@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use clap::Args;
 
+use super::equilibrium::equilibrium;
+use super::input::{FileArgs, problem, read};
 use super::output::{heading, print, strategies};
-use super::{FileArgs, equilibrium, problem, read};
 use crate::error::CliError;
 
 #[derive(Debug, Args)]

@@ -5,13 +5,22 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use inpo_core::game::{MatrixGame, PreferenceGame};
-use inpo_core::solver::{Problem, Reason, Record};
+use inpo_core::solver::Problem;
 use serde::Serialize;
 
-use super::OutputArgs;
-use super::solve::{Quality, Solution, SolveArgs};
 use crate::error::CliError;
+
+#[derive(Debug, Args)]
+pub(super) struct OutputArgs {
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Write to this file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
 
 pub(super) fn label(game: &MatrixGame, action: usize) -> String {
     match game.names() {
@@ -43,82 +52,6 @@ pub(super) fn strategies(out: &mut String, game: &MatrixGame, columns: &[(&str, 
         }
     }
     out.push('\n');
-}
-
-pub(super) fn solution_table(
-    args: &SolveArgs,
-    problem: &Problem<MatrixGame>,
-    solution: &Solution,
-    unit: &str,
-) -> String {
-    let mut out = heading(&args.file.game, problem);
-    let columns: [(&str, &[f64]); 3] = [
-        ("last", &solution.last.strategy),
-        ("average", &solution.average.strategy),
-        ("weighted", &solution.weighted_average.strategy),
-    ];
-    strategies(&mut out, problem.game(), &columns);
-    let width = 16;
-    let iterates = [
-        &solution.last,
-        &solution.average,
-        &solution.weighted_average,
-    ];
-    for (title, pick) in [
-        ("duality gap", (|q| q.duality_gap) as fn(&Quality) -> f64),
-        ("exploitability", |q| q.exploitability),
-    ] {
-        let [last, average, weighted] = iterates.map(pick);
-        let _ = write!(
-            out,
-            "\n{title:width$}  last {last:.4e}  average {average:.4e}  weighted {weighted:.4e}"
-        );
-    }
-    let stopped = match solution.reason {
-        Reason::Iterations => "all iterations made",
-        Reason::Tolerance => "tolerance reached",
-        Reason::Time => "time is up",
-    };
-    let _ = writeln!(
-        out,
-        "\n{} iterations, {} oracle calls ({unit}): {stopped}\n",
-        solution.iterations, solution.oracle_calls
-    );
-    let _ = writeln!(out, "iteration  duality gap  exploitability   KL to Nash");
-    for record in thinned(&solution.history) {
-        let kl = record
-            .kl_to_nash
-            .map_or("-".to_owned(), |kl| format!("{kl:.4e}"));
-        let Record {
-            iteration,
-            duality_gap,
-            exploitability,
-            ..
-        } = record;
-        let _ = writeln!(
-            out,
-            "{iteration:>9}  {duality_gap:>11.4e}  {exploitability:>14.4e}  {kl:>11}"
-        );
-    }
-    out
-}
-
-/// The records whose iteration is 0, 1, 2, 3, 5, 10, 20, 30, 50, 100, .. and the last: what fits a screen.
-fn thinned(history: &[Record]) -> impl Iterator<Item = &Record> {
-    let round = |iteration: u64| {
-        let mut lead = iteration;
-        while lead >= 10 && lead.is_multiple_of(10) {
-            lead /= 10;
-        }
-        matches!(lead, 0 | 1 | 2 | 3 | 5)
-    };
-    let last = history.len().saturating_sub(1);
-    let keep = move |&(at, record): &(usize, &Record)| at == last || round(record.iteration);
-    history
-        .iter()
-        .enumerate()
-        .filter(keep)
-        .map(|(_, record)| record)
 }
 
 pub(super) fn print(

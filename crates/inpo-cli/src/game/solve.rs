@@ -1,149 +1,64 @@
 //! `inpo game solve`: one iterative method on one game.
 
-use std::time::{Duration, Instant};
+use std::fmt::Write as _;
 
-use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressFinish};
-use inpo_core::game::{MatrixGame, PreferenceGame, Strategy};
-use inpo_core::solver::{
-    Asking, Executor, Iterate, Method, MethodState, Problem, Reason, Record, Run, Settings, Solver,
-    State,
-};
+use clap::Args;
+use inpo_core::game::{MatrixGame, Strategy};
+use inpo_core::solver::{Algorithm, MethodState, Problem, Reason, Record, Run, Solver, State};
 use serde::Serialize;
 
-use super::method::{Algorithm, MethodArgs, Watch};
-use super::output::{label, print, solution_table};
-use super::{FileArgs, problem, read, solver_error};
+use super::input::{FileArgs, read};
+use super::method::{MethodArgs, algorithm_parser, build};
+use super::output::{heading, print, strategies};
+use super::play::{RunningArgs, exact_nash, play};
 use crate::error::CliError;
 
 #[derive(Debug, Args)]
 pub(crate) struct SolveArgs {
     #[command(flatten)]
-    pub(super) file: FileArgs,
+    file: FileArgs,
     /// The method.
-    #[arg(long, value_enum, default_value_t = Algorithm::Inpo)]
-    algorithm: Algorithm,
+    #[arg(long, value_parser = algorithm_parser(), default_value = "inpo")]
+    algorithm: &'static Algorithm,
     #[command(flatten)]
     method: MethodArgs,
     #[command(flatten)]
     running: RunningArgs,
 }
 
-/// How long a method runs, on what answers, and what is recorded.
-#[derive(Clone, Debug, Args)]
-pub(super) struct RunningArgs {
-    /// How many updates to make [default: 100, for compare 1000].
-    #[arg(long)]
-    iterations: Option<u64>,
-    /// Stop once the watched policy's duality gap is at most this.
-    #[arg(long, value_name = "GAP", allow_negative_numbers = true)]
-    tolerance: Option<f64>,
-    /// Stop after the update that ends later than this. Reading and --exact are not counted.
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
-    time_limit: Option<f64>,
-    /// Record every so many iterations in the history; the first and the last always.
-    #[arg(long, default_value_t = 1)]
-    stride: u64,
-    /// The policy that the history and --tolerance look at.
-    #[arg(long, value_enum, default_value_t = Watch::Last)]
-    pub(super) watch: Watch,
-    /// Ask by so many comparisons a query, with Bernoulli labels, instead of exactly. Oracle calls
-    /// then count comparisons.
-    #[arg(long, value_name = "M")]
-    comparisons: Option<u64>,
-    /// Seed of the comparisons.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Whether to solve for the exact Nash policy, for kl_to_nash and warnings: its time grows with
-    /// the cube of the actions, and auto does it up to 2000.
-    #[arg(long, value_enum, default_value_t = Exact::Auto)]
-    pub(super) exact: Exact,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Exact {
-    /// Up to 2000 actions.
-    Auto,
-    /// In any case.
-    Always,
-    /// Not at all.
-    Never,
-}
-
-/// The largest game whose exact Nash policy is found unasked: some ten seconds.
-const EXACT_UP_TO: usize = 2000;
-
-/// More comparisons than this in one query would run for minutes without a look at the clock.
-const MOST_COMPARISONS: u64 = 1_000_000_000;
-
-impl RunningArgs {
-    /// The settings, with so many iterations unless told otherwise.
-    pub(super) fn settings(&self, iterations: u64) -> Result<Settings, CliError> {
-        let limit = |seconds: f64| {
-            Duration::try_from_secs_f64(seconds).map_err(|_| {
-                CliError::Input(format!(
-                    "--time-limit is {seconds}: it must be a number of seconds between 0 and 1.8e19"
-                ))
-            })
-        };
-        if let Some(comparisons) = self.comparisons.filter(|&m| m > MOST_COMPARISONS) {
-            return Err(CliError::Input(format!(
-                "--comparisons is {comparisons}: it must be at most {MOST_COMPARISONS} a query"
-            )));
-        }
-        Ok(Settings {
-            iterations: self.iterations.unwrap_or(iterations),
-            tolerance: self.tolerance,
-            time_limit: self.time_limit.map(limit).transpose()?,
-            stride: self.stride,
-            watch: self.watch.into(),
-            asking: match self.comparisons {
-                None => Asking::Exact,
-                Some(comparisons) => Asking::Sampled {
-                    comparisons,
-                    seed: self.seed,
-                },
-            },
-            ..Settings::default()
-        })
-    }
-}
-
 /// An iterate of `solve`.
 #[derive(Serialize)]
-pub(super) struct Quality {
-    pub(super) strategy: Strategy,
-    pub(super) duality_gap: f64,
-    pub(super) exploitability: f64,
+struct Quality {
+    strategy: Strategy,
+    duality_gap: f64,
+    exploitability: f64,
 }
 
 /// What `solve` prints.
 #[derive(Serialize)]
-pub(super) struct Solution {
-    pub(super) algorithm: String,
-    pub(super) iterations: u64,
-    pub(super) oracle_calls: u64,
-    pub(super) reason: Reason,
-    pub(super) last: Quality,
-    pub(super) average: Quality,
-    pub(super) weighted_average: Quality,
-    pub(super) history: Vec<Record>,
+struct Solution {
+    algorithm: String,
+    iterations: u64,
+    oracle_calls: u64,
+    reason: Reason,
+    last: Quality,
+    average: Quality,
+    weighted_average: Quality,
+    history: Vec<Record>,
 }
 
 pub(super) fn run(args: &SolveArgs) -> Result<(), CliError> {
     let settings = args.running.settings(100)?;
     let game = read(&args.file.game)?;
-    let (method, tau) = args
-        .method
-        .build(args.algorithm, &game, settings.iterations)?;
-    for name in args.method.unused(args.algorithm) {
+    let given = args.method.settings();
+    let (method, problem) = build(args.algorithm, &given, game, settings.iterations)?;
+    for name in args.algorithm.unused(&given) {
         let flag = name.replace('_', "-");
         eprintln!(
             "note: --{flag} is not used by {} as it is set",
             method.name()
         );
     }
-    let problem = problem(game, tau)?;
     let nash = exact_nash(&problem, args.running.exact);
     let (run, warnings) = play(&problem, method, settings, &nash)?;
     for warning in warnings {
@@ -151,89 +66,8 @@ pub(super) fn run(args: &SolveArgs) -> Result<(), CliError> {
     }
     let solution = solution(&problem, run);
     print(&args.file.out, &solution, || {
-        let unit = match args.running.comparisons {
-            None => "win-rate vectors",
-            Some(_) => "comparisons",
-        };
-        solution_table(args, &problem, &solution, unit)
+        solution_table(args, &problem, &solution)
     })
-}
-
-/// The exact Nash policy, or a sentence why it is not there; `None` if it was not asked for.
-pub(super) type ExactNash = Option<Result<Strategy, String>>;
-
-pub(super) fn exact_nash(problem: &Problem<MatrixGame>, exact: Exact) -> ExactNash {
-    let n = problem.game().num_actions();
-    match exact {
-        Exact::Never => None,
-        Exact::Auto if n > EXACT_UP_TO => Some(Err(format!(
-            "the game has {n} actions, and the exact Nash policy of more than {EXACT_UP_TO} is found \
-             only with --exact always"
-        ))),
-        _ => Some(problem.nash().map_err(|error| error.to_string())),
-    }
-}
-
-/// Runs a method, with the distance to the equilibrium if that is known, and says in sentences what
-/// should be known about it.
-pub(super) fn play(
-    problem: &Problem<MatrixGame>,
-    method: Method,
-    mut settings: Settings,
-    nash: &ExactNash,
-) -> Result<(Run<MethodState>, Vec<String>), CliError> {
-    let mut warnings = Vec::new();
-    match nash {
-        Some(Ok(nash)) => {
-            let never = never_played(problem, &method, nash);
-            // Averages may converge all the same.
-            let last = settings.watch == Iterate::Last;
-            if let Some(action) = never {
-                warnings.push(format!(
-                    "{} is in the Nash policy, but the reference never plays it and {} cannot \
-                     leave the reference's support",
-                    label(problem.game(), action),
-                    method.name()
-                ));
-            } else if let Some(caution) = method.caution(problem, nash).filter(|_| last) {
-                warnings.push(caution.to_string());
-            }
-            settings.equilibrium = Some(nash.clone());
-        }
-        Some(Err(reason)) => {
-            warnings.push(format!("kl_to_nash is missing from the history: {reason}"));
-        }
-        None => {}
-    }
-    let progress = progress(settings.iterations);
-    let executor = Executor::with_settings(problem, method, settings);
-    Ok((executor.run_with(progress).map_err(solver_error)?, warnings))
-}
-
-/// A bar on standard error, for runs of more than two seconds; it goes with its observer.
-fn progress(iterations: u64) -> impl FnMut(&MethodState, &Record) {
-    let began = Instant::now();
-    let mut bar: Option<ProgressBar> = None;
-    move |_, record| {
-        if bar.is_none() && began.elapsed() > Duration::from_secs(2) {
-            let new = ProgressBar::new(iterations);
-            bar = Some(new.with_finish(ProgressFinish::AndClear));
-        }
-        if let Some(bar) = &bar {
-            bar.set_position(record.iteration);
-        }
-    }
-}
-
-/// An action of the Nash policy that a multiplicative method cannot reach.
-fn never_played(problem: &Problem<MatrixGame>, method: &Method, nash: &Strategy) -> Option<usize> {
-    let additive = matches!(
-        method,
-        Method::RegretMatching(_) | Method::FictitiousPlay(_)
-    );
-    let reference = problem.reference();
-    let lost = |&y: &usize| nash[y] > 0.0 && reference[y] == 0.0;
-    (0..nash.num_actions()).find(lost).filter(|_| !additive)
 }
 
 fn solution(problem: &Problem<MatrixGame>, run: Run<MethodState>) -> Solution {
@@ -252,4 +86,80 @@ fn solution(problem: &Problem<MatrixGame>, run: Run<MethodState>) -> Solution {
         algorithm: run.algorithm,
         history: run.history,
     }
+}
+
+fn solution_table(args: &SolveArgs, problem: &Problem<MatrixGame>, solution: &Solution) -> String {
+    let mut out = heading(&args.file.game, problem);
+    let columns: [(&str, &[f64]); 3] = [
+        ("last", &solution.last.strategy),
+        ("average", &solution.average.strategy),
+        ("weighted", &solution.weighted_average.strategy),
+    ];
+    strategies(&mut out, problem.game(), &columns);
+    let width = 16;
+    let iterates = [
+        &solution.last,
+        &solution.average,
+        &solution.weighted_average,
+    ];
+    for (title, pick) in [
+        ("duality gap", (|q| q.duality_gap) as fn(&Quality) -> f64),
+        ("exploitability", |q| q.exploitability),
+    ] {
+        let [last, average, weighted] = iterates.map(pick);
+        let _ = write!(
+            out,
+            "\n{title:width$}  last {last:.4e}  average {average:.4e}  weighted {weighted:.4e}"
+        );
+    }
+    let stopped = match solution.reason {
+        Reason::Iterations => "all iterations made",
+        Reason::Tolerance => "tolerance reached",
+        Reason::Time => "time is up",
+    };
+    let unit = if args.running.is_sampled() {
+        "comparisons"
+    } else {
+        "win-rate vectors"
+    };
+    let _ = writeln!(
+        out,
+        "\n{} iterations, {} oracle calls ({unit}): {stopped}\n",
+        solution.iterations, solution.oracle_calls
+    );
+    let _ = writeln!(out, "iteration  duality gap  exploitability   KL to Nash");
+    for record in thinned(&solution.history) {
+        let kl = record
+            .kl_to_nash
+            .map_or("-".to_owned(), |kl| format!("{kl:.4e}"));
+        let Record {
+            iteration,
+            duality_gap,
+            exploitability,
+            ..
+        } = record;
+        let _ = writeln!(
+            out,
+            "{iteration:>9}  {duality_gap:>11.4e}  {exploitability:>14.4e}  {kl:>11}"
+        );
+    }
+    out
+}
+
+/// The records whose iteration is 0, 1, 2, 3, 5, 10, 20, 30, 50, 100, .. and the last: what fits a screen.
+fn thinned(history: &[Record]) -> impl Iterator<Item = &Record> {
+    let round = |iteration: u64| {
+        let mut lead = iteration;
+        while lead >= 10 && lead.is_multiple_of(10) {
+            lead /= 10;
+        }
+        matches!(lead, 0 | 1 | 2 | 3 | 5)
+    };
+    let last = history.len().saturating_sub(1);
+    let keep = move |&(at, record): &(usize, &Record)| at == last || round(record.iteration);
+    history
+        .iter()
+        .enumerate()
+        .filter(keep)
+        .map(|(_, record)| record)
 }

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::caution::{circles, grows, rotation};
 use crate::mirror::ask;
-use crate::{Caution, CompanionState, Feedback, Problem, Solver, SolverError, State, StepSize};
+use crate::{
+    Algorithm, Caution, Choice, CompanionState, Feedback, FromChoice, Plays, Problem, Reads,
+    Solver, SolverError, State, StepSize,
+};
 
 /// COMAL (arXiv 2410.23223): INPO's step towards a reference that is replaced by the policy after
 /// every `period` updates,
@@ -52,19 +55,18 @@ impl Comal {
             period,
         }
     }
+
+    fn phase(&self, eta: f64) -> Phase {
+        Phase {
+            eta,
+            tau: self.tau,
+            period: self.period,
+        }
+    }
 }
 
-/// Checks what COMAL and MPO share: a plain problem, tau above 0 and a period.
-pub(super) fn check_moving<G: PreferenceGame>(
-    algorithm: &'static str,
-    problem: &Problem<G>,
-    tau: f64,
-    period: u64,
-) -> Result<(), SolverError> {
-    if problem.tau() != 0.0 {
-        let tau = problem.tau();
-        return Err(SolverError::PlainGameOnly { algorithm, tau });
-    }
+/// Checks the settings that COMAL and MPO share: tau is above 0 and the period 1 or more.
+pub(super) fn check_moving(tau: f64, period: u64) -> Result<(), SolverError> {
     if !(tau > 0.0 && tau.is_finite()) {
         return Err(SolverError::Setting {
             setting: "tau",
@@ -82,56 +84,82 @@ pub(super) fn check_moving<G: PreferenceGame>(
     Ok(())
 }
 
-/// INPO's step towards the companion, which becomes the policy after every `period` updates.
-pub(super) fn step_to_companion<G: PreferenceGame>(
-    problem: &Problem<G>,
-    feedback: &mut impl Feedback,
-    state: &mut CompanionState,
-    (eta, tau, period): (f64, f64, u64),
-) -> Result<(), SolverError> {
-    let update = state.iteration() + 1;
-    let pull = tau / eta;
-    let advantages = ask(feedback, state.policy.strategy(), &mut state.rates)?;
-    let magnet = state.companion.log_ratio();
-    state.policy.propose(problem, update, |y, ratio| {
-        advantages[y] / eta + pull * magnet[y] + (1.0 - pull) * ratio
-    })?;
-    state.accept(problem, feedback);
-    if update.is_multiple_of(period) {
-        state.companion.copy_from(&state.policy);
-    }
-    Ok(())
+/// A phase of COMAL or MPO: `period` updates towards a reference that stays.
+pub(super) struct Phase {
+    /// The INVERSE step size.
+    pub(super) eta: f64,
+    /// The weight of the KL to that reference.
+    pub(super) tau: f64,
+    /// Updates until the reference moves.
+    pub(super) period: u64,
 }
 
-/// How a phase of `period` updates acts on a deviation d of policy and reference from the plain
-/// Nash policy: with k = 1 - tau/eta and a = k + i s/eta an update takes the policy's deviation to
-/// a d + (1 - k) d_ref, so the phase multiplies by a^m + (1 - k) (1 - a^m) / (1 - a).
-pub(super) fn moving_caution<G: PreferenceGame>(
-    algorithm: &'static str,
-    problem: &Problem<G>,
-    nash: &Strategy,
-    (eta, tau, period): (f64, f64, u64),
-) -> Option<Caution> {
-    let keep = 1.0 - tau / eta;
-    let update = Complex64::new(keep, rotation(problem, nash) / eta);
-    let phase = update.powf(period as f64);
-    if !phase.is_finite() {
-        return grows(algorithm, f64::INFINITY);
+impl Phase {
+    /// INPO's step towards the companion, which becomes the policy after every `period` updates.
+    pub(super) fn step<G: PreferenceGame>(
+        &self,
+        problem: &Problem<G>,
+        feedback: &mut impl Feedback,
+        state: &mut CompanionState,
+    ) -> Result<(), SolverError> {
+        let update = state.iteration() + 1;
+        let (eta, pull) = (self.eta, self.tau / self.eta);
+        let advantages = ask(feedback, state.policy.strategy(), &mut state.rates)?;
+        let magnet = state.companion.log_ratio();
+        state.policy.propose(problem, update, |y, ratio| {
+            advantages[y] / eta + pull * magnet[y] + (1.0 - pull) * ratio
+        })?;
+        state.accept(problem, feedback);
+        if update.is_multiple_of(self.period) {
+            state.companion.copy_from(&state.policy);
+        }
+        Ok(())
     }
-    let one = Complex64::new(1.0, 0.0);
-    let factor = phase + (1.0 - keep) * (one - phase) / (one - update);
-    grows(algorithm, factor.norm())
+
+    /// How a phase acts on a deviation d of policy and reference from the plain Nash policy: with
+    /// k = 1 - tau/eta and a = k + i s/eta an update takes the policy's deviation to
+    /// a d + (1 - k) d_ref, so m updates multiply by a^m + (1 - k) (1 - a^m) / (1 - a).
+    pub(super) fn caution<G: PreferenceGame>(
+        &self,
+        algorithm: &'static str,
+        problem: &Problem<G>,
+        nash: &Strategy,
+    ) -> Option<Caution> {
+        let keep = 1.0 - self.tau / self.eta;
+        let update = Complex64::new(keep, rotation(problem, nash) / self.eta);
+        let phase = update.powf(self.period as f64);
+        if !phase.is_finite() {
+            return grows(algorithm, f64::INFINITY);
+        }
+        let one = Complex64::new(1.0, 0.0);
+        let factor = phase + (1.0 - keep) * (one - phase) / (one - update);
+        grows(algorithm, factor.norm())
+    }
 }
 
 impl Solver for Comal {
     type State = CompanionState;
 
-    fn name(&self) -> &'static str {
-        "comal"
+    const ALGORITHMS: &'static [Algorithm] = &[Algorithm {
+        name: "comal",
+        help: "INPO towards a moving reference; plain game, --tau is that reference's weight",
+        plays: Plays::Plain,
+        theory: true,
+        reads: Reads {
+            own_tau: true,
+            period: Some(20),
+            ..Reads::STEP_SIZE
+        },
+        ..Algorithm::DEFAULT
+    }];
+
+    fn step_size(&self) -> Option<StepSize> {
+        Some(self.step_size)
     }
 
     fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
-        check_moving(self.name(), problem, self.tau, self.period)?;
+        self.algorithm().check(problem.tau(), None)?;
+        check_moving(self.tau, self.period)?;
         self.step_size.validate(self.tau)
     }
 
@@ -140,7 +168,7 @@ impl Solver for Comal {
         problem: &Problem<G>,
         start: &Strategy,
     ) -> Result<CompanionState, SolverError> {
-        let mut state = CompanionState::new(problem, start)?;
+        let mut state = CompanionState::at(problem, start)?;
         // The first phase is regularised towards the problem's reference, as INPO is.
         state.companion.set(problem, 0, |_, _| 0.0)?;
         Ok(state)
@@ -154,17 +182,23 @@ impl Solver for Comal {
     ) -> Result<(), SolverError> {
         let in_phase = state.iteration() % self.period + 1;
         let eta = self.step_size.eta(in_phase, self.tau);
-        step_to_companion(problem, feedback, state, (eta, self.tau, self.period))
+        self.phase(eta).step(problem, feedback, state)
     }
 
     fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
         circles(self.name(), problem, nash)?;
-        moving_caution(
-            self.name(),
-            problem,
-            nash,
-            (self.step_size.constant()?, self.tau, self.period),
-        )
+        let phase = self.phase(self.step_size.constant()?);
+        phase.caution(self.name(), problem, nash)
+    }
+}
+
+impl FromChoice for Comal {
+    fn from_choice(choice: &Choice<'_>) -> Result<Self, SolverError> {
+        Ok(Self::new(
+            choice.step_size()?,
+            choice.tau(),
+            choice.period(),
+        ))
     }
 }
 

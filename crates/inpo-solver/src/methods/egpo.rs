@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::caution::{grows, rotation};
 use crate::mirror::ask;
-use crate::{Caution, CompanionState, Feedback, Problem, Solver, SolverError, State, StepSize};
+use crate::{
+    Algorithm, Caution, Choice, CompanionState, Feedback, FromChoice, Problem, Reads, Solver,
+    SolverError, State, StepSize,
+};
 
 /// EGPO (arXiv 2503.08942), the extragradient or mirror-prox form of INPO:
 ///
@@ -47,21 +50,15 @@ impl Egpo {
 impl Solver for Egpo {
     type State = CompanionState;
 
-    fn name(&self) -> &'static str {
-        "egpo"
-    }
+    const ALGORITHMS: &'static [Algorithm] = &[Algorithm {
+        name: "egpo",
+        help: "Extragradient mirror descent",
+        reads: Reads::STEP_SIZE,
+        ..Algorithm::DEFAULT
+    }];
 
-    fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
-        self.step_size
-            .validate_without_theory(self.name(), problem.tau())
-    }
-
-    fn start<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        start: &Strategy,
-    ) -> Result<CompanionState, SolverError> {
-        CompanionState::new(problem, start)
+    fn step_size(&self) -> Option<StepSize> {
+        Some(self.step_size)
     }
 
     fn step<G: PreferenceGame>(
@@ -92,6 +89,7 @@ impl Solver for Egpo {
         state.accept(problem, feedback);
         Ok(())
     }
+
     fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
         let (tau, eta) = (problem.tau(), self.step_size.constant()?);
         let keep = 1.0 - tau / eta;
@@ -100,6 +98,12 @@ impl Solver for Egpo {
             return None;
         }
         grows(self.name(), (keep - turn * turn).hypot(keep * turn))
+    }
+}
+
+impl FromChoice for Egpo {
+    fn from_choice(choice: &Choice<'_>) -> Result<Self, SolverError> {
+        Ok(Self::new(choice.step_size()?))
     }
 }
 

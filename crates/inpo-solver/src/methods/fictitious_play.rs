@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::mirror::check_tally;
 use crate::policy::Buffer;
 use crate::problem::check_length;
-use crate::{Feedback, Problem, Solver, SolverError, State, Tally};
+use crate::{Algorithm, Choice, Feedback, FromChoice, Problem, Solver, SolverError, State, Tally};
 
 /// Fictitious play (Brown, 1951): every time the best response to the average of all that was
 /// played,
@@ -51,6 +51,16 @@ pub struct FictitiousPlayState {
 }
 
 impl State for FictitiousPlayState {
+    fn at<G: PreferenceGame>(problem: &Problem<G>, start: &Strategy) -> Result<Self, SolverError> {
+        check_length("start", start, problem.game())?;
+        Ok(Self {
+            tally: Tally::new(start),
+            strategy: start.clone(),
+            rates: Buffer::default(),
+            room: Buffer::default(),
+        })
+    }
+
     fn strategy(&self) -> &Strategy {
         &self.strategy
     }
@@ -68,26 +78,15 @@ impl State for FictitiousPlayState {
 impl Solver for FictitiousPlay {
     type State = FictitiousPlayState;
 
-    fn name(&self) -> &'static str {
-        "fictitious_play"
-    }
+    const ALGORITHMS: &'static [Algorithm] = &[Algorithm {
+        name: "fictitious_play",
+        aliases: &["fictitious-play"],
+        help: "Fictitious play; smooth with --tau",
+        ..Algorithm::DEFAULT
+    }];
 
-    fn validate<G: PreferenceGame>(&self, _: &Problem<G>) -> Result<(), SolverError> {
-        Ok(())
-    }
-
-    fn start<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        start: &Strategy,
-    ) -> Result<FictitiousPlayState, SolverError> {
-        check_length("start", start, problem.game())?;
-        Ok(FictitiousPlayState {
-            tally: Tally::new(start),
-            strategy: start.clone(),
-            rates: Buffer::default(),
-            room: Buffer::default(),
-        })
+    fn leaves_support(&self) -> bool {
+        true
     }
 
     fn step<G: PreferenceGame>(
@@ -130,6 +129,12 @@ impl Solver for FictitiousPlay {
         }
         tally.leave(played, feedback.calls());
         Ok(())
+    }
+}
+
+impl FromChoice for FictitiousPlay {
+    fn from_choice(_: &Choice<'_>) -> Result<Self, SolverError> {
+        Ok(Self::new())
     }
 }
 

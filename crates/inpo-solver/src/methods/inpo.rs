@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::caution::circles;
 use crate::problem::diameter;
-use crate::{Caution, Feedback, OmdState, Problem, Solver, SolverError, State, StepSize};
+use crate::{
+    Algorithm, Caution, Choice, Feedback, FromChoice, OmdState, Problem, Reads, Solver,
+    SolverError, State, StepSize,
+};
 
 /// INPO's exact step, equation (5) of arXiv 2407.00617:
 ///
@@ -71,20 +74,16 @@ impl Inpo {
 impl Solver for Inpo {
     type State = OmdState;
 
-    fn name(&self) -> &'static str {
-        "inpo"
-    }
+    const ALGORITHMS: &'static [Algorithm] = &[Algorithm {
+        name: "inpo",
+        help: "Online mirror descent of the INPO paper",
+        theory: true,
+        reads: Reads::STEP_SIZE,
+        ..Algorithm::DEFAULT
+    }];
 
-    fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
-        self.step_size.validate(problem.tau())
-    }
-
-    fn start<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        start: &Strategy,
-    ) -> Result<OmdState, SolverError> {
-        OmdState::new(problem, start)
+    fn step_size(&self) -> Option<StepSize> {
+        Some(self.step_size)
     }
 
     fn step<G: PreferenceGame>(
@@ -109,6 +108,12 @@ impl Solver for Inpo {
         let eta = self.step_size.constant()?;
         let threshold = stability_threshold(problem.game(), nash, problem.tau());
         (eta <= threshold).then_some(Caution::Eta { eta, threshold })
+    }
+}
+
+impl FromChoice for Inpo {
+    fn from_choice(choice: &Choice<'_>) -> Result<Self, SolverError> {
+        Ok(Self::new(choice.step_size()?))
     }
 }
 

@@ -3,11 +3,13 @@
 use inpo_game::{PreferenceGame, Strategy, bradley_terry};
 use serde::{Deserialize, Serialize};
 
-use super::Reference;
 use crate::caution::circles;
 use crate::mirror::check_tally;
 use crate::policy::Buffer;
-use crate::{Caution, Feedback, LogPolicy, Problem, Solver, SolverError, State, StepSize, Tally};
+use crate::{
+    Algorithm, Caution, Choice, Feedback, FromChoice, LogPolicy, Plays, Problem, Reads, Reference,
+    Solver, SolverError, State, StepSize, Tally,
+};
 
 /// Iterative DPO (DPO: arXiv 2305.18290), with pairs sampled from pi_t and labelled by the
 /// preference, solved exactly:
@@ -75,6 +77,15 @@ impl DpoState {
 }
 
 impl State for DpoState {
+    fn at<G: PreferenceGame>(problem: &Problem<G>, start: &Strategy) -> Result<Self, SolverError> {
+        Ok(Self {
+            policy: LogPolicy::new(problem, start)?,
+            tally: Tally::new(start),
+            scores: vec![0.0; start.num_actions()],
+            rates: Buffer::default(),
+        })
+    }
+
     fn strategy(&self) -> &Strategy {
         self.policy.strategy()
     }
@@ -103,25 +114,20 @@ impl State for DpoState {
 impl Solver for IterativeDpo {
     type State = DpoState;
 
-    fn name(&self) -> &'static str {
-        "iterative_dpo"
-    }
+    const ALGORITHMS: &'static [Algorithm] = &[Algorithm {
+        name: "iterative_dpo",
+        aliases: &["iterative-dpo"],
+        help: "DPO on the last policy's samples, an exact Bradley-Terry fit; plain game",
+        plays: Plays::Plain,
+        reads: Reads {
+            base: Some(Reference::Previous),
+            ..Reads::STEP_SIZE
+        },
+        ..Algorithm::DEFAULT
+    }];
 
-    fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
-        self.step_size.validate_plain(self.name(), problem.tau())
-    }
-
-    fn start<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        start: &Strategy,
-    ) -> Result<DpoState, SolverError> {
-        Ok(DpoState {
-            policy: LogPolicy::new(problem, start)?,
-            tally: Tally::new(start),
-            scores: vec![0.0; start.num_actions()],
-            rates: Buffer::default(),
-        })
+    fn step_size(&self) -> Option<StepSize> {
+        Some(self.step_size)
     }
 
     fn step<G: PreferenceGame>(
@@ -163,12 +169,19 @@ impl Solver for IterativeDpo {
     fn exact_only(&self) -> bool {
         true
     }
+
     fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
         match self.reference {
             // Near the Nash policy the scores are 4 (P - 1/2): multiplicative weights.
             Reference::Previous => circles(self.name(), problem, nash),
             Reference::Fixed => None,
         }
+    }
+}
+
+impl FromChoice for IterativeDpo {
+    fn from_choice(choice: &Choice<'_>) -> Result<Self, SolverError> {
+        Ok(Self::new(choice.step_size()?, choice.base()))
     }
 }
 

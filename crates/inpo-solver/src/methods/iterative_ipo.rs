@@ -4,18 +4,10 @@ use inpo_game::{PreferenceGame, Strategy, regularised_nash};
 use serde::{Deserialize, Serialize};
 
 use crate::caution::{circles, grows, rotation};
-use crate::{Caution, Feedback, OmdState, Problem, Solver, SolverError, State, StepSize};
-
-/// Which policy the KL of an iterative offline method is taken to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reference {
-    /// The policy that sampled, pi_t.
-    #[default]
-    Previous,
-    /// The problem's reference, always.
-    Fixed,
-}
+use crate::{
+    Algorithm, Caution, Choice, Feedback, FromChoice, OmdState, Plays, Problem, Reads, Reference,
+    Solver, SolverError, State, StepSize,
+};
 
 /// Iterative IPO (IPO: arXiv 2310.12036), with pairs sampled from pi_t, solved exactly:
 ///
@@ -60,20 +52,20 @@ impl IterativeIpo {
 impl Solver for IterativeIpo {
     type State = OmdState;
 
-    fn name(&self) -> &'static str {
-        "iterative_ipo"
-    }
+    const ALGORITHMS: &'static [Algorithm] = &[Algorithm {
+        name: "iterative_ipo",
+        aliases: &["iterative-ipo"],
+        help: "IPO on the last policy's samples; plain game",
+        plays: Plays::Plain,
+        reads: Reads {
+            base: Some(Reference::Previous),
+            ..Reads::STEP_SIZE
+        },
+        ..Algorithm::DEFAULT
+    }];
 
-    fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
-        self.step_size.validate_plain(self.name(), problem.tau())
-    }
-
-    fn start<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        start: &Strategy,
-    ) -> Result<OmdState, SolverError> {
-        OmdState::new(problem, start)
+    fn step_size(&self) -> Option<StepSize> {
+        Some(self.step_size)
     }
 
     fn step<G: PreferenceGame>(
@@ -101,6 +93,12 @@ impl Solver for IterativeIpo {
                 grows(self.name(), rotation(problem, &own) / eta)
             }
         }
+    }
+}
+
+impl FromChoice for IterativeIpo {
+    fn from_choice(choice: &Choice<'_>) -> Result<Self, SolverError> {
+        Ok(Self::new(choice.step_size()?, choice.base()))
     }
 }
 

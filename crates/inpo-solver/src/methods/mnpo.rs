@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::caution::{grows, growth, rotation};
 use crate::mirror::{ask, check_tally};
 use crate::policy::Buffer;
-use crate::{Caution, Feedback, LogPolicy, Problem, Solver, SolverError, State, StepSize, Tally};
+use crate::{
+    Algorithm, Caution, Choice, Feedback, FromChoice, LogPolicy, Plays, Problem, Reads, Solver,
+    SolverError, State, StepSize, Tally,
+};
 
 /// Whom MNPO's win rates are taken against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +84,15 @@ struct Past {
 }
 
 impl State for MnpoState {
+    fn at<G: PreferenceGame>(problem: &Problem<G>, start: &Strategy) -> Result<Self, SolverError> {
+        Ok(Self {
+            policy: LogPolicy::new(problem, start)?,
+            tally: Tally::new(start),
+            history: Vec::new(),
+            rates: Buffer::default(),
+        })
+    }
+
     fn strategy(&self) -> &Strategy {
         self.policy.strategy()
     }
@@ -111,8 +123,19 @@ impl State for MnpoState {
 impl Solver for Mnpo {
     type State = MnpoState;
 
-    fn name(&self) -> &'static str {
-        "mnpo"
+    const ALGORITHMS: &'static [Algorithm] = &[Algorithm {
+        name: "mnpo",
+        help: "Against several past policies; plain game",
+        plays: Plays::Plain,
+        reads: Reads {
+            history_weights: Some(&[0.5, 0.3, 0.2]),
+            ..Reads::STEP_SIZE
+        },
+        ..Algorithm::DEFAULT
+    }];
+
+    fn step_size(&self) -> Option<StepSize> {
+        Some(self.step_size)
     }
 
     fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
@@ -122,20 +145,7 @@ impl Solver for Mnpo {
         if !fit || self.weights.first() == Some(&0.0) {
             return Err(SolverError::Weights { sum });
         }
-        self.step_size.validate_plain(self.name(), problem.tau())
-    }
-
-    fn start<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        start: &Strategy,
-    ) -> Result<MnpoState, SolverError> {
-        Ok(MnpoState {
-            policy: LogPolicy::new(problem, start)?,
-            tally: Tally::new(start),
-            history: Vec::with_capacity(self.weights.len()),
-            rates: Buffer::default(),
-        })
+        self.algorithm().check(problem.tau(), self.step_size())
     }
 
     fn step<G: PreferenceGame>(
@@ -186,6 +196,7 @@ impl Solver for Mnpo {
         policy.accept(problem);
         Ok(())
     }
+
     fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
         let turn = rotation(problem, nash) / self.step_size.constant()?;
         if turn == 0.0 {
@@ -202,6 +213,12 @@ impl Solver for Mnpo {
         let coefficients: Vec<Complex64> =
             self.weights.iter().enumerate().map(coefficient).collect();
         grows(self.name(), growth(&coefficients))
+    }
+}
+
+impl FromChoice for Mnpo {
+    fn from_choice(choice: &Choice<'_>) -> Result<Self, SolverError> {
+        Ok(Self::new(choice.step_size()?, choice.history_weights()))
     }
 }
 

@@ -3,9 +3,12 @@
 use inpo_game::{PreferenceGame, Strategy};
 use serde::{Deserialize, Serialize};
 
-use super::comal::{check_moving, moving_caution, step_to_companion};
+use super::comal::{Phase, check_moving};
 use crate::caution::circles;
-use crate::{Caution, CompanionState, Feedback, Problem, Solver, SolverError, State, StepSize};
+use crate::{
+    Algorithm, Caution, Choice, CompanionState, Feedback, FromChoice, Plays, Problem, Reads,
+    Solver, SolverError, State, StepSize,
+};
 
 /// Magnetic preference optimisation (arXiv 2410.16714): magnetic mirror descent (arXiv 2206.05825)
 /// with a magnet that is replaced by the policy after every `period` updates,
@@ -63,18 +66,41 @@ impl Mpo {
     pub fn theory(tau: f64, period: u64) -> Self {
         Self::new(StepSize::Constant(LIPSCHITZ_SQUARED / tau), tau, period)
     }
+
+    /// A phase of INPO's steps: the implicit pull adds tau to eta.
+    fn phase(&self, eta: f64) -> Phase {
+        Phase {
+            eta: eta + self.tau,
+            tau: self.tau,
+            period: self.period,
+        }
+    }
 }
 
 impl Solver for Mpo {
     type State = CompanionState;
 
-    fn name(&self) -> &'static str {
-        "mpo"
+    const ALGORITHMS: &'static [Algorithm] = &[Algorithm {
+        name: "mpo",
+        aliases: &["mmd", "magnetic"],
+        help: "Magnetic mirror descent; plain game, --tau is the magnet's weight",
+        plays: Plays::Plain,
+        reads: Reads {
+            own_tau: true,
+            period: Some(20),
+            ..Reads::STEP_SIZE
+        },
+        ..Algorithm::DEFAULT
+    }];
+
+    fn step_size(&self) -> Option<StepSize> {
+        Some(self.step_size)
     }
 
     fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
-        check_moving(self.name(), problem, self.tau, self.period)?;
-        self.step_size.validate_plain(self.name(), 0.0)
+        self.algorithm().check(problem.tau(), None)?;
+        check_moving(self.tau, self.period)?;
+        self.algorithm().check(problem.tau(), self.step_size())
     }
 
     fn start<G: PreferenceGame>(
@@ -82,7 +108,7 @@ impl Solver for Mpo {
         problem: &Problem<G>,
         start: &Strategy,
     ) -> Result<CompanionState, SolverError> {
-        let mut state = CompanionState::new(problem, start)?;
+        let mut state = CompanionState::at(problem, start)?;
         state.companion.set(problem, 0, |_, _| 0.0)?;
         Ok(state)
     }
@@ -93,14 +119,24 @@ impl Solver for Mpo {
         feedback: &mut impl Feedback,
         state: &mut CompanionState,
     ) -> Result<(), SolverError> {
-        let eta = self.step_size.eta(state.iteration() + 1, 0.0) + self.tau;
-        step_to_companion(problem, feedback, state, (eta, self.tau, self.period))
+        let eta = self.step_size.eta(state.iteration() + 1, 0.0);
+        self.phase(eta).step(problem, feedback, state)
     }
 
     fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
         circles(self.name(), problem, nash)?;
-        let eta = self.step_size.constant()? + self.tau;
-        moving_caution(self.name(), problem, nash, (eta, self.tau, self.period))
+        let phase = self.phase(self.step_size.constant()?);
+        phase.caution(self.name(), problem, nash)
+    }
+}
+
+impl FromChoice for Mpo {
+    fn from_choice(choice: &Choice<'_>) -> Result<Self, SolverError> {
+        let (tau, period) = (choice.tau(), choice.period());
+        if choice.is_theory() {
+            return Ok(Self::theory(tau, period));
+        }
+        Ok(Self::new(choice.step_size()?, tau, period))
     }
 }
 

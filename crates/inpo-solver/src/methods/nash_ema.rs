@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::caution::{grows, largest_root, rotation};
 use crate::mirror::ask;
-use crate::{Caution, CompanionState, Feedback, Problem, Solver, SolverError, State, StepSize};
+use crate::{
+    Algorithm, Caution, Choice, CompanionState, Feedback, FromChoice, Problem, Reads, Solver,
+    SolverError, State, StepSize,
+};
 
 /// Nash-EMA, the tabular form of Nash-EMA-PG (arXiv 2312.00886, section 7; that paper averages the
 /// parameters of a language model, and the parameters of a softmax table are its logits):
@@ -49,8 +52,19 @@ impl NashEma {
 impl Solver for NashEma {
     type State = CompanionState;
 
-    fn name(&self) -> &'static str {
-        "nash_ema"
+    const ALGORITHMS: &'static [Algorithm] = &[Algorithm {
+        name: "nash_ema",
+        aliases: &["nash-ema"],
+        help: "Against a moving average of the policies",
+        reads: Reads {
+            decay: Some(0.5),
+            ..Reads::STEP_SIZE
+        },
+        ..Algorithm::DEFAULT
+    }];
+
+    fn step_size(&self) -> Option<StepSize> {
+        Some(self.step_size)
     }
 
     fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
@@ -61,16 +75,7 @@ impl Solver for NashEma {
                 allowed: "in [0, 1)",
             });
         }
-        self.step_size
-            .validate_without_theory(self.name(), problem.tau())
-    }
-
-    fn start<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        start: &Strategy,
-    ) -> Result<CompanionState, SolverError> {
-        CompanionState::new(problem, start)
+        self.algorithm().check(problem.tau(), self.step_size())
     }
 
     fn step<G: PreferenceGame>(
@@ -92,6 +97,7 @@ impl Solver for NashEma {
             decay * average + (1.0 - decay) * ratio[y]
         })
     }
+
     fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
         let (tau, eta) = (problem.tau(), self.step_size.constant()?);
         let (keep, decay) = (1.0 - tau / eta, self.decay);
@@ -104,6 +110,12 @@ impl Solver for NashEma {
             Complex64::new(keep * decay, 0.0),
         );
         grows(self.name(), factor)
+    }
+}
+
+impl FromChoice for NashEma {
+    fn from_choice(choice: &Choice<'_>) -> Result<Self, SolverError> {
+        Ok(Self::new(choice.step_size()?, choice.decay()))
     }
 }
 

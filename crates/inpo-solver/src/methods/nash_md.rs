@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::caution::{grows, rotation};
 use crate::mirror::ask;
-use crate::{Caution, CompanionState, Feedback, Problem, Solver, SolverError, State, StepSize};
+use crate::{
+    Algorithm, Caution, Choice, CompanionState, Feedback, FromChoice, Plays, Problem, Reads,
+    Solver, SolverError, State, StepSize,
+};
 
 /// Nash-MD (arXiv 2312.00886; update as quoted by arXiv 2502.16852):
 ///
@@ -43,24 +46,17 @@ impl NashMd {
 impl Solver for NashMd {
     type State = CompanionState;
 
-    fn name(&self) -> &'static str {
-        "nash_md"
-    }
+    const ALGORITHMS: &'static [Algorithm] = &[Algorithm {
+        name: "nash_md",
+        aliases: &["nash-md"],
+        help: "Against a mixture with the reference",
+        plays: Plays::Regularised,
+        theory: true,
+        reads: Reads::STEP_SIZE,
+    }];
 
-    fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
-        if problem.tau() == 0.0 {
-            let algorithm = self.name();
-            return Err(SolverError::NeedsTau { algorithm });
-        }
-        self.step_size.validate(problem.tau())
-    }
-
-    fn start<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        start: &Strategy,
-    ) -> Result<CompanionState, SolverError> {
-        CompanionState::new(problem, start)
+    fn step_size(&self) -> Option<StepSize> {
+        Some(self.step_size)
     }
 
     fn step<G: PreferenceGame>(
@@ -87,6 +83,7 @@ impl Solver for NashMd {
         state.accept(problem, feedback);
         Ok(())
     }
+
     fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
         let (tau, eta) = (problem.tau(), self.step_size.constant()?);
         let keep = 1.0 - tau / eta;
@@ -103,6 +100,12 @@ impl Solver for NashMd {
             algorithm: self.name(),
             tau,
         }))
+    }
+}
+
+impl FromChoice for NashMd {
+    fn from_choice(choice: &Choice<'_>) -> Result<Self, SolverError> {
+        Ok(Self::new(choice.step_size()?))
     }
 }
 

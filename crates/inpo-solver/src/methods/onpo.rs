@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::caution::{grows, largest_root, rotation};
 use crate::mirror::ask;
-use crate::{Caution, CompanionState, Feedback, Problem, Solver, SolverError, State, StepSize};
+use crate::{
+    Algorithm, Caution, Choice, CompanionState, Feedback, FromChoice, Plays, Problem, Reads,
+    Solver, SolverError, State, StepSize,
+};
 
 /// ONPO (arXiv 2502.16852), whose tabular form is optimistic multiplicative weights (OMWU):
 ///
@@ -51,20 +54,17 @@ impl Onpo {
 impl Solver for Onpo {
     type State = CompanionState;
 
-    fn name(&self) -> &'static str {
-        "onpo"
-    }
+    const ALGORITHMS: &'static [Algorithm] = &[Algorithm {
+        name: "onpo",
+        aliases: &["omwu"],
+        help: "Optimistic multiplicative weights; plain game",
+        plays: Plays::Plain,
+        reads: Reads::STEP_SIZE,
+        ..Algorithm::DEFAULT
+    }];
 
-    fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
-        self.step_size.validate_plain(self.name(), problem.tau())
-    }
-
-    fn start<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        start: &Strategy,
-    ) -> Result<CompanionState, SolverError> {
-        CompanionState::new(problem, start)
+    fn step_size(&self) -> Option<StepSize> {
+        Some(self.step_size)
     }
 
     fn step<G: PreferenceGame>(
@@ -88,6 +88,7 @@ impl Solver for Onpo {
         state.accept(problem, feedback);
         Ok(())
     }
+
     fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
         let turn = rotation(problem, nash) / self.step_size.constant()?;
         if turn == 0.0 {
@@ -95,6 +96,15 @@ impl Solver for Onpo {
         }
         let factor = largest_root(Complex64::new(1.0, 2.0 * turn), Complex64::new(0.0, turn));
         grows(self.name(), factor)
+    }
+}
+
+impl FromChoice for Onpo {
+    fn from_choice(choice: &Choice<'_>) -> Result<Self, SolverError> {
+        if choice.is_theory() {
+            return Ok(Self::theory());
+        }
+        Ok(Self::new(choice.step_size()?))
     }
 }
 

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::mirror::{ask, check_tally};
 use crate::policy::Buffer;
 use crate::problem::check_length;
-use crate::{Feedback, Problem, Solver, SolverError, State, Tally};
+use crate::{
+    Algorithm, Choice, Feedback, FromChoice, Plays, Problem, Solver, SolverError, State, Tally,
+};
 
 /// Regret matching (Hart and Mas-Colell, 2000), and regret matching plus (Tammelin, arXiv 1407.5042),
 /// in self-play:
@@ -71,6 +73,17 @@ impl RegretState {
 }
 
 impl State for RegretState {
+    fn at<G: PreferenceGame>(problem: &Problem<G>, start: &Strategy) -> Result<Self, SolverError> {
+        check_length("start", start, problem.game())?;
+        Ok(Self {
+            tally: Tally::new(start),
+            strategy: start.clone(),
+            regrets: vec![0.0; start.num_actions()],
+            rates: Buffer::default(),
+            positive: Buffer::default(),
+        })
+    }
+
     fn strategy(&self) -> &Strategy {
         &self.strategy
     }
@@ -99,37 +112,29 @@ impl State for RegretState {
 impl Solver for RegretMatching {
     type State = RegretState;
 
-    fn name(&self) -> &'static str {
-        if self.plus {
-            "regret_matching_plus"
-        } else {
-            "regret_matching"
-        }
+    const ALGORITHMS: &'static [Algorithm] = &[
+        Algorithm {
+            name: "regret_matching",
+            aliases: &["regret-matching"],
+            help: "Regret matching; plain game",
+            plays: Plays::Plain,
+            ..Algorithm::DEFAULT
+        },
+        Algorithm {
+            name: "regret_matching_plus",
+            aliases: &["regret-matching-plus"],
+            help: "Regret matching plus; plain game",
+            plays: Plays::Plain,
+            ..Algorithm::DEFAULT
+        },
+    ];
+
+    fn algorithm(&self) -> &'static Algorithm {
+        &Self::ALGORITHMS[usize::from(self.plus)]
     }
 
-    fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
-        match problem.tau() {
-            0.0 => Ok(()),
-            tau => Err(SolverError::PlainGameOnly {
-                algorithm: self.name(),
-                tau,
-            }),
-        }
-    }
-
-    fn start<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        start: &Strategy,
-    ) -> Result<RegretState, SolverError> {
-        check_length("start", start, problem.game())?;
-        Ok(RegretState {
-            tally: Tally::new(start),
-            strategy: start.clone(),
-            regrets: vec![0.0; start.num_actions()],
-            rates: Buffer::default(),
-            positive: Buffer::default(),
-        })
+    fn leaves_support(&self) -> bool {
+        true
     }
 
     fn step<G: PreferenceGame>(
@@ -167,6 +172,13 @@ impl Solver for RegretMatching {
             strategy.copy_from(problem.reference());
         }
         Ok(())
+    }
+}
+
+impl FromChoice for RegretMatching {
+    fn from_choice(choice: &Choice<'_>) -> Result<Self, SolverError> {
+        let plus = choice.algorithm.name == Self::ALGORITHMS[1].name;
+        Ok(Self { plus })
     }
 }
 

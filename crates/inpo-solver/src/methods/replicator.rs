@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::caution::{circles, grows, rotation};
 use crate::mirror::ask;
-use crate::{Caution, CompanionState, Feedback, Problem, Solver, SolverError, State};
+use crate::{
+    Algorithm, Caution, Choice, CompanionState, Feedback, FromChoice, Problem, Reads, Solver,
+    SolverError, State,
+};
 
 /// The replicator dynamics (Taylor and Jonker, 1978), with the KL of the regularised game: what all
 /// small-step mirror descents have in common,
@@ -61,9 +64,15 @@ fn amplification(step: f64, tau: f64, rotation: f64) -> f64 {
 impl Solver for Replicator {
     type State = CompanionState;
 
-    fn name(&self) -> &'static str {
-        "replicator"
-    }
+    const ALGORITHMS: &'static [Algorithm] = &[Algorithm {
+        name: "replicator",
+        help: "The replicator dynamics, by Runge-Kutta",
+        reads: Reads {
+            step: Some(0.5),
+            ..Reads::NOTHING
+        },
+        ..Algorithm::DEFAULT
+    }];
 
     fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
         let step = self.step;
@@ -79,14 +88,6 @@ impl Solver for Replicator {
                           every preference game (8 at tau = 0, about 2.8 / tau at a large tau)",
             })
         }
-    }
-
-    fn start<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        start: &Strategy,
-    ) -> Result<CompanionState, SolverError> {
-        CompanionState::new(problem, start)
     }
 
     fn step<G: PreferenceGame>(
@@ -135,6 +136,12 @@ impl Solver for Replicator {
             self.name(),
             amplification(self.step, tau, rotation(problem, nash)),
         )
+    }
+}
+
+impl FromChoice for Replicator {
+    fn from_choice(choice: &Choice<'_>) -> Result<Self, SolverError> {
+        Ok(Self::new(choice.step()))
     }
 }
 

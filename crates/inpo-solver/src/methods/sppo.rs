@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::caution::circles;
 use crate::problem::diameter;
-use crate::{Caution, Feedback, OmdState, Problem, Solver, SolverError, State, StepSize};
+use crate::{
+    Algorithm, Caution, Choice, Feedback, FromChoice, OmdState, Plays, Problem, Reads, Solver,
+    SolverError, State, StepSize,
+};
 
 /// SPPO (arXiv 2405.00675), which is multiplicative weights, or Hedge (Freund and Schapire, 1999),
 /// in self-play:
@@ -56,20 +59,17 @@ impl Sppo {
 impl Solver for Sppo {
     type State = OmdState;
 
-    fn name(&self) -> &'static str {
-        "sppo"
-    }
+    const ALGORITHMS: &'static [Algorithm] = &[Algorithm {
+        name: "sppo",
+        aliases: &["hedge", "mwu", "multiplicative_weights"],
+        help: "Multiplicative weights (Hedge); plain game",
+        plays: Plays::Plain,
+        reads: Reads::STEP_SIZE,
+        ..Algorithm::DEFAULT
+    }];
 
-    fn validate<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
-        self.step_size.validate_plain(self.name(), problem.tau())
-    }
-
-    fn start<G: PreferenceGame>(
-        &self,
-        problem: &Problem<G>,
-        start: &Strategy,
-    ) -> Result<OmdState, SolverError> {
-        OmdState::new(problem, start)
+    fn step_size(&self) -> Option<StepSize> {
+        Some(self.step_size)
     }
 
     fn step<G: PreferenceGame>(
@@ -86,6 +86,15 @@ impl Solver for Sppo {
 
     fn caution<G: PreferenceGame>(&self, problem: &Problem<G>, nash: &Strategy) -> Option<Caution> {
         circles(self.name(), problem, nash)
+    }
+}
+
+impl FromChoice for Sppo {
+    fn from_choice(choice: &Choice<'_>) -> Result<Self, SolverError> {
+        if choice.is_theory() {
+            return Ok(Self::theory(choice.start, choice.iterations));
+        }
+        Ok(Self::new(choice.step_size()?))
     }
 }
 

@@ -1,29 +1,33 @@
-//! Every method, for the laws that all of them share.
+//! Every method of the table, for the laws that all of them share.
 
-use inpo_solver::{
-    Comal, Egpo, FictitiousPlay, Inpo, IterativeDpo, IterativeIpo, Method, Mnpo, Mpo, NashEma,
-    NashMd, Onpo, Reference, RegretMatching, Replicator, Sppo, StepSize,
-};
+use inpo_game::Strategy;
+use inpo_solver::{Choice, FromChoice, Method, MethodSettings, Plays, Reference, Solver};
 
-/// Every method, and the tau of a problem that fits it.
+/// Every method in every game that it plays, with eta = 2 and the tau of the game.
 pub(crate) fn methods() -> Vec<(Method, f64)> {
-    let step = StepSize::Constant(2.0);
-    vec![
-        (Inpo::new(step).into(), 0.1),
-        (NashMd::new(step).into(), 0.1),
-        (NashEma::new(step, 0.5).into(), 0.1),
-        (Sppo::new(step).into(), 0.0),
-        (IterativeIpo::new(step, Reference::Fixed).into(), 0.0),
-        (IterativeDpo::new(step, Reference::Fixed).into(), 0.0),
-        (Onpo::new(step).into(), 0.0),
-        (Egpo::new(step).into(), 0.1),
-        (Mpo::new(step, 0.1, 7).into(), 0.0),
-        (Comal::new(step, 0.1, 7).into(), 0.0),
-        (Mnpo::new(step, vec![0.5, 0.3, 0.2]).into(), 0.0),
-        (RegretMatching::new().into(), 0.0),
-        (RegretMatching::plus().into(), 0.0),
-        (FictitiousPlay::new().into(), 0.0),
-        (FictitiousPlay::new().into(), 0.1),
-        (Replicator::new(0.5).into(), 0.1),
-    ]
+    let settings = MethodSettings {
+        tau: Some(0.1),
+        eta: Some(2.0),
+        period: Some(7),
+        base: Some(Reference::Fixed),
+        ..MethodSettings::default()
+    };
+    let start = Strategy::uniform(3);
+    let mut methods = Vec::new();
+    for algorithm in Method::ALGORITHMS {
+        let choice = Choice {
+            algorithm,
+            settings: &settings,
+            start: &start,
+            iterations: 100,
+        };
+        let method = Method::from_choice(&choice).unwrap();
+        let taus: &[f64] = match algorithm.plays {
+            Plays::Plain => &[0.0],
+            Plays::Regularised => &[0.1],
+            Plays::Either => &[0.0, 0.1],
+        };
+        methods.extend(taus.iter().map(|&tau| (method.clone(), tau)));
+    }
+    methods
 }
