@@ -11,6 +11,7 @@ mod nash;
 mod output;
 mod play;
 mod solve;
+mod spec;
 
 use clap::Subcommand;
 

@@ -1,4 +1,4 @@
-//! Who decides: the oracle that compares two responses to a prompt.
+//! Oracles: they compare two responses to a prompt.
 
 mod closure;
 
@@ -87,8 +87,8 @@ pub trait PreferenceOracle<X: ?Sized, Y: ?Sized> {
     fn compare(&self, comparisons: &[Comparison<'_, X, Y>])
     -> Result<Vec<Preference>, OracleError>;
 
-    /// [`compare`](Self::compare) into a vector that the caller keeps from batch to batch. Whatever
-    /// was in `answers` is replaced; after an error its content has no meaning.
+    /// [`compare`](Self::compare) into a vector that the caller keeps from batch to batch. Replaces
+    /// the content of `answers`, which has no meaning after an error.
     ///
     /// The default asks `compare`; an oracle whose answers cost less than the memory for them
     /// overrides it.

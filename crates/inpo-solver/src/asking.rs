@@ -1,4 +1,4 @@
-//! How a run asks, and whom.
+//! How a run asks for win rates: exactly, or by comparisons that an oracle answers.
 
 use inpo_game::{MatrixOracle, PreferenceGame, PreferenceOracle, Strategy};
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ pub(crate) struct RunFeedback<'a, G> {
     sampled: Option<SampledFeedback<Box<Oracle<'a>>>>,
 }
 
-/// Who answers the comparisons of a sampled run.
+/// The oracle of a sampled run.
 pub(crate) type Oracle<'a> = dyn PreferenceOracle<(), usize> + 'a;
 
 impl<'a, G: PreferenceGame> RunFeedback<'a, G> {

@@ -1,4 +1,4 @@
-//! What should be known about a run before it is made: how the step acts near the equilibrium.
+//! Warnings before a run: how a step acts near the equilibrium.
 //!
 //! Around a regularised Nash policy the game rotates: with S = diag(pi) - pi pi^T a deviation d of the
 //! logits changes the win rates by P S d, whose eigenvalues are +- i s (docs/theory.md 6.3). A

@@ -3,7 +3,7 @@
 use inpo_game::OracleError;
 use inpo_game::bradley_terry::FitError;
 
-/// Why a run could not start or go on.
+/// Why a run did not start or stopped early.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SolverError {
     /// tau is negative, infinite, NaN or too near 0.
@@ -108,7 +108,7 @@ pub enum SolverError {
         algorithm: &'static str,
     },
     /// The oracle of a sampled run did not answer.
-    #[error("sampled play cannot go on: {0}")]
+    #[error("sampled play stopped: {0}")]
     Oracle(#[from] OracleError),
     /// The state of a [`Method`](crate::Method) was asked for without one.
     #[error("a state of any method is made by its method: call `start` of the method instead")]

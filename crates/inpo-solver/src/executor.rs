@@ -61,7 +61,7 @@ pub enum Reason {
     Time,
 }
 
-/// Is shown every record with the state it is about.
+/// Watches a run: sees every record with its state.
 ///
 /// Closures of the form `|state: &T, record: &Record| ..` are observers.
 pub trait Observer<T> {
@@ -75,16 +75,16 @@ impl<T, F: FnMut(&T, &Record)> Observer<T> for F {
     }
 }
 
-/// What a run leaves.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run<T> {
     /// The solver's name.
     pub algorithm: String,
-    /// Where it ended. With the solver it is a [`Checkpoint`](crate::Checkpoint).
+    /// The state at the end. With the solver it is a [`Checkpoint`](crate::Checkpoint).
     pub state: T,
     /// The recorded iterations, the first and the last among them.
     pub history: Vec<Record>,
-    /// Why it ended.
+    /// Why the run ended.
     pub reason: Reason,
 }
 
@@ -113,8 +113,8 @@ pub struct Executor<'a, G, S: Solver> {
     settings: Settings,
 }
 
-/// What an [`Executor`] is told beside problem and solver. It fits every solver, so that one set
-/// of settings can be given to many; the [`Default`] is 100 iterations from the reference with
+/// The settings of an [`Executor`]. They fit every solver, so that one set can serve many; the
+/// [`Default`] is 100 iterations from the reference with
 /// exact feedback and every last iterate recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -177,7 +177,7 @@ impl<'a, G: PreferenceGame, S: Solver> Executor<'a, G, S> {
         self
     }
 
-    /// Goes on from a state, whose iterations and oracle calls count. It wins over
+    /// Resumes from a state, whose iterations and oracle calls count. It overrides
     /// [`start`](Self::start).
     #[must_use]
     pub fn resume(mut self, state: S::State) -> Self {

@@ -106,7 +106,7 @@ pub struct CompanionState {
 }
 
 impl CompanionState {
-    /// Counts the update and moves to what was proposed for the policy.
+    /// Counts the update and moves the policy to its proposal.
     pub(crate) fn accept<G>(&mut self, problem: &Problem<G>, feedback: &impl Feedback) {
         self.tally.leave(self.policy.strategy(), feedback.calls());
         self.policy.accept(problem);

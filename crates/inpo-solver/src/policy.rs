@@ -31,13 +31,13 @@ pub struct LogPolicy {
 pub(crate) struct Buffer<T = Vec<f64>>(T);
 
 impl Buffer {
-    /// The room, with n entries of whatever was there.
+    /// The room, resized to n entries; their values are left over from earlier.
     pub(crate) fn sized(&mut self, n: usize) -> &mut [f64] {
         self.0.resize(n, 0.0);
         &mut self.0
     }
 
-    /// What was written last.
+    /// The numbers written last.
     pub(crate) fn as_slice(&self) -> &[f64] {
         &self.0
     }
@@ -175,7 +175,7 @@ impl LogPolicy {
         }
     }
 
-    /// Moves to what was proposed last.
+    /// Moves to the last proposal.
     pub(crate) fn accept<G>(&mut self, problem: &Problem<G>) {
         // The logits are finite where the reference is positive, and minus infinity elsewhere.
         let log_sum = self

@@ -69,7 +69,7 @@ impl<G: PreferenceGame> Problem<G> {
     /// The exact Nash policy of this problem: [`regularised_nash`] if tau > 0, else [`nash`].
     ///
     /// # Errors
-    /// As those two.
+    /// Those of the two functions.
     pub fn nash(&self) -> Result<Strategy, EquilibriumError> {
         if self.tau > 0.0 {
             regularised_nash(&self.game, &self.reference, self.tau)

@@ -42,7 +42,7 @@ pub trait State: Clone + Serialize + DeserializeOwned {
         self.tally().weighted_average()
     }
 
-    /// What was paid so far; see [`Feedback::calls`] for the unit.
+    /// Calls paid so far; see [`Feedback::calls`] for the unit.
     fn oracle_calls(&self) -> u64 {
         self.tally().oracle_calls()
     }
@@ -97,7 +97,7 @@ pub trait Solver {
     /// [`validate`](Self::validate), then [`start`](Self::start).
     ///
     /// # Errors
-    /// As those two.
+    /// Those of the two methods.
     fn init<G: PreferenceGame>(
         &self,
         problem: &Problem<G>,
@@ -150,7 +150,7 @@ pub trait Solver {
     }
 }
 
-/// A solver with the state it reached: enough to go on, in another process too.
+/// A solver with the state it reached: enough to resume, in another process too.
 ///
 /// ```
 /// use inpo_game::{Strategy, games};

@@ -142,7 +142,7 @@ fn a_failing_oracle_ends_the_run_with_its_sentence() {
     let run = Executor::new(&problem, RegretMatching::new()).sampled_from(&oracle, 4, 0);
     assert_eq!(
         run.run().unwrap_err().to_string(),
-        "sampled play cannot go on: the oracle \"unreliable\" is not available: it rains"
+        "sampled play stopped: the oracle \"unreliable\" is not available: it rains"
     );
     assert_eq!(oracle.batches.get(), 4, "one batch a query");
 
@@ -176,7 +176,7 @@ fn an_answer_too_few_is_an_error() {
     let run = Executor::new(&problem, RegretMatching::new()).sampled_from(&Mute, 2, 0);
     assert_eq!(
         run.run().unwrap_err().to_string(),
-        "sampled play cannot go on: the oracle \"mute\" gave 1 answers to 2 comparisons"
+        "sampled play stopped: the oracle \"mute\" gave 1 answers to 2 comparisons"
     );
 }
 

@@ -9,13 +9,24 @@ fn problem(tau: f64) -> Problem<MatrixGame> {
     Problem::new(games::cyclic_three(), Strategy::uniform(3), tau).unwrap()
 }
 
+/// The length of a run and the comparisons of a query.
+#[derive(Clone, Copy)]
+struct Budget {
+    updates: u64,
+    comparisons: u64,
+}
+
 /// The mean error over the seeds.
 fn mean_error<S: Solver + Clone>(
     problem: &Problem<MatrixGame>,
     solver: S,
-    (updates, comparisons): (u64, u64),
+    budget: Budget,
     error: impl Fn(&S::State) -> f64,
 ) -> f64 {
+    let Budget {
+        updates,
+        comparisons,
+    } = budget;
     let one = |seed| {
         let executor = Executor::new(problem, solver.clone())
             .iterations(updates)
@@ -50,7 +61,11 @@ fn the_last_iterate_of_the_theory_schedule_falls_as_1_over_t() {
         .map(|updates| {
             let solver = Inpo::new(StepSize::Theory);
             let error = |s: &inpo_solver::OmdState| kl(&nash, s.strategy());
-            let mean = mean_error(&problem, solver, (updates, 4), error);
+            let budget = Budget {
+                updates,
+                comparisons: 4,
+            };
+            let mean = mean_error(&problem, solver, budget, error);
             (updates as f64, mean)
         })
         .collect();
@@ -68,7 +83,11 @@ fn the_error_falls_as_1_over_the_comparisons_of_an_iteration() {
         .map(|comparisons| {
             let solver = Inpo::new(StepSize::Theory);
             let error = |s: &inpo_solver::OmdState| kl(&nash, s.strategy());
-            let mean = mean_error(&problem, solver, (400, comparisons), error);
+            let budget = Budget {
+                updates: 400,
+                comparisons,
+            };
+            let mean = mean_error(&problem, solver, budget, error);
             (comparisons as f64, mean)
         })
         .collect();
@@ -85,12 +104,12 @@ fn the_average_of_multiplicative_weights_falls_as_1_over_the_square_root() {
         .into_iter()
         .map(|updates| {
             let error = |s: &inpo_solver::OmdState| duality_gap(problem.game(), s.average());
-            let mean = mean_error(
-                &problem,
-                Sppo::theory(problem.reference(), updates),
-                (updates, 6),
-                error,
-            );
+            let solver = Sppo::theory(problem.reference(), updates);
+            let budget = Budget {
+                updates,
+                comparisons: 6,
+            };
+            let mean = mean_error(&problem, solver, budget, error);
             (updates as f64, mean)
         })
         .collect();

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use inpo_core::game::MatrixGame;
 use inpo_core::plot::{Chart, Scale, Series};
-use inpo_core::solver::{Algorithm, Method, MethodSettings, Record, Reference, Schedule, Solver};
+use inpo_core::solver::Record;
 use serde::Serialize;
 
 use super::input::read;
-use super::method::{Base, MethodArgs, ScheduleArg, Watch, build};
+use super::method::{MethodArgs, build};
 use super::output::{OutputArgs, print, print_text};
 use super::play::{ExactNash, RunningArgs, exact_nash, play};
+use super::spec::{Contender, parse};
 use crate::error::CliError;
 
 /// Points of a curve in the picture and rows of a run in the table for each factor e of the
@@ -58,14 +59,6 @@ pub(crate) struct CompareArgs {
     out: OutputArgs,
 }
 
-/// A method as it was asked for.
-struct Contender {
-    spec: String,
-    algorithm: &'static Algorithm,
-    settings: MethodSettings,
-    watch: Watch,
-}
-
 /// One method on one game: what the summary prints.
 #[derive(Serialize)]
 struct Outcome {
@@ -89,7 +82,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<(), CliError> {
     };
     let contenders: Vec<Contender> = specs
         .into_iter()
-        .map(|spec| parse(spec, args))
+        .map(|spec| parse(spec, args.method.settings(), args.running.watch))
         .collect::<Result<_, _>>()?;
     let games: Vec<(&PathBuf, MatrixGame)> = args
         .games
@@ -161,102 +154,6 @@ fn play_one(
 fn name(value: impl ValueEnum) -> String {
     let name = value.to_possible_value();
     name.map_or(String::new(), |v| v.get_name().to_owned())
-}
-
-/// NAME[:KEY=VALUE,..]; what is not said comes from the flags.
-fn parse(spec: &str, args: &CompareArgs) -> Result<Contender, CliError> {
-    let fail = |what: String| CliError::Input(format!("--algorithm {spec}: {what}"));
-    let (name, settings) = spec.split_once(':').unwrap_or((spec, ""));
-    let algorithm = Method::named(name).ok_or_else(|| {
-        let known: Vec<&str> = Method::ALGORITHMS.iter().map(|entry| entry.name).collect();
-        fail(format!(
-            "there is no method {name:?}: it must be one of {}",
-            known.join(", ")
-        ))
-    })?;
-    // First what the spec says alone, so that it can be told from the flags that are for all.
-    let mut contender = Contender {
-        spec: spec.to_owned(),
-        algorithm,
-        settings: MethodSettings::default(),
-        watch: args.running.watch,
-    };
-    for setting in settings.split(',').filter(|s| !s.is_empty()) {
-        let (key, value) = setting
-            .split_once('=')
-            .ok_or_else(|| fail(format!("{setting:?} is not of the form KEY=VALUE")))?;
-        let number = || {
-            let parsed = value.parse::<f64>();
-            parsed.map_err(|_| fail(format!("{key} is {value:?}, which is not a number")))
-        };
-        let own = &mut contender.settings;
-        match key {
-            "tau" => own.tau = Some(number()?),
-            "eta" => own.eta = Some(number()?),
-            "decay" => own.decay = Some(number()?),
-            "step" => own.step = Some(number()?),
-            "period" => {
-                let period = value.parse::<u64>();
-                own.period = Some(period.map_err(|_| {
-                    fail(format!("period is {value:?}, which is not a whole number"))
-                })?);
-            }
-            "history_weights" => {
-                let weights: std::result::Result<Vec<f64>, _> =
-                    value.split('+').map(str::parse).collect();
-                let weights = weights.map_err(|_| {
-                    fail(format!(
-                        "history_weights is {value:?}: give numbers with + between them"
-                    ))
-                })?;
-                own.history_weights = Some(weights);
-            }
-            "schedule" => {
-                let schedule = choice::<ScheduleArg>(value).map_err(fail)?;
-                own.schedule = Some(Schedule::from(schedule));
-            }
-            "base" => own.base = Some(Reference::from(choice::<Base>(value).map_err(fail)?)),
-            "watch" => contender.watch = choice(value).map_err(fail)?,
-            _ => {
-                return Err(fail(format!(
-                    "there is no setting {key:?}: it must be tau, eta, schedule, period, decay, base, \
-                     step, history_weights or watch"
-                )));
-            }
-        }
-    }
-    let own = contender.settings;
-    if let Some(name) = algorithm.unused(&own).first() {
-        return Err(fail(format!(
-            "{name} is not used by this method as it is set"
-        )));
-    }
-    let flags = args.method.settings();
-    contender.settings = MethodSettings {
-        // A flag is for those who have the setting; an eta of one's own is constant.
-        tau: own.tau.or(flags.tau.filter(|_| algorithm.has_kl())),
-        schedule: own
-            .schedule
-            .or(flags.schedule.filter(|_| own.eta.is_none())),
-        eta: own.eta.or(flags.eta),
-        period: own.period.or(flags.period),
-        decay: own.decay.or(flags.decay),
-        history_weights: own.history_weights.or(flags.history_weights),
-        base: own.base.or(flags.base),
-        step: own.step.or(flags.step),
-    };
-    Ok(contender)
-}
-
-fn choice<T: ValueEnum>(value: &str) -> Result<T, String> {
-    T::from_str(value, true).map_err(|_| {
-        let known: Vec<String> = T::value_variants()
-            .iter()
-            .filter_map(|v| v.to_possible_value())
-            .map(|v| v.get_name().to_owned())
-            .collect();
-        format!("{value:?} is not one of {}", known.join(", "))
-    })
 }
 
 /// The first record of every cell of the grid, and the last of all.

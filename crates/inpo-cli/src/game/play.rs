@@ -67,7 +67,7 @@ impl RunningArgs {
         self.comparisons.is_some()
     }
 
-    /// The settings, with so many iterations unless told otherwise.
+    /// The settings; `iterations` is the default of the flag.
     pub(super) fn settings(&self, iterations: u64) -> Result<Settings, CliError> {
         let limit = |seconds: f64| {
             Duration::try_from_secs_f64(seconds).map_err(|_| {
@@ -114,8 +114,8 @@ pub(super) fn exact_nash(problem: &Problem<MatrixGame>, exact: Exact) -> ExactNa
     }
 }
 
-/// Runs a method, with the distance to the equilibrium if that is known, and says in sentences what
-/// should be known about it.
+/// Runs a method, with the distance to the equilibrium if that is known, and warns in sentences of
+/// what keeps it from the equilibrium.
 pub(super) fn play(
     problem: &Problem<MatrixGame>,
     method: Method,

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use inpo_core::solver::{Method, Solver};
+
 use crate::bench::{Bench, CYCLIC, close, keys, numbers, stderr};
 
 #[test]
@@ -172,6 +174,27 @@ fn every_method_runs_and_reports() {
         };
         let gap = history[400]["duality_gap"].as_f64().unwrap();
         assert!(gap < start || circles.contains(&name), "{args}: {gap}");
+    }
+}
+
+#[test]
+fn the_help_is_that_of_the_table_of_methods() {
+    let help = Bench::new().game("solve --help").stdout;
+    let help = String::from_utf8(help).unwrap();
+    for entry in Method::ALGORITHMS {
+        let line = help
+            .lines()
+            .find(|line| line.trim_start().starts_with(&format!("- {}:", entry.name)));
+        assert!(line.unwrap().ends_with(entry.help), "{}", entry.name);
+    }
+    for readers in [
+        "mpo, comal: updates between two moves of the reference [default: 20]",
+        "nash_ema: the weight of the old average, in [0, 1) [default: 0.5]",
+        "mnpo: the weights of the past policies, the newest first [default: 0.5,0.3,0.2]",
+        "iterative_ipo, iterative_dpo: what their own KL is taken to [default: previous]",
+        "replicator: the time of one iteration [default: 0.5]",
+    ] {
+        assert!(help.contains(readers), "{readers}");
     }
 }
 
