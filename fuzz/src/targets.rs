@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use inpo_core::burn::tensor::Device;
 use inpo_core::game::{MatrixGame, RecordOptions, read_records_csv, read_records_json};
+use inpo_core::kernels::BlockKind;
 use inpo_core::policy::files::ModelFiles;
 use inpo_core::policy::{Message, ModelConfig, Policy, TextCodec};
 use inpo_core::train::TrainConfig;
@@ -39,7 +40,13 @@ fn use_model(path: &Path) {
     if let Ok(model) = ModelFiles::open(path) {
         for name in model.weights.names() {
             let _ = model.weights.load(&name);
-            let _ = model.weights.blocks(&name);
+            match model.weights.blocks(&name) {
+                Ok(Some(stored)) if stored.kind() == BlockKind::Bf16 => {
+                    stored.bf16_bits().for_each(drop);
+                }
+                Ok(Some(stored)) => stored.blocks().for_each(drop),
+                _ => {}
+            }
         }
         if let Ok(codec) = model.require_tokenizer() {
             use_codec(codec);

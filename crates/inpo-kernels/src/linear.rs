@@ -49,8 +49,8 @@ mod fused {
     use burn::tensor::Tensor;
 
     use super::SidePath;
-    use crate::flex::gemm::{self, Threads, multiply, multiply_tall};
-    use crate::flex::matrix::{Matrix, MatrixMut, Write};
+    use crate::flex::gemm::{self, multiply, multiply_tall};
+    use crate::flex::matrix::{Matrix, MatrixMut, Threads, Write};
     use crate::flex::{FlexFloat, contiguous, dims2, strided, tensor, values};
 
     #[backend_extension(Flex, Autodiff)]

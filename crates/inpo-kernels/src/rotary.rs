@@ -40,9 +40,10 @@ fn plain(x: Tensor<2>, cos: Tensor<2>, sin: Tensor<2>) -> Tensor<2> {
     let half = head_dim / 2;
     let table = |table: Tensor<2>| {
         let table = table.inner().unsqueeze_dim::<3>(1);
-        match x.device().is_autodiff() {
-            true => Tensor::from_inner(table),
-            false => table,
+        if x.device().is_autodiff() {
+            Tensor::from_inner(table)
+        } else {
+            table
         }
     };
     let (cos, sin) = (table(cos), table(sin));

@@ -160,9 +160,8 @@ fn scale_rows(rows: Tensor<2>, factors: &[f64]) -> Tensor<2> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::index_tensor;
     use burn::tensor::activation::log_softmax;
-    use burn::tensor::{DType, Device};
+    use burn::tensor::{DType, Device, Int};
 
     fn to_f64<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
         tensor.try_into_vec_as().expect("a float tensor")
@@ -187,7 +186,7 @@ mod tests {
         let head = matrix(vocab, width, 2, &device).require_grad();
 
         let logits = hidden.clone().matmul(head.clone().transpose());
-        let index = index_tensor(targets.iter().map(|&t| t as usize), &device);
+        let index = Tensor::<1, Int>::from_ints(targets.map(|t| t as i32), &device);
         let dense = log_softmax(logits, 1).gather(1, index.unsqueeze_dim(1));
         let expected = to_f64(dense.clone().inner());
         let c = TensorData::new(coefficients.to_vec(), [rows, 1]);
@@ -253,7 +252,7 @@ mod tests {
         let side = hidden.clone().matmul(a.clone()).matmul(b.clone()) * scale;
         let logits = hidden.clone().matmul(weight.clone().transpose()) + side;
         let logits = (logits / cap).tanh() * cap;
-        let index = index_tensor(targets.iter().map(|&t| t as usize), &device);
+        let index = Tensor::<1, Int>::from_ints(targets.map(|t| t as i32), &device);
         let dense = log_softmax(logits, 1).gather(1, index.unsqueeze_dim(1));
         let expected = to_f64(dense.clone().inner());
         let grads = scale_rows(dense, &coefficients).sum().backward();

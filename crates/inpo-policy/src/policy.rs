@@ -20,7 +20,7 @@ use crate::lora::{
     LoraConfig, adapter_digest, add_adapters, load_adapters, merged, save_adapters,
     without_adapters,
 };
-use crate::model::{Decoder, PackedWeights};
+use crate::model::{Decoder, FileBlocks};
 use crate::save::{SaveOptions, Surroundings, save_model, weight_digest};
 use crate::tokenizer::TextCodec;
 
@@ -41,7 +41,7 @@ pub struct Policy {
     files: Option<PolicyFiles>,
     precision: Precision,
     /// The matrices in the blocks of the file, while the dense weights are the file's.
-    packed: Option<Arc<PackedWeights>>,
+    blocks: Option<Arc<FileBlocks>>,
     /// `config.json` as it was read, where there is one.
     config_json: Option<Arc<Map<String, Value>>>,
 }
@@ -93,8 +93,8 @@ impl Policy {
                 precision,
             }),
             precision,
-            packed: (precision == Precision::F32)
-                .then(|| Arc::new(PackedWeights::new(Arc::from(files.weights)))),
+            blocks: (precision == Precision::F32)
+                .then(|| Arc::new(FileBlocks::new(Arc::from(files.weights)))),
             config_json: files.config_json.map(Arc::new),
         })
     }
@@ -121,7 +121,7 @@ impl Policy {
             trained: String::new(),
             files: None,
             precision: Precision::F32,
-            packed: None,
+            blocks: None,
             config_json: None,
         })
     }
@@ -308,7 +308,7 @@ impl Policy {
         change: impl FnOnce(Decoder) -> Result<Decoder, E>,
     ) -> Result<Self, E> {
         // Gone before the change: they are no longer the weights' and would only take room.
-        let packed = self.packed.filter(|_| self.lora.is_some());
+        let blocks = self.blocks.filter(|_| self.lora.is_some());
         let decoder = change(self.decoder)?.valid();
         let trained = match self.lora {
             Some(_) => String::new(),
@@ -318,7 +318,7 @@ impl Policy {
             decoder,
             trained,
             files: None,
-            packed,
+            blocks,
             ..self
         })
     }

@@ -5,7 +5,6 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::optim::GradientsAccumulator;
 use burn::tensor::{DType, Device};
-use inpo_kernels::on_worker;
 use inpo_loss::{LabelKind, PairFigures};
 use inpo_policy::model::{Decoder, TraceOptions};
 use inpo_policy::{Policy, Precision};
@@ -122,8 +121,7 @@ fn steps(
             computed.add(&group);
             let scale = 1.0 / members.len() as f64;
             let gradient = || pair_gradient(&decoder, &group, objective, scale, options);
-            let (grads, part) =
-                on_worker(&decoder.embed_tokens.val(), gradient).map_err(in_step)?;
+            let (grads, part) = decoder.kernels().run(gradient).map_err(in_step)?;
             accumulator.accumulate(&decoder, grads);
             for (&i, of_pair) in places.iter().zip(part) {
                 figures[i] = Some(of_pair);

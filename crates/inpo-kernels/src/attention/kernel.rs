@@ -9,8 +9,8 @@ use rayon::prelude::*;
 use super::plan::{Piece, Plan, Task, Tile};
 use super::scratch::{Pool, Scratch};
 use super::softmax::{Part, differentiate, dot, soften, weigh};
-use crate::flex::gemm::{Threads, multiply};
-use crate::flex::matrix::{Matrix, MatrixMut, Write};
+use crate::flex::gemm::multiply;
+use crate::flex::matrix::{Matrix, MatrixMut, Threads, Write};
 use crate::flex::vector::vectorised;
 
 /// The output, and each task's logarithms of its softmaxes' sums, in the order of its queries.

@@ -19,15 +19,42 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor};
 
+use crate::kernels::Kernels;
 use crate::packed::PackedLayout;
 
-/// What may be different from plain causal attention.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct AttentionOptions {
-    /// A token sees only the last so many positions of its sequence, itself included.
-    pub window: Option<usize>,
-    /// Scores become `cap * tanh(score / cap)`.
+/// The heads of an attention layer and what their scores go through.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AttentionHeads {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; their number divides `heads`.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// What scores are multiplied by.
+    pub scale: f64,
+    /// Scores become `softcap * tanh(score / softcap)`.
     pub softcap: Option<f64>,
+}
+
+impl AttentionHeads {
+    fn check(&self) {
+        let Self {
+            heads,
+            kv_heads,
+            head_dim,
+            softcap,
+            ..
+        } = *self;
+        assert!(
+            kv_heads > 0 && heads > 0 && heads.is_multiple_of(kv_heads) && head_dim > 0,
+            "{heads} query heads over {kv_heads} key heads of width {head_dim}"
+        );
+        assert!(
+            softcap.is_none_or(|cap| cap > 0.0),
+            "a cap is positive, got {softcap:?}"
+        );
+    }
 }
 
 /// Grouped-query causal self-attention (arXiv 2305.13245) over the sequences of a [`PackedLayout`].
@@ -57,7 +84,8 @@ pub(crate) struct AttentionShape {
     kv_heads: usize,
     head_dim: usize,
     scale: f64,
-    options: AttentionOptions,
+    softcap: Option<f64>,
+    window: Option<usize>,
     tokens: usize,
 }
 
@@ -69,54 +97,32 @@ enum Path {
 }
 
 impl PackedAttention {
-    /// Plain causal attention for tensors on `device`, with or without autodiff, of type `dtype`.
-    ///
-    /// # Panics
-    ///
-    /// If a size is 0 or `kv_heads` does not divide `heads`.
-    pub fn new(
-        layout: &PackedLayout,
-        heads: usize,
-        kv_heads: usize,
-        head_dim: usize,
-        scale: f64,
-        (device, dtype): (&Device, DType),
-    ) -> Self {
-        let options = AttentionOptions::default();
-        let sizes = [heads, kv_heads, head_dim];
-        Self::with_options(layout, sizes, scale, options, (device, dtype))
-    }
-
-    /// Attention with `[heads, kv_heads, head_dim]` and `options`.
+    /// Attention of `heads` over the sequences of `layout`, for tensors on `device`, with or without autodiff, of type
+    /// `dtype`. With a sliding `window` a token sees only the last so many positions of its sequence, itself included.
     ///
     /// # Panics
     ///
     /// If a size or the window is 0, `kv_heads` does not divide `heads` or the cap is not positive.
-    pub fn with_options(
+    pub fn new(
         layout: &PackedLayout,
-        [heads, kv_heads, head_dim]: [usize; 3],
-        scale: f64,
-        options: AttentionOptions,
-        (device, dtype): (&Device, DType),
+        heads: &AttentionHeads,
+        window: Option<usize>,
+        device: &Device,
+        dtype: DType,
     ) -> Self {
-        assert!(
-            kv_heads > 0 && heads > 0 && heads.is_multiple_of(kv_heads) && head_dim > 0,
-            "{heads} query heads over {kv_heads} key heads of width {head_dim}"
-        );
-        assert!(
-            options.window != Some(0) && options.softcap.is_none_or(|cap| cap > 0.0),
-            "a window and a cap are positive, got {options:?}"
-        );
+        heads.check();
+        assert!(window != Some(0), "a window is positive");
         let shape = AttentionShape {
-            heads,
-            kv_heads,
-            head_dim,
-            scale,
-            options,
+            heads: heads.heads,
+            kv_heads: heads.kv_heads,
+            head_dim: heads.head_dim,
+            scale: heads.scale,
+            softcap: heads.softcap,
+            window,
             tokens: layout.tokens(),
         };
         #[cfg(feature = "flex")]
-        if !Self::pads((device, dtype)) {
+        if !Self::pads(device, dtype) {
             let path = Path::Fused(Arc::new(plan::Plan::new(layout, &shape)));
             return Self { shape, path };
         }
@@ -125,10 +131,10 @@ impl PackedAttention {
         Self { shape, path }
     }
 
-    /// Whether attention on `device` in `dtype` pads every group to the longest, so that a batch costs as many
+    /// Checks that attention on `device` in `dtype` pads every group to the longest, so that a batch costs as many
     /// times the longest group as it has groups.
-    pub fn pads((device, dtype): (&Device, DType)) -> bool {
-        !crate::fused(&Tensor::<2>::zeros([1, 1], (device, dtype)))
+    pub fn pads(device: &Device, dtype: DType) -> bool {
+        !Kernels::on(device, dtype).is_fused()
     }
 
     /// Maps queries `[rows, heads * head_dim]` and keys and values `[rows, kv_heads * head_dim]` to

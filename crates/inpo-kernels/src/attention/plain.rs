@@ -28,7 +28,7 @@ impl Tables {
         let groups = layout.groups();
         let longest = groups.iter().map(|group| group.tokens()).max();
         let longest = longest.unwrap_or(0);
-        let window = shape.options.window.unwrap_or(usize::MAX);
+        let window = shape.window.unwrap_or(usize::MAX);
         let square = longest * longest;
         let mut rows = vec![0; groups.len() * longest];
         let mut places = vec![0; layout.tokens()];
@@ -82,9 +82,10 @@ fn wide(dtype: DType) -> DType {
 }
 
 fn cast(tensor: Tensor<4>, dtype: DType) -> Tensor<4> {
-    match tensor.dtype() == dtype {
-        true => tensor,
-        false => tensor.cast(dtype),
+    if tensor.dtype() == dtype {
+        tensor
+    } else {
+        tensor.cast(dtype)
     }
 }
 
@@ -121,7 +122,7 @@ pub(super) fn forward(
     ]);
     let (k, v) = (heads_of(k, shape.kv_heads), heads_of(v, shape.kv_heads));
     let mut scores = q.matmul(k.swap_dims(2, 3));
-    if let Some(cap) = shape.options.softcap {
+    if let Some(cap) = shape.softcap {
         // Not a division: Burn's takes its derivative's factor in f32.
         scores = scores.mul_scalar(1.0 / cap).tanh().mul_scalar(cap);
     }

@@ -96,9 +96,9 @@ impl Plan {
             head_dim: shape.head_dim,
             sharing,
             scale: shape.scale as f32,
-            softcap: shape.options.softcap.map(|cap| cap as f32),
+            softcap: shape.softcap.map(|cap| cap as f32),
             groups: Vec::new(),
-            window: shape.options.window.unwrap_or(usize::MAX),
+            window: shape.window.unwrap_or(usize::MAX),
         };
         let mut start = 0;
         for group in layout.groups() {
@@ -292,20 +292,16 @@ fn tiles(group: &PackedGroup, size: usize) -> Vec<Tile> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attention::AttentionOptions;
 
     fn plan(groups: Vec<PackedGroup>, window: Option<usize>) -> Plan {
         let layout = PackedLayout::new(groups);
-        let options = AttentionOptions {
-            window,
-            softcap: None,
-        };
         let shape = AttentionShape {
             heads: 1,
             kv_heads: 1,
             head_dim: 1,
             scale: 1.0,
-            options,
+            softcap: None,
+            window,
             tokens: layout.tokens(),
         };
         Plan::new(&layout, &shape)

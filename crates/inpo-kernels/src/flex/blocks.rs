@@ -3,7 +3,7 @@
 #[cfg(target_os = "linux")]
 use super::amx::blocks as tiles;
 use super::few;
-use crate::blocks::BlockMatrix;
+use super::panels::Panels;
 
 /// Whether a product of `rows` rows with blocks is computed here.
 pub(crate) fn takes(rows: usize) -> bool {
@@ -19,17 +19,17 @@ pub(crate) fn takes(rows: usize) -> bool {
 /// # Panics
 ///
 /// If `lhs` is not as long as the rows and a right factor's depth say, or [`takes`] says no.
-pub(crate) fn products(lhs: &[f32], rows: usize, rights: &[&BlockMatrix]) -> Vec<Vec<f32>> {
+pub(super) fn products(lhs: &[f32], rows: usize, rights: &[&Panels]) -> Vec<Vec<f32>> {
     #[cfg(target_os = "linux")]
     if tiles::takes() {
         return tiles::products(lhs, rows, rights);
     }
-    let product = |right: &&BlockMatrix| few::block_product(lhs, rows, right);
+    let product = |right: &&Panels| few::block_product(lhs, rows, right);
     rights.iter().map(product).collect()
 }
 
 /// [`products`] as they are, of one factor, without a tile unit.
 #[cfg(test)]
-pub(crate) fn few_rows(lhs: &[f32], rows: usize, rhs: &BlockMatrix) -> Vec<f32> {
+pub(crate) fn few_rows(lhs: &[f32], rows: usize, rhs: &Panels) -> Vec<f32> {
     few::block_product(lhs, rows, rhs)
 }

@@ -17,7 +17,7 @@ use super::amx;
 use super::few;
 #[cfg(target_arch = "x86_64")]
 use super::matrix::Right;
-use super::matrix::{Matrix, MatrixMut, Out, Write};
+use super::matrix::{Matrix, MatrixMut, Out, Threads, Write};
 
 /// From this many multiplications on a product is split among the threads (as Burn's own).
 const PARALLEL_FROM: usize = 192 * 192 * 192;
@@ -25,14 +25,6 @@ const PARALLEL_FROM: usize = 192 * 192 * 192;
 const NARROW: usize = 128;
 /// Rows of one such part.
 const ROWS: usize = 64;
-/// Who computes a product.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Threads {
-    /// All threads, when the product is large enough.
-    All,
-    /// The calling thread: inside work that is split already.
-    One,
-}
 
 /// `out = scale * lhs rhs`, or adds that to `out`.
 ///

@@ -1,5 +1,5 @@
-//! Views of matrices in slices, made where every element they can name is known to lie inside; and where a product
-//! goes whose values need not be there yet.
+//! Views of matrices in slices, made where every element they can name is known to lie inside; and how a product
+//! is computed and where it goes, whose values need not be there yet.
 
 #![allow(unsafe_code)]
 
@@ -135,6 +135,15 @@ pub(crate) enum Write {
     Replace,
     /// `out += scale * lhs rhs`.
     Add,
+}
+
+/// Who computes a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// All threads, when the product is large enough.
+    All,
+    /// The calling thread: inside work that is split already.
+    One,
 }
 
 /// Where a product goes: a matrix stored row by row, `row_stride` apart.

@@ -3,40 +3,57 @@
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod amx;
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod block_ops;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod blocks;
 #[cfg(target_arch = "x86_64")]
 mod few;
 pub(crate) mod gemm;
 pub(crate) mod matrix;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod panels;
 pub(crate) mod vector;
 
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{DispatchTensor, DispatchTensorKind, Flex, TensorMetadata};
+use burn::backend::{DispatchTensorKind, Flex, TensorMetadata};
 use burn::tensor::{DType, Tensor, TensorData};
 use matrix::Matrix;
 
 /// A float tensor of the CPU backend.
 pub(crate) type FlexFloat = FloatTensor<Flex>;
 
-/// Whether the fused operations take `tensor`: f32 on Flex, with or without autodiff.
-pub(crate) fn takes<const D: usize>(tensor: &Tensor<D>) -> bool {
-    tensor.dtype() == DType::F32 && on_flex(&tensor.clone().into_dispatch())
+/// The backend of a tensor, as far as the fused operations tell them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Flex,
+    FlexWithAutodiff,
+    Elsewhere,
 }
 
-/// Whether operations that nothing is trained through take `tensor`: f32 on Flex, without autodiff.
-pub(crate) fn takes_without_autodiff<const D: usize>(tensor: &Tensor<D>) -> bool {
-    let kind = || tensor.clone().into_dispatch().kind;
-    tensor.dtype() == DType::F32 && matches!(kind(), DispatchTensorKind::Flex(_))
-}
-
-fn on_flex(tensor: &DispatchTensor) -> bool {
-    match &tensor.kind {
-        DispatchTensorKind::Flex(_) => true,
-        DispatchTensorKind::Autodiff(inner) => matches!(**inner, DispatchTensorKind::Flex(_)),
-        #[allow(unreachable_patterns)]
-        _ => false,
+impl Place {
+    pub(crate) fn of<const D: usize>(tensor: &Tensor<D>) -> Self {
+        match tensor.clone().into_dispatch().kind {
+            DispatchTensorKind::Flex(_) => Self::Flex,
+            DispatchTensorKind::Autodiff(inner)
+                if matches!(*inner, DispatchTensorKind::Flex(_)) =>
+            {
+                Self::FlexWithAutodiff
+            }
+            #[allow(unreachable_patterns)]
+            _ => Self::Elsewhere,
+        }
     }
+}
+
+/// Checks that the fused operations take `tensor`: f32 on Flex, with or without autodiff.
+pub(crate) fn takes<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.dtype() == DType::F32 && Place::of(tensor) != Place::Elsewhere
+}
+
+/// Checks that operations that nothing is trained through take `tensor`: f32 on Flex, without autodiff.
+pub(crate) fn takes_without_autodiff<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.dtype() == DType::F32 && Place::of(tensor) == Place::Flex
 }
 
 /// `tensor` with its values one after the other.

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 
 use super::RowScores;
 use super::rows::{Running, slopes};
-use crate::flex::gemm::{Threads, multiply};
-use crate::flex::matrix::{Matrix, MatrixMut, Write};
+use crate::flex::gemm::multiply;
+use crate::flex::matrix::{Matrix, MatrixMut, Threads, Write};
 use crate::flex::vector::vectorised;
 use crate::flex::{FlexFloat, contiguous, dims2, takes};
 

@@ -15,9 +15,10 @@ fn steps(shape: [usize; 2], dtype: DType, transposed: bool) -> Vec<Vec<f64>> {
     let input = |salt, scale| {
         // A view whose values do not lie one after the other.
         let [rows, columns] = shape;
-        match transposed {
-            false => tensor(&Input::new(shape, salt, scale), dtype),
-            true => tensor(&Input::new([columns, rows], salt, scale), dtype).transpose(),
+        if transposed {
+            tensor(&Input::new([columns, rows], salt, scale), dtype).transpose()
+        } else {
+            tensor(&Input::new(shape, salt, scale), dtype)
         }
     };
     let (mut weight, mut past) = (input(1, 1.0), None);

@@ -1,7 +1,7 @@
 //! Attention over packed sequences.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use inpo_kernels::{AttentionOptions, PackedAttention, PackedGroup, PackedLayout};
+use inpo_kernels::{AttentionHeads, PackedAttention, PackedGroup, PackedLayout};
 
 use crate::check::{Input, compare, run, to_f64};
 
@@ -13,7 +13,8 @@ struct Case {
     kv_heads: usize,
     head_dim: usize,
     scale: f64,
-    options: AttentionOptions,
+    softcap: Option<f64>,
+    window: Option<usize>,
     padding: usize,
 }
 
@@ -25,7 +26,8 @@ impl Case {
             kv_heads,
             head_dim,
             scale: 1.0 / (head_dim as f64).sqrt(),
-            options: AttentionOptions::default(),
+            softcap: None,
+            window: None,
             padding: 0,
         }
     }
@@ -48,18 +50,21 @@ impl Case {
         ]
     }
 
-    /// The operation under test.
+    /// The operation under test, for tensors on `device`.
+    fn attention(&self, device: &Device, dtype: DType) -> PackedAttention {
+        let heads = AttentionHeads {
+            heads: self.heads,
+            kv_heads: self.kv_heads,
+            head_dim: self.head_dim,
+            scale: self.scale,
+            softcap: self.softcap,
+        };
+        PackedAttention::new(&self.layout(), &heads, self.window, device, dtype)
+    }
+
     fn attend(&self, [q, k, v]: [Tensor<2>; 3]) -> Tensor<2> {
-        let sizes = [self.heads, self.kv_heads, self.head_dim];
-        let device = q.device();
-        PackedAttention::with_options(
-            &self.layout(),
-            sizes,
-            self.scale,
-            self.options,
-            (&device, q.dtype()),
-        )
-        .forward(q, k, v)
+        let attention = self.attention(&q.device(), q.dtype());
+        attention.forward(q, k, v)
     }
 
     /// For each token the tokens that it sees, written down from the definition.
@@ -81,7 +86,7 @@ impl Case {
                 start += tokens;
             }
         }
-        if let Some(window) = self.options.window {
+        if let Some(window) = self.window {
             for seen in &mut all {
                 let beyond = seen.len().saturating_sub(window);
                 seen.drain(..beyond);
@@ -102,7 +107,7 @@ impl Case {
                 let score = |&other: &usize| {
                     let product = |d: usize| q.values[query + d] * k.values[key(other) + d];
                     let score = self.scale * (0..dim).map(product).sum::<f64>();
-                    match self.options.softcap {
+                    match self.softcap {
                         Some(cap) => cap * (score / cap).tanh(),
                         None => score,
                     }
@@ -143,7 +148,8 @@ fn mixed() -> Case {
 
 fn with(case: &Case, window: Option<usize>, softcap: Option<f64>) -> Case {
     Case {
-        options: AttentionOptions { window, softcap },
+        window,
+        softcap,
         ..case.clone()
     }
 }
@@ -423,8 +429,7 @@ fn one_preparation_serves_training_and_inference() {
     let (plain, autodiff) = (Device::flex(), Device::flex().autodiff());
     for (dtype, tolerance) in [(DType::F64, 1e-14), (DType::F32, 0.0)] {
         for (made, used) in [(&plain, &autodiff), (&autodiff, &plain)] {
-            let layout = case.layout();
-            let attention = PackedAttention::new(&layout, 6, 2, 5, case.scale, (made, dtype));
+            let attention = case.attention(made, dtype);
             let [q, k, v] = case.inputs(1.0).map(|input| {
                 let data = TensorData::new(input.values, input.shape);
                 Tensor::<2>::from_data(data, (used, dtype))
@@ -433,7 +438,7 @@ fn one_preparation_serves_training_and_inference() {
             let out = attention.forward(q, k, v);
             close(&to_f64(out), &to_f64(expected), tolerance);
         }
-        let attention = PackedAttention::new(&case.layout(), 6, 2, 5, case.scale, (&plain, dtype));
+        let attention = case.attention(&plain, dtype);
         let width = |width| Tensor::<2>::ones([case.layout().tokens(), width], (&autodiff, dtype));
         let (q, k, v) = (width(30), width(10), width(10).require_grad());
         let grads = attention.forward(q, k, v.clone()).sum().backward();
@@ -460,8 +465,8 @@ fn too_few_rows_are_refused() {
 fn only_the_plain_form_pads() {
     for device in [Device::flex(), Device::flex().autodiff()] {
         for (dtype, padded) in [(DType::F32, false), (DType::BF16, true), (DType::F64, true)] {
-            let options = (&device, dtype);
-            assert_eq!(PackedAttention::pads(options), padded, "{dtype:?}");
+            let pads = PackedAttention::pads(&device, dtype);
+            assert_eq!(pads, padded, "{dtype:?}");
         }
     }
 }

@@ -7,8 +7,10 @@
 use half::{bf16, f16};
 use rayon::prelude::*;
 
+pub use stored::StoredMatrix;
+
 mod blocks;
-mod packed;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -139,7 +141,7 @@ impl ElementType {
     }
 }
 
-/// Where the first value is that is not a finite number.
+/// Finds the first value that is not a finite number.
 #[must_use]
 pub(crate) fn first_not_finite(values: &[f32]) -> Option<usize> {
     values

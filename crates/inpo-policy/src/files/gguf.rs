@@ -10,11 +10,10 @@ use std::io::BufReader;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use inpo_kernels::BlockMatrix;
 use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
-use super::dequant::first_not_finite;
+use super::dequant::{StoredMatrix, first_not_finite};
 use super::{FileReader, HostTensor, ModelFiles, WeightSource, expected_tensors};
 use crate::config::ModelConfig;
 use crate::error::{PolicyError, excerpt};
@@ -227,25 +226,19 @@ impl WeightSource for GgufWeights {
         load(&self.reader, self.family, self.head_dim, (name, entry))
     }
 
-    fn blocks(&self, name: &str) -> Result<Option<BlockMatrix>, PolicyError> {
+    fn blocks(&self, name: &str) -> Result<Option<StoredMatrix>, PolicyError> {
         let entry = self.entry(name)?;
-        let &[output, input] = &entry.shape[..] else {
+        let (&[output, input], Some(_)) = (&entry.shape[..], entry.element.block_kind()) else {
             return Ok(None);
         };
         // Checked against the length of the file when the header was read.
-        let Some(length) = entry.element.bytes_of(output * input) else {
-            return Ok(None);
-        };
-        if !entry.element.has_blocks() {
-            return Ok(None);
+        let bytes = self.reader.read_at(entry.offset, entry.bytes)?;
+        let stored = StoredMatrix::new(entry.element, [output, input], bytes);
+        if !self.family.interleaves(name) {
+            return Ok(stored);
         }
-        let bytes = self.reader.read_at(entry.offset, length)?;
-        let interleaves = self.family.interleaves(name);
-        let row_of = |row| match interleaves {
-            true => interleaved_row(row, self.head_dim),
-            false => row,
-        };
-        Ok(entry.element.block_matrix([input, output], &bytes, row_of))
+        let rows = (0..output).map(|row| interleaved_row(row, self.head_dim));
+        Ok(stored.map(|stored| stored.with_order(rows.collect())))
     }
 
     fn identity(&self) -> Result<String, PolicyError> {

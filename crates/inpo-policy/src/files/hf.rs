@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::OnceLock;
 
-use inpo_kernels::BlockMatrix;
 use rayon::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use serde::Deserialize;
 
-use super::dequant::ElementType;
+use super::dequant::{ElementType, StoredMatrix};
 use super::{FileReader, HostTensor, ModelFiles, WeightSource, expected_tensors, sha256_bytes};
 use crate::config::{ModelConfig, read_object};
 use crate::error::{PolicyError, excerpt};
@@ -201,17 +200,13 @@ impl WeightSource for SafetensorsWeights {
         })
     }
 
-    fn blocks(&self, name: &str) -> Result<Option<BlockMatrix>, PolicyError> {
+    fn blocks(&self, name: &str) -> Result<Option<StoredMatrix>, PolicyError> {
         let place = self.place(name)?;
-        let &[output, input] = &place.shape[..] else {
+        let (&[output, input], Some(_)) = (&place.shape[..], place.element.block_kind()) else {
             return Ok(None);
         };
-        if !place.element.has_blocks() {
-            return Ok(None);
-        }
         let bytes = self.shards[place.shard].read_at(place.offset, place.bytes)?;
-        let element = place.element;
-        Ok(element.block_matrix([input, output], &bytes, |row| row))
+        Ok(StoredMatrix::new(place.element, [output, input], bytes))
     }
 
     fn identity(&self) -> Result<String, PolicyError> {

@@ -11,8 +11,6 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use inpo_kernels::BlockMatrix;
-
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
 use crate::tokenizer::TextCodec;
@@ -23,6 +21,7 @@ pub mod hf;
 mod random;
 mod reader;
 
+pub use dequant::StoredMatrix;
 pub use random::RandomWeights;
 pub(crate) use reader::FileReader;
 
@@ -47,12 +46,12 @@ pub trait WeightSource: Send + Sync {
     /// An unknown name, or bytes that cannot be read or used.
     fn load(&self, name: &str) -> Result<HostTensor, PolicyError>;
 
-    /// The matrix `name` in the quantised blocks or bf16 numbers that it is stored in, `[in, out]`, with the values that [`WeightSource::load`] gives
-    /// transposed; none where it is stored otherwise.
+    /// Reads the matrix `name` as it is stored, in quantised blocks or bf16 numbers with the values that
+    /// [`WeightSource::load`] gives; none where it is stored otherwise.
     ///
     /// # Errors
     /// An unknown name, or bytes that cannot be read.
-    fn blocks(&self, name: &str) -> Result<Option<BlockMatrix>, PolicyError> {
+    fn blocks(&self, name: &str) -> Result<Option<StoredMatrix>, PolicyError> {
         let _ = name;
         Ok(None)
     }

@@ -27,9 +27,10 @@ impl RandomWeights {
         Self {
             tensors: expected_tensors(config),
             seed,
-            gain: match config.family.unit_offset_norms() {
-                true => 0.0,
-                false => 1.0,
+            gain: if config.family.unit_offset_norms() {
+                0.0
+            } else {
+                1.0
             },
         }
     }

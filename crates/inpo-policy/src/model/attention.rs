@@ -2,14 +2,15 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use inpo_kernels::{AttentionOptions, CachedAttention, CachedRow, PackedAttention, PackedLayout};
+use inpo_kernels::{AttentionHeads, CachedAttention, PackedAttention};
 
 use super::cache::{KvCache, PromptFill};
-use super::noise::Noise;
+use super::dropout::DropoutKey;
+use super::layer_kind::{FullOrSliding, LayerKind};
 use super::norm::RmsNorm;
 use super::projection::Projection;
 use super::rope::Rotary;
-use super::split_columns;
+use super::tensors::split_columns;
 use crate::config::ModelConfig;
 
 /// Causal self-attention with some query heads sharing key/value heads (arXiv 2305.13245).
@@ -25,104 +26,35 @@ pub struct Attention {
     /// Norm of each key head, before the rotation.
     pub k_norm: Option<RmsNorm>,
     #[module(skip)]
-    shape: HeadShape,
+    heads: AttentionHeads,
     #[module(skip)]
     kind: LayerKind,
 }
 
-/// Heads of the attention layers, and what their scores go through.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct HeadShape {
-    queries: usize,
-    keys: usize,
-    width: usize,
-    scale: f64,
-    softcap: Option<f64>,
-}
-
-impl HeadShape {
-    pub(crate) fn new(config: &ModelConfig) -> Self {
-        Self {
-            queries: config.num_attention_heads,
-            keys: config.num_key_value_heads,
-            width: config.head_dim,
-            scale: config.attention_scale(),
-            softcap: config.attn_logit_softcapping,
-        }
-    }
-
-    /// Attention over the sequences of `layout`, within `window` where there is one.
-    pub(crate) fn packed(
-        &self,
-        layout: &PackedLayout,
-        window: Option<usize>,
-        options: (&burn::tensor::Device, burn::tensor::DType),
-    ) -> PackedAttention {
-        let sizes = [self.queries, self.keys, self.width];
-        let softcap = self.softcap;
-        let kind = AttentionOptions { window, softcap };
-        PackedAttention::with_options(layout, sizes, self.scale, kind, options)
-    }
-
-    /// Attention of one token a row over what `rows` see of the cache.
-    pub(crate) fn cached(
-        &self,
-        rows: &[CachedRow],
-        options: (&burn::tensor::Device, burn::tensor::DType),
-    ) -> CachedAttention {
-        let sizes = [self.queries, self.keys, self.width];
-        CachedAttention::new(rows, sizes, self.scale, self.softcap, options)
+/// The heads of the attention layers of `config`.
+pub(super) fn attention_heads(config: &ModelConfig) -> AttentionHeads {
+    AttentionHeads {
+        heads: config.num_attention_heads,
+        kv_heads: config.num_key_value_heads,
+        head_dim: config.head_dim,
+        scale: config.attention_scale(),
+        softcap: config.attn_logit_softcapping,
     }
 }
 
-/// What is different from layer to layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LayerKind {
-    /// Whether a token sees the last positions only.
-    pub(crate) local: bool,
-    /// Whether queries and keys are rotated.
-    pub(crate) rotates: bool,
-}
-
-impl LayerKind {
-    pub(crate) fn new(config: &ModelConfig, layer: usize) -> Self {
-        Self {
-            local: config.window(layer).is_some(),
-            rotates: config.rotates(layer),
-        }
-    }
-}
-
-/// What a layer needs of one pass in two forms: for layers that see everything, and for those with a window
-/// where there are any.
-#[derive(Debug, Clone)]
-pub(crate) struct ByReach<T> {
-    pub(crate) full: T,
-    pub(crate) local: Option<T>,
-}
-
-impl<T> ByReach<T> {
-    fn of(&self, kind: LayerKind) -> &T {
-        match &self.local {
-            Some(local) if kind.local => local,
-            _ => &self.full,
-        }
-    }
-}
-
-/// Which tokens a token sees, and what is done with the cache.
-pub(crate) enum Mixing<'a> {
-    /// Training and scoring: a packed batch, no cache.
-    Packed(&'a ByReach<PackedAttention>),
-    /// A packed batch of prompts, whose keys and values are written to the cache.
-    Prefill(
-        &'a ByReach<PackedAttention>,
-        &'a mut KvCache,
-        PromptFill<'a>,
-    ),
-    /// One token per row, written to a slot of the cache, over what the row sees there.
+/// Which tokens a token attends to, and what happens to the cache.
+pub(super) enum AttentionMode<'a> {
+    /// Training and scoring: the sequences of a packed batch, without a cache.
+    Packed(&'a FullOrSliding<PackedAttention>),
+    /// Before the first draw: a packed batch of prompts, whose keys and values are written to the cache.
+    Prefill {
+        attention: &'a FullOrSliding<PackedAttention>,
+        cache: &'a mut KvCache,
+        fill: PromptFill<'a>,
+    },
+    /// Each step of sampling: one token a row, written to a slot of the cache, over what the row sees there.
     Decode {
-        attention: &'a ByReach<CachedAttention>,
+        attention: &'a FullOrSliding<CachedAttention>,
         cache: &'a mut KvCache,
         slot: usize,
     },
@@ -131,7 +63,7 @@ pub(crate) enum Mixing<'a> {
 impl Attention {
     /// Attention of layer `layer` over its projections: those to queries, keys and values, or one that holds
     /// the three, and the one behind; with the norms of query and key heads where there are any.
-    pub(crate) fn new(
+    pub(super) fn new(
         config: &ModelConfig,
         layer: usize,
         inputs: Vec<Projection>,
@@ -143,7 +75,7 @@ impl Attention {
             o_proj,
             q_norm,
             k_norm,
-            shape: HeadShape::new(config),
+            heads: attention_heads(config),
             kind: LayerKind::new(config, layer),
         }
     }
@@ -157,26 +89,26 @@ impl Attention {
     }
 
     /// Maps `x`, `[tokens, hidden]`, to the same shape. `layer` is this layer's place in the cache.
-    pub(crate) fn forward(
+    pub(super) fn forward(
         &self,
         x: Tensor<2>,
-        rotary: &ByReach<Rotary>,
+        rotary: &FullOrSliding<Rotary>,
         layer: usize,
-        mixing: &mut Mixing<'_>,
-        noise: Option<Noise>,
+        mode: &mut AttentionMode<'_>,
+        dropout: Option<DropoutKey>,
     ) -> Tensor<2> {
-        let noise = |part| noise.map(|noise| noise.part(part));
+        let dropout = |part| dropout.map(|key| key.part(part));
         let [query, key, value] = match self.inputs.as_slice() {
-            [query, key, value] => Projection::forward_all([query, key, value], &x, noise),
+            [query, key, value] => Projection::forward_all([query, key, value], &x, dropout),
             all => {
-                let HeadShape {
-                    queries,
-                    keys,
-                    width,
+                let AttentionHeads {
+                    heads,
+                    kv_heads,
+                    head_dim,
                     ..
-                } = self.shape;
-                let widths = [queries * width, keys * width, keys * width];
-                split_columns(all[0].forward(x, noise(0)), widths)
+                } = self.heads;
+                let widths = [heads, kv_heads, kv_heads].map(|heads| heads * head_dim);
+                split_columns(all[0].forward(x, dropout(0)), widths)
             }
         };
         let turned = |x: Tensor<2>, norm: &Option<RmsNorm>| {
@@ -184,19 +116,24 @@ impl Attention {
                 Some(norm) => norm.forward_heads(x),
                 None => x,
             };
-            match self.kind.rotates {
-                true => rotary.of(self.kind).rotate(x),
-                false => x,
+            if self.kind.rotates {
+                rotary.of(self.kind).rotate(x)
+            } else {
+                x
             }
         };
         let (query, key) = (turned(query, &self.q_norm), turned(key, &self.k_norm));
-        let mixed = match mixing {
-            Mixing::Packed(attention) => attention.of(self.kind).forward(query, key, value),
-            Mixing::Prefill(attention, cache, fill) => {
+        let attended = match mode {
+            AttentionMode::Packed(attention) => attention.of(self.kind).forward(query, key, value),
+            AttentionMode::Prefill {
+                attention,
+                cache,
+                fill,
+            } => {
                 cache.fill_prompts(layer, fill, &key, &value);
                 attention.of(self.kind).forward(query, key, value)
             }
-            Mixing::Decode {
+            AttentionMode::Decode {
                 attention,
                 cache,
                 slot,
@@ -206,7 +143,7 @@ impl Attention {
                 attention.of(self.kind).forward(query, prompts, own)
             }
         };
-        self.o_proj.forward(mixed, noise(3))
+        self.o_proj.forward(attended, dropout(3))
     }
 }
 
@@ -215,6 +152,7 @@ mod tests {
     use super::*;
     use burn::tensor::{DType, Device, TensorData};
     use half::bf16;
+    use inpo_kernels::CachedRow;
 
     /// The weights of one query over 16 keys, which are the output where the values are the identity: in bf16 each is
     /// the softmax of the scores rounded once. A softmax in bf16 rounds its exponentials as well, which shows in five.
@@ -249,8 +187,14 @@ mod tests {
                 prompt: 0..0,
                 own: [0..count, 0..0],
             };
-            let options = (&device, dtype);
-            let attention = CachedAttention::new(&[row], [1, 1, count], 0.25, None, options);
+            let heads = AttentionHeads {
+                heads: 1,
+                kv_heads: 1,
+                head_dim: count,
+                scale: 0.25,
+                softcap: None,
+            };
+            let attention = CachedAttention::new(&[row], &heads, &device, dtype);
             let weights = attention.forward(query, own.clone(), own);
             let weights = weights.try_into_vec_as::<f64>().unwrap();
             for (got, &expected) in weights.iter().zip(&expected) {

@@ -3,10 +3,14 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::attention::{Attention, ByReach, Mixing};
-use super::noise::Noise;
+use super::attention::{Attention, AttentionMode};
+use super::dropout::DropoutKey;
+use super::layer_kind::FullOrSliding;
+use super::mlp::Mlp;
+use super::norm::RmsNorm;
+use super::pass::Pass;
+use super::projection::Projection;
 use super::rope::Rotary;
-use super::{Mlp, Pass, Projection, RmsNorm};
 
 /// One pre-norm transformer block.
 #[derive(Module, Debug)]
@@ -36,9 +40,9 @@ impl Block {
     /// Maps the residual stream of a packed batch, `[tokens, hidden]`, to the next layer's; `layer` is this
     /// one's number.
     pub(super) fn forward(&self, x: Tensor<2>, layer: usize, pass: &Pass) -> Tensor<2> {
-        let mut mixing = Mixing::Packed(&pass.attention);
-        let noise = pass.noise.map(|noise| noise.part(layer));
-        self.mix(x, &pass.rotary, layer, &mut mixing, noise)
+        let mut attention = AttentionMode::Packed(&pass.attention);
+        let dropout = pass.dropout.map(|key| key.part(layer));
+        self.forward_in(x, &pass.rotary, layer, &mut attention, dropout)
     }
 
     /// Every projection with the module and the name that Hugging Face gives it.
@@ -83,25 +87,27 @@ impl Block {
         list.into_iter().filter_map(there)
     }
 
-    /// [`Block::forward`] with any kind of attention.
-    pub(super) fn mix(
+    /// [`Block::forward`] in any mode of attention.
+    pub(super) fn forward_in(
         &self,
         x: Tensor<2>,
-        rotary: &ByReach<Rotary>,
+        rotary: &FullOrSliding<Rotary>,
         layer: usize,
-        mixing: &mut Mixing<'_>,
-        noise: Option<Noise>,
+        attention: &mut AttentionMode<'_>,
+        dropout: Option<DropoutKey>,
     ) -> Tensor<2> {
         let normed = self.input_layernorm.forward(x.clone());
-        let attended = self.self_attn.forward(normed, rotary, layer, mixing, noise);
+        let attended = self
+            .self_attn
+            .forward(normed, rotary, layer, attention, dropout);
         let Some(outer) = &self.outer_norms else {
             let x = x + attended;
             let normed = self.post_attention_layernorm.forward(x.clone());
-            return x + self.mlp.forward(normed, noise);
+            return x + self.mlp.forward(normed, dropout);
         };
         let x = x + self.post_attention_layernorm.forward(attended);
         let normed = outer.pre_feedforward_layernorm.forward(x.clone());
-        let fed = self.mlp.forward(normed, noise);
+        let fed = self.mlp.forward(normed, dropout);
         x + outer.post_feedforward_layernorm.forward(fed)
     }
 }

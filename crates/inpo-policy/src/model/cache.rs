@@ -5,14 +5,14 @@ use std::ops::Range;
 use burn::tensor::{DType, Device, Tensor};
 use inpo_kernels::CachedRow;
 
-use super::index_tensor;
+use super::tensors::index_tensor;
 use crate::config::ModelConfig;
 
 /// Keys and values of every layer, allocated once: those of the prompts, each once for all of its samples, and those of the
 /// tokens behind, row by row.
 ///
-/// A prompt has a place, where its tokens lie from the first on. All rows write to the same slot at each step, and slots are
-/// counted on for ever; a row's own slots begin with the one that is next when it comes in, and earlier ones, which are
+/// A prompt has a place, where its tokens lie from the first on. All rows write to the same slot at each step, and slot numbers
+/// increase from step to step; a row's own slots begin with the next one when it comes in, and earlier ones, which are
 /// finite, it does not see. A layer keeps the slots from `base` on, or, where its window of `w` positions is shorter, the
 /// last `w`: slot `s` lies at `s % w`. Of a prompt such a layer keeps the last `w` tokens. Tensors are taken out, written and
 /// put back, so that the write happens in place.
@@ -193,9 +193,10 @@ impl KvCache {
                 None => 0,
             };
             let first = first_seen.max(first_kept);
-            let prompt = match first < length {
-                true => first - first_kept..length - first_kept,
-                false => 0..0,
+            let prompt = if first < length {
+                first - first_kept..length - first_kept
+            } else {
+                0..0
             };
             let mut own = [0..0, 0..0];
             for (own, run) in own.iter_mut().zip(places.runs(row.first_slot..slot + 1)) {
@@ -324,13 +325,11 @@ impl KvCache {
 /// `kept` of the first axis, in that order.
 fn chosen(old: Tensor<4>, kept: &[usize]) -> Tensor<4> {
     let in_order = kept.len() == old.dims()[0] && kept.iter().copied().eq(0..kept.len());
-    match in_order {
-        true => old,
-        false => {
-            let device = old.device();
-            old.select(0, index_tensor(kept.iter().copied(), &device))
-        }
+    if in_order {
+        return old;
     }
+    let device = old.device();
+    old.select(0, index_tensor(kept.iter().copied(), &device))
 }
 
 /// What a prefill writes.

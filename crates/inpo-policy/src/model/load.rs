@@ -2,7 +2,13 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use super::{Attention, Block, Decoder, Mlp, OuterNorms, Projection, RmsNorm};
+use super::attention::Attention;
+use super::block::{Block, OuterNorms};
+use super::decoder::Decoder;
+use super::mlp::Mlp;
+use super::norm::RmsNorm;
+use super::projection::Projection;
+use super::tensors::transpose;
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
 use crate::files::WeightSource;
@@ -57,17 +63,18 @@ impl Loader<'_> {
         let projection = |part: &str, shape, bias: bool| self.projection(&path(part), shape, bias);
         let norm = |part: &str| self.norm(&path(part), hidden);
         let bias = config.attention_bias;
-        let inputs = match family.fuses_projections() {
-            true => vec![projection(
+        let inputs = if family.fuses_projections() {
+            vec![projection(
                 "self_attn.qkv_proj",
                 [queries + 2 * keys, hidden],
                 bias,
-            )?],
-            false => vec![
+            )?]
+        } else {
+            vec![
                 projection("self_attn.q_proj", [queries, hidden], bias)?,
                 projection("self_attn.k_proj", [keys, hidden], bias)?,
                 projection("self_attn.v_proj", [keys, hidden], bias)?,
-            ],
+            ]
         };
         let bias = config.attention_output_bias;
         let output = projection("self_attn.o_proj", [hidden, queries], bias)?;
@@ -80,20 +87,22 @@ impl Loader<'_> {
             head_norm("self_attn.k_norm")?,
         ];
         let bias = config.mlp_bias;
-        let gates = match family.fuses_projections() {
-            true => vec![projection("mlp.gate_up_proj", [2 * inner, hidden], bias)?],
-            false => vec![
+        let gates = if family.fuses_projections() {
+            vec![projection("mlp.gate_up_proj", [2 * inner, hidden], bias)?]
+        } else {
+            vec![
                 projection("mlp.gate_proj", [inner, hidden], bias)?,
                 projection("mlp.up_proj", [inner, hidden], bias)?,
-            ],
+            ]
         };
         let down = projection("mlp.down_proj", [hidden, inner], bias)?;
-        let outer_norms = match family.sandwich_norms() {
-            true => Some(OuterNorms {
+        let outer_norms = if family.sandwich_norms() {
+            Some(OuterNorms {
                 pre_feedforward_layernorm: norm("pre_feedforward_layernorm")?,
                 post_feedforward_layernorm: norm("post_feedforward_layernorm")?,
-            }),
-            false => None,
+            })
+        } else {
+            None
         };
         Ok(Block {
             input_layernorm: norm("input_layernorm")?,
@@ -107,10 +116,7 @@ impl Loader<'_> {
     /// The norm at `path`, a module's name.
     fn norm(&self, path: &str, width: usize) -> Result<RmsNorm, PolicyError> {
         let gain = self.vector(&format!("{path}.weight"), width)?;
-        let offset = match self.config.family.unit_offset_norms() {
-            true => 1.0,
-            false => 0.0,
-        };
+        let offset = f64::from(u8::from(self.config.family.unit_offset_norms()));
         Ok(RmsNorm::new(gain, self.config.rms_norm_eps).with_offset(offset))
     }
 
@@ -159,16 +165,4 @@ impl Loader<'_> {
         let weight = Tensor::from_data(data, self.options);
         Ok(Projection::new(weight).with_bias(bias.transpose()?))
     }
-}
-
-/// The row-major transpose of a row-major matrix with `columns` columns.
-pub(crate) fn transpose(values: &[f32], columns: usize) -> Vec<f32> {
-    let rows = values.len() / columns.max(1);
-    let mut transposed = vec![0.0_f32; values.len()];
-    for (row, values) in values.chunks_exact(columns.max(1)).enumerate() {
-        for (column, &value) in values.iter().enumerate() {
-            transposed[column * rows + row] = value;
-        }
-    }
-    transposed
 }

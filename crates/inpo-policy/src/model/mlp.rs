@@ -4,9 +4,9 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use inpo_kernels::{gelu_mul, silu_mul};
 
-use super::noise::Noise;
+use super::dropout::DropoutKey;
 use super::projection::Projection;
-use super::split_columns;
+use super::tensors::split_columns;
 use crate::config::Activation;
 
 /// A gated linear unit: `down(act(gate(x)) * up(x))` (arXiv 2002.05202).
@@ -22,7 +22,11 @@ pub struct Mlp {
 
 impl Mlp {
     /// The layer over gate and up, or over one projection that holds both.
-    pub fn new(inputs: Vec<Projection>, down_proj: Projection, activation: Activation) -> Self {
+    pub(super) fn new(
+        inputs: Vec<Projection>,
+        down_proj: Projection,
+        activation: Activation,
+    ) -> Self {
         Self {
             inputs,
             down_proj,
@@ -39,12 +43,12 @@ impl Mlp {
     }
 
     /// Maps `x`, `[rows, hidden]`, to `[rows, hidden]`.
-    pub(crate) fn forward(&self, x: Tensor<2>, noise: Option<Noise>) -> Tensor<2> {
-        let noise = |part| noise.map(|noise| noise.part(part));
+    pub(super) fn forward(&self, x: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2> {
+        let dropout = |part| dropout.map(|key| key.part(part));
         let [gate, up] = match self.inputs.as_slice() {
-            [gate, up] => Projection::forward_all([gate, up], &x, |part| noise(4 + part)),
+            [gate, up] => Projection::forward_all([gate, up], &x, |part| dropout(4 + part)),
             both => {
-                let both = both[0].forward(x, noise(4));
+                let both = both[0].forward(x, dropout(4));
                 let width = both.dims()[1] / 2;
                 split_columns(both, [width, width])
             }
@@ -53,6 +57,6 @@ impl Mlp {
             Activation::Silu => silu_mul(gate, up),
             Activation::GeluTanh => gelu_mul(gate, up),
         };
-        self.down_proj.forward(gated, noise(6))
+        self.down_proj.forward(gated, dropout(6))
     }
 }

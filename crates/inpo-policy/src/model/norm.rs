@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use inpo_kernels::rms_norm;
 
-use super::{cast, widened};
+use super::tensors::{cast, widened};
 
 /// `y = (o + g) * x / sqrt(mean(x^2) + eps)` over the last axis (arXiv 1910.07467); the offset `o` is 0, or 1
 /// where files store gains as differences from 1.
@@ -46,7 +46,7 @@ impl RmsNorm {
     }
 
     /// Normalises each head of `x`, `[rows, heads * width]`.
-    pub(crate) fn forward_heads(&self, x: Tensor<2>) -> Tensor<2> {
+    pub(super) fn forward_heads(&self, x: Tensor<2>) -> Tensor<2> {
         let [rows, width] = x.dims();
         let [head] = self.gain.val().dims();
         let heads = x.reshape([rows * (width / head), head]);

@@ -1,13 +1,11 @@
 //! A linear map, with an optional low-rank side path.
 
-use std::sync::Arc;
-
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use inpo_kernels::{BlockMatrix, SidePath, linear};
 
-use super::cast;
-use super::noise::Noise;
+use super::dropout::DropoutKey;
+use super::tensors::cast;
 
 /// `y = x W + s (x A) B + b`: a dense projection with an optional bias and an optional LoRA side path.
 ///
@@ -23,7 +21,7 @@ pub struct Projection {
     pub lora: Option<LowRank>,
     /// The dense weight in the blocks of its file, for passes without training: only a decoder that samples has it.
     #[module(skip)]
-    pub(crate) packed: Option<Arc<BlockMatrix>>,
+    pub(super) blocks: Option<BlockMatrix>,
 }
 
 /// The low-rank side path `s (x A) B` of LoRA (arXiv 2106.09685).
@@ -48,7 +46,7 @@ impl Projection {
             weight: Param::from_tensor(weight),
             bias: None,
             lora: None,
-            packed: None,
+            blocks: None,
         }
     }
 
@@ -61,28 +59,28 @@ impl Projection {
     /// Maps `x`, `[rows, in]`, to `[rows, out]`, in the float type of `x`: weights of another one are cast,
     /// so that their gradients have the weights' own.
     ///
-    /// `noise` is the key of the dropout's mask; `None` is no dropout.
-    pub(crate) fn forward(&self, x: Tensor<2>, noise: Option<Noise>) -> Tensor<2> {
-        match self.packed.as_ref().filter(|_| BlockMatrix::takes(&x)) {
-            Some(packed) => self.with_side(packed.product(x.clone()), x),
-            None => self.biased(self.without_bias(x, noise)),
+    /// `dropout` is the key of the dropout mask; `None` is no dropout.
+    pub(super) fn forward(&self, x: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2> {
+        match self.blocks.as_ref().filter(|_| BlockMatrix::takes(&x)) {
+            Some(blocks) => self.with_side(blocks.product(x.clone()), x),
+            None => self.biased(self.without_bias(x, dropout)),
         }
     }
 
-    /// Each of `projections` of `x`, `noise(i)` being that of number `i`.
-    pub(crate) fn forward_all<const N: usize>(
+    /// Applies each of `projections` to `x`; `dropout(i)` is the key of number `i`.
+    pub(super) fn forward_all<const N: usize>(
         projections: [&Self; N],
         x: &Tensor<2>,
-        noise: impl Fn(usize) -> Option<Noise>,
+        dropout: impl Fn(usize) -> Option<DropoutKey>,
     ) -> [Tensor<2>; N] {
-        let packed = projections
+        let blocks = projections
             .iter()
-            .map(|projection| projection.packed.as_ref());
-        let packed = packed.collect::<Option<Vec<_>>>();
+            .map(|projection| projection.blocks.as_ref());
+        let blocks = blocks.collect::<Option<Vec<_>>>();
         let mut place = 0;
-        match packed.filter(|_| BlockMatrix::takes(x)) {
-            Some(packed) => {
-                let mut products = BlockMatrix::products(&packed, x.clone()).into_iter();
+        match blocks.filter(|_| BlockMatrix::takes(x)) {
+            Some(blocks) => {
+                let mut products = BlockMatrix::products(&blocks, x.clone()).into_iter();
                 projections.map(|projection| {
                     let product = products.next().expect("a product for each projection");
                     projection.with_side(product, x.clone())
@@ -90,12 +88,12 @@ impl Projection {
             }
             None => projections.map(|projection| {
                 place += 1;
-                projection.forward(x.clone(), noise(place - 1))
+                projection.forward(x.clone(), dropout(place - 1))
             }),
         }
     }
 
-    /// `product`, that of `x` with the dense weight, with what is added to it, without dropout.
+    /// Adds side path and bias to `product`, that of `x` with the dense weight; without dropout.
     fn with_side(&self, product: Tensor<2>, x: Tensor<2>) -> Tensor<2> {
         self.biased(match &self.lora {
             None => product,
@@ -116,7 +114,7 @@ impl Projection {
         }
     }
 
-    fn without_bias(&self, x: Tensor<2>, noise: Option<Noise>) -> Tensor<2> {
+    fn without_bias(&self, x: Tensor<2>, dropout: Option<DropoutKey>) -> Tensor<2> {
         let dtype = x.dtype();
         let weight = cast(self.weight.val(), dtype);
         let Some(path) = &self.lora else {
@@ -127,10 +125,10 @@ impl Projection {
             cast(path.b.val(), dtype),
             path.scale,
         );
-        match noise.filter(|_| path.dropout > 0.0) {
+        match dropout.filter(|_| path.dropout > 0.0) {
             None => linear(x, weight, Some(SidePath { a, b, scale })),
-            Some(noise) => {
-                let mask = noise.mask(&x, path.dropout);
+            Some(key) => {
+                let mask = key.mask(&x, path.dropout);
                 let side = linear(x.clone() * mask, a, None).mul_scalar(scale);
                 linear(x, weight, None) + linear(side, b, None)
             }

@@ -3,22 +3,36 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use inpo_kernels::rotate;
 
-use crate::config::RopeScaling;
+use super::layer_kind::FullOrSliding;
+use crate::config::{ModelConfig, RopeScaling};
 
 /// Inverse frequencies of one head, one per rotated pair (arXiv 2104.09864, section 3.2).
 ///
 /// Pair `i` of a head of width `d` turns by `position * theta^(-2i/d)`; scalings stretch the slow pairs, and
 /// YaRN's multiplies cosines and sines besides (as `transformers` does for each `rope_type`).
 #[derive(Debug, Clone)]
-pub struct RotaryFrequencies {
+pub(super) struct RotaryFrequencies {
     inverse: Vec<f64>,
     /// What cosines and sines are multiplied by.
     factor: f64,
 }
 
 impl RotaryFrequencies {
+    /// The frequencies of the layers of `config`: those with a sliding window may have their own.
+    pub(super) fn of_layers(config: &ModelConfig) -> FullOrSliding<Self> {
+        let width = config.head_dim;
+        let full = Self::new(width, config.rope_theta, &config.rope_scaling);
+        match &config.local_rope {
+            None => FullOrSliding::Same(full),
+            Some(rope) => FullOrSliding::Each {
+                full,
+                sliding: Self::new(width, rope.theta, &rope.scaling),
+            },
+        }
+    }
+
     /// Frequencies of base `theta` for heads of `head_dim`.
-    pub fn new(head_dim: usize, theta: f64, scaling: &RopeScaling) -> Self {
+    fn new(head_dim: usize, theta: f64, scaling: &RopeScaling) -> Self {
         let width = head_dim as f64;
         let base = |i: usize| theta.powf(-2.0 * i as f64 / width);
         let stretch = Stretch::new(width, theta, scaling);
@@ -38,7 +52,7 @@ impl RotaryFrequencies {
     /// Cosines and signed sines for each of `positions`, `[positions, head_dim]`.
     ///
     /// The sine's first half is negated, so that a rotation is `x * cos + swap_halves(x) * sin`.
-    pub(crate) fn tables(&self, positions: &[usize], options: (&Device, DType)) -> Rotary {
+    pub(super) fn tables(&self, positions: &[usize], options: (&Device, DType)) -> Rotary {
         let half = self.inverse.len();
         let mut cos = Vec::with_capacity(positions.len() * half * 2);
         let mut sin = Vec::with_capacity(positions.len() * half * 2);
@@ -141,7 +155,7 @@ fn scale(frequency: f64, scaling: &RopeScaling) -> f64 {
 
 /// The rotation of one forward pass, shared by all layers.
 #[derive(Debug, Clone)]
-pub(crate) struct Rotary {
+pub(super) struct Rotary {
     cos: Tensor<2>,
     sin: Tensor<2>,
 }
@@ -149,7 +163,7 @@ pub(crate) struct Rotary {
 impl Rotary {
     /// Rotates every head of `x`, `[tokens, heads * head_dim]`; pair `i` of a head is
     /// `(x_i, x_{i + head_dim/2})`.
-    pub(crate) fn rotate(&self, x: Tensor<2>) -> Tensor<2> {
+    pub(super) fn rotate(&self, x: Tensor<2>) -> Tensor<2> {
         rotate(x, self.cos.clone(), self.sin.clone())
     }
 }

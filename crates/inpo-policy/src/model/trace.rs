@@ -5,9 +5,10 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use inpo_kernels::embedding;
 
-use super::noise::Noise;
-use super::{Decoder, Pass};
-use crate::logps::PackedBatch;
+use super::batch::PackedBatch;
+use super::decoder::Decoder;
+use super::dropout::DropoutKey;
+use super::pass::Pass;
 
 /// A forward pass over a packed batch with what its backward pass needs.
 pub struct Trace<'a> {
@@ -25,7 +26,7 @@ pub struct TraceOptions {
     /// memory for the activations of one layer instead of all, for a third more work and the same
     /// gradients.
     pub recompute: bool,
-    /// The key of the masks of the adapters' dropout; `None` is no dropout.
+    /// The key of the adapters' dropout masks; `None` is no dropout.
     pub dropout_key: Option<u64>,
 }
 
@@ -44,7 +45,7 @@ impl<'a> Trace<'a> {
     /// Runs `decoder`, in training (its tensors carry autodiff), over `batch`.
     pub fn run(decoder: &'a Decoder, batch: &'a PackedBatch, options: TraceOptions) -> Self {
         let mut pass = decoder.pass(batch.ids.len(), &batch.layout);
-        pass.noise = options.dropout_key.map(Noise::new);
+        pass.dropout = options.dropout_key.map(DropoutKey::new);
         if !options.recompute {
             let hidden = decoder.packed(&batch.ids, &pass, |_| ());
             let scored = embedding(hidden, &batch.positions);

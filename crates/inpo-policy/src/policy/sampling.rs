@@ -73,8 +73,8 @@ impl Policy {
     /// The decoder as it samples.
     fn sampler(&self) -> Result<Decoder, PolicyError> {
         let mut decoder = self.decoder.cast_once();
-        if let Some(packed) = &self.packed {
-            packed.attach(&mut decoder)?;
+        if let Some(blocks) = &self.blocks {
+            blocks.attach(&mut decoder)?;
         }
         Ok(decoder)
     }

@@ -1,7 +1,6 @@
 //! What is sampled from: a model, or a geometric mixture of two.
 
 use burn::tensor::{DType, Tensor};
-use inpo_kernels::on_worker;
 
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
@@ -109,8 +108,8 @@ impl<'a> Mixture<'a> {
         caches: &mut [KvCache],
         hidden: impl Fn(&Decoder, &mut KvCache) -> Tensor<2> + Send,
     ) -> Vec<f32> {
-        let weights = self.members[0].decoder.embed_tokens.val();
-        on_worker(&weights, || self.logits_here(caches, hidden))
+        let kernels = self.members[0].decoder.kernels();
+        kernels.run(|| self.logits_here(caches, hidden))
     }
 
     /// [`Mixture::logits`] on the calling thread.

@@ -67,9 +67,10 @@ impl CachedAttentionOps for Flex {
 
 /// `cache` with the numbers of its last axis one after the other, as they lie in all but odd cases.
 fn in_rows(cache: FlexFloat) -> FlexFloat {
-    match cache.layout().strides()[3] == 1 {
-        true => cache,
-        false => contiguous(&cache),
+    if cache.layout().strides()[3] == 1 {
+        cache
+    } else {
+        contiguous(&cache)
     }
 }
 

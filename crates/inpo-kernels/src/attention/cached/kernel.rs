@@ -156,9 +156,10 @@ pub(super) fn attend(
         }
     }
     let run = |task: Task<'_, '_>| Arch::new().dispatch(task);
-    match work >= PARALLEL_FROM {
-        true => tasks.into_par_iter().with_max_len(1).for_each(run),
-        false => tasks.into_iter().for_each(run),
+    if work >= PARALLEL_FROM {
+        tasks.into_par_iter().with_max_len(1).for_each(run)
+    } else {
+        tasks.into_iter().for_each(run)
     }
     out
 }

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor};
 
+use super::AttentionHeads;
+
 /// What one row of a decoding step sees of the caches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CachedRow {
@@ -61,22 +63,13 @@ enum Path {
 }
 
 impl CachedAttention {
-    /// Attention of `rows`, with `[heads, kv_heads, head_dim]`, for tensors on `device`, without autodiff, of type `dtype`.
+    /// Attention of `heads` for `rows`, for tensors on `device`, without autodiff, of type `dtype`.
     ///
     /// # Panics
     ///
-    /// If a size is 0, `kv_heads` does not divide `heads`, or a row sees nothing.
-    pub fn new(
-        rows: &[CachedRow],
-        [heads, kv_heads, head_dim]: [usize; 3],
-        scale: f64,
-        softcap: Option<f64>,
-        (device, dtype): (&Device, DType),
-    ) -> Self {
-        assert!(
-            kv_heads > 0 && heads > 0 && heads.is_multiple_of(kv_heads) && head_dim > 0,
-            "{heads} query heads over {kv_heads} key heads of width {head_dim}"
-        );
+    /// If a size is 0, `kv_heads` does not divide `heads`, the cap is not positive, or a row sees nothing.
+    pub fn new(rows: &[CachedRow], heads: &AttentionHeads, device: &Device, dtype: DType) -> Self {
+        heads.check();
         let sees =
             |row: &CachedRow| !row.prompt.is_empty() || row.own.iter().any(|r| !r.is_empty());
         assert!(
@@ -85,15 +78,15 @@ impl CachedAttention {
         );
         let shape = CachedShape {
             rows: rows.len(),
-            heads,
-            kv_heads,
-            head_dim,
-            scale,
-            softcap,
+            heads: heads.heads,
+            kv_heads: heads.kv_heads,
+            head_dim: heads.head_dim,
+            scale: heads.scale,
+            softcap: heads.softcap,
         };
         #[cfg(feature = "flex")]
         if crate::flex::takes_without_autodiff(&Tensor::<2>::zeros([1, 1], (device, dtype))) {
-            let layout = kernel::Layout::new(rows, heads / kv_heads);
+            let layout = kernel::Layout::new(rows, heads.heads / heads.kv_heads);
             let path = Path::Fused(Arc::new(layout));
             return Self { shape, path };
         }

@@ -78,8 +78,14 @@ impl Case {
             Tensor::<4>::from_data(data, options)
         };
         let cached: Vec<CachedRow> = rows.iter().map(|(_, row)| row.clone()).collect();
-        let sizes = [self.heads * self.sharing, self.heads, self.width];
-        let attention = CachedAttention::new(&cached, sizes, SCALE, self.softcap, options);
+        let heads = AttentionHeads {
+            heads: self.heads * self.sharing,
+            kv_heads: self.heads,
+            head_dim: self.width,
+            scale: SCALE,
+            softcap: self.softcap,
+        };
+        let attention = CachedAttention::new(&cached, &heads, &device, dtype);
         let query: Vec<f64> = rows.iter().flat_map(|&(row, _)| self.query(row)).collect();
         let query_width = query.len() / rows.len();
         let query =
@@ -92,13 +98,19 @@ impl Case {
             let count = shape.iter().product();
             tensor((0..count).map(|i| number(at(i))).collect(), shape)
         };
-        let key = |place, head, token, d| match token < self.tokens {
-            true => self.key(place, head, token, d),
-            false => 100.0,
+        let key = |place, head, token, d| {
+            if token < self.tokens {
+                self.key(place, head, token, d)
+            } else {
+                100.0
+            }
         };
-        let own = |row: usize, head, slot, d| match slot < self.slots {
-            true => self.own(rows[row].0, head, slot, d),
-            false => 100.0,
+        let own = |row: usize, head, slot, d| {
+            if slot < self.slots {
+                self.own(rows[row].0, head, slot, d)
+            } else {
+                100.0
+            }
         };
         let (places, heads, width) = (self.places, self.heads, self.width);
         let prompts = [

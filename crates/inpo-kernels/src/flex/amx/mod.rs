@@ -21,22 +21,14 @@ pub(super) mod blocks;
 mod pack;
 mod tiles;
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::gemm::Threads;
-use super::matrix::{Matrix, Out, Right, Write};
-use crate::blocks::Line;
+use super::matrix::{Matrix, Out, Right, Threads, Write};
+use super::panels::Line;
 use pack::{Lines, Side, pack};
-use tiles::{Edge, Unit};
-
-/// Lines (rows of the left, columns of the right factor) that the kernel takes at once: two tiles.
-const PANEL: usize = 32;
-/// Depth of a tile: how many products one instruction sums.
-const BLOCK: usize = 32;
-/// Cache lines of a panel's block: two tiles of 16 lines, each in three parts.
-const BLOCK_LINES: usize = 96;
+use tiles::{BLOCK, BLOCK_LINES, Edge, PANEL, Unit};
 
 /// Most rows of one task, columns of one turn and depth of one pass: what a core's second-level cache holds
 /// of both factors.
@@ -49,17 +41,10 @@ const PACKED: usize = 64 << 20;
 /// Fewest rows, columns and depth of a product: below, the packing costs more than the unit saves.
 const FEWEST: [usize; 3] = [128, 128, 64];
 
-/// Whether a product of `[rows, depth]` and `[depth, columns]` is computed here. `INPO_AMX=0` says never.
+/// Whether a product of `[rows, depth]` and `[depth, columns]` is computed here.
 pub(super) fn takes(rows: usize, depth: usize, columns: usize) -> bool {
     let large = rows >= FEWEST[0] && columns >= FEWEST[1] && depth >= FEWEST[2];
-    large && ready()
-}
-
-/// Whether the unit is there and wanted.
-fn ready() -> bool {
-    static READY: OnceLock<bool> = OnceLock::new();
-    let wanted = || std::env::var_os("INPO_AMX").is_none_or(|value| value != "0");
-    *READY.get_or_init(|| wanted() && tiles::ready())
+    large && tiles::ready()
 }
 
 /// `out = scale * lhs rhs` for each right factor, or adds that to `out`. The left one is packed once for all of them.

@@ -8,7 +8,8 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::super::matrix::Matrix;
-use super::{BLOCK, BLOCK_LINES, Line, PANEL};
+use super::super::panels::Line;
+use super::tiles::{BLOCK, BLOCK_LINES, PANEL};
 
 /// The rows of a left or the columns of a right factor.
 #[derive(Debug, Clone, Copy)]
@@ -111,9 +112,10 @@ fn tile(lines: Lines<'_>, [first, depth]: [usize; 2], out: &mut [Line], side: Si
         }
     }
     for (part, out) in parts.into_iter().zip(out.chunks_exact_mut(16)) {
-        let part = match by_line == (side == Side::Left) {
-            true => part,
-            false => transpose(part),
+        let part = if by_line == (side == Side::Left) {
+            part
+        } else {
+            transpose(part)
         };
         for (row, out) in part.into_iter().zip(out) {
             store(row, out);

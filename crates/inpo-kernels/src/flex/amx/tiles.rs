@@ -5,13 +5,36 @@
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, _MM_HINT_ET0, _mm_prefetch};
 use std::marker::PhantomData;
+use std::sync::OnceLock;
 
 use super::super::matrix::Out;
-use super::blocks::{LEFT_LINES, RIGHT_LINES, TILES};
-use super::{BLOCK_LINES, Line, PANEL};
+use super::super::panels::{self, Line};
+use crate::environment::switches;
+
+/// Lines (rows of the left, columns of the right factor) that the kernel of two f32 factors takes at once: two tiles.
+pub(super) const PANEL: usize = 32;
+/// Depth of a tile: how many products one instruction sums.
+pub(super) const BLOCK: usize = 32;
+/// Cache lines of a panel's block: two tiles of 16 lines, each in three parts.
+pub(super) const BLOCK_LINES: usize = 96;
+
+/// Numbers of a vector, rows of a tile.
+pub(super) const LANES: usize = 16;
+/// Tiles of a panel of weights in blocks.
+pub(super) const TILES: usize = panels::PANEL / LANES;
+/// Cache lines of 16 rows of the left factor in a block: three parts.
+pub(super) const LEFT_LINES: usize = 3 * LANES;
+/// Cache lines of a block of such a panel.
+pub(super) const RIGHT_LINES: usize = TILES * LANES;
+
+/// Whether the unit is there and allowed.
+pub(super) fn ready() -> bool {
+    static READY: OnceLock<bool> = OnceLock::new();
+    *READY.get_or_init(|| switches().tile_unit && available())
+}
 
 /// Whether this processor has the unit and the system lets this process use it: asks for that.
-pub(super) fn ready() -> bool {
+fn available() -> bool {
     const OSXSAVE: u32 = 1 << 27;
     const AMX_BF16: u32 = 1 << 22;
     const AMX_TILE: u32 = 1 << 24;

@@ -3,19 +3,15 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::{LANES, Line};
-use crate::blocks::{BLOCK, BlockKind, BlockMatrix, Line as Pairs, PANEL};
+use super::super::panels::{Line as Pairs, PANEL, Panels};
+use super::lines::{LANES, Line};
+use crate::blocks::{BLOCK, BlockKind};
 
 const VECTORS: usize = PANEL / LANES;
 
 /// Writes the values of `depth`, whole blocks, of `panels`: panel after panel, in each row after row.
 #[target_feature(enable = "avx512f")]
-pub(super) fn unpack(
-    matrix: &BlockMatrix,
-    panels: Range<usize>,
-    depth: Range<usize>,
-    out: &mut [Line],
-) {
+pub(super) fn unpack(matrix: &Panels, panels: Range<usize>, depth: Range<usize>, out: &mut [Line]) {
     let count = depth.len() / BLOCK;
     let first = depth.start / BLOCK;
     let (out, _) = out.as_chunks_mut::<{ BLOCK * VECTORS }>();
@@ -26,12 +22,9 @@ pub(super) fn unpack(
             match matrix.kind() {
                 BlockKind::Nibbles => nibbles(scales, numbers, out),
                 BlockKind::Bytes | BlockKind::OffsetBytes => bytes(scales, numbers, out),
-                BlockKind::Halves => {
-                    let lines = matrix
-                        .halves(panel)
-                        .as_chunks::<{ BLOCK / 2 * VECTORS }>()
-                        .0;
-                    halves(&lines[block], out);
+                BlockKind::Bf16 => {
+                    let lines = matrix.pairs(panel).as_chunks::<{ BLOCK / 2 * VECTORS }>().0;
+                    pairs(&lines[block], out);
                 }
             }
         }
@@ -81,7 +74,7 @@ fn bytes(scales: &[f32], numbers: &[u8], out: &mut [Line; BLOCK * VECTORS]) {
 
 /// Pairs of bf16 numbers, which are the upper halves of f32 numbers.
 #[target_feature(enable = "avx512f")]
-fn halves(lines: &[Pairs; BLOCK / 2 * VECTORS], out: &mut [Line; BLOCK * VECTORS]) {
+fn pairs(lines: &[Pairs; BLOCK / 2 * VECTORS], out: &mut [Line; BLOCK * VECTORS]) {
     let upper = _mm512_set1_epi32(-0x1_0000);
     let (pairs, _) = out.as_chunks_mut::<{ 2 * VECTORS }>();
     for (lines, out) in lines.chunks_exact(VECTORS).zip(pairs) {

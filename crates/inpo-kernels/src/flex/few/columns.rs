@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::super::matrix::{Matrix, Out, Write};
-use super::{LANES, Left};
+use super::lines::{LANES, Left};
 
 /// Columns that are done for all rows before the next ones: they stay in the second-level cache.
 pub(super) const BLOCK: usize = 64;

@@ -11,15 +11,16 @@
 
 mod blocks;
 mod columns;
+mod lines;
 mod rows;
 
-use std::cell::RefCell;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::matrix::{Matrix, Out, Right, Write};
-use crate::blocks::BlockMatrix;
+use super::panels::{PANEL, Panels};
+use lines::{Left, Line};
 
 /// From this many rows on the tile unit is faster, and the `gemm` crate no slower.
 const ROWS: usize = 384;
@@ -29,15 +30,6 @@ const SMALLEST: usize = 1 << 14;
 const PARALLEL_FROM: usize = 1 << 16;
 /// Multiplications from which on one with blocks is.
 const PARALLEL_BLOCKS: usize = 1 << 20;
-/// Numbers of a vector.
-const LANES: usize = 16;
-
-/// The left factor: rows one after the other.
-#[derive(Debug, Clone, Copy)]
-struct Left<'a> {
-    values: &'a [f32],
-    rows: usize,
-}
 
 /// Whether a product of `rows` rows with `rhs` is computed here.
 pub(super) fn takes(rows: usize, rhs: Matrix<'_>) -> bool {
@@ -58,20 +50,20 @@ pub(super) unsafe fn products(rights: &[Right<'_>], write: Write, scale: f32, lh
     let [rows, depth] = lhs.shape();
     let in_order = scale == 1.0 && lhs.strides() == [depth, 1];
     let copied: Vec<f32>;
-    let values = match in_order {
-        true => &lhs.values()[..rows * depth],
-        false => {
-            let [row, step] = lhs.strides();
-            let value = |i: usize| scale * lhs.values()[i / depth * row + i % depth * step];
-            copied = (0..rows * depth).map(value).collect();
-            &copied
-        }
+    let values = if in_order {
+        &lhs.values()[..rows * depth]
+    } else {
+        let [row, step] = lhs.strides();
+        let value = |i: usize| scale * lhs.values()[i / depth * row + i % depth * step];
+        copied = (0..rows * depth).map(value).collect();
+        &copied
     };
     let lhs = Left { values, rows };
     let size: usize = rights.iter().map(|right| right.factor.shape()[1]).sum();
-    let parts = match depth * size >= PARALLEL_FROM {
-        true => rayon::current_num_threads(),
-        false => 1,
+    let parts = if depth * size >= PARALLEL_FROM {
+        rayon::current_num_threads()
+    } else {
+        1
     };
     let task = |part: usize| {
         for right in rights {
@@ -92,7 +84,7 @@ pub(super) fn takes_blocks(rows: usize) -> bool {
 /// # Panics
 ///
 /// If `lhs` is not as long as they are, or [`takes_blocks`] says no.
-pub(super) fn block_product(lhs: &[f32], rows: usize, rhs: &BlockMatrix) -> Vec<f32> {
+pub(super) fn block_product(lhs: &[f32], rows: usize, rhs: &Panels) -> Vec<f32> {
     let [depth, columns] = rhs.shape();
     assert!(
         lhs.len() == rows * depth && takes_blocks(rows),
@@ -104,20 +96,21 @@ pub(super) fn block_product(lhs: &[f32], rows: usize, rhs: &BlockMatrix) -> Vec<
         first: out.as_mut_ptr(),
         row_stride: columns,
     };
-    let panels = columns.div_ceil(rows::PANEL);
+    let panels = columns.div_ceil(PANEL);
     // To unpack a number takes about as long as to use it for four rows.
-    let parts = match depth * columns * (rows + 4) >= PARALLEL_BLOCKS {
-        true => rayon::current_num_threads(),
-        false => 1,
+    let parts = if depth * columns * (rows + 4) >= PARALLEL_BLOCKS {
+        rayon::current_num_threads()
+    } else {
+        1
     };
     let each = panels.div_ceil(parts).max(1);
     let task = |part: usize| {
         let panels = part * each..panels.min((part + 1) * each);
-        let first = panels.start * rows::PANEL;
+        let first = panels.start * PANEL;
         if panels.is_empty() {
             return;
         }
-        let shape = [depth, (panels.len() * rows::PANEL).min(columns - first)];
+        let shape = [depth, (panels.len() * PANEL).min(columns - first)];
         // SAFETY: columns of `out` that no other task has; the vector instructions are there.
         unsafe {
             let values = |part: Range<usize>, depth: Range<usize>, packed: &mut [Line]| {
@@ -152,7 +145,7 @@ unsafe fn columns_of_a_task(
 ) {
     let [_, columns] = right.factor.shape();
     let by_rows = right.factor.strides()[1] == 1;
-    let unit = if by_rows { rows::PANEL } else { columns::BLOCK };
+    let unit = if by_rows { PANEL } else { columns::BLOCK };
     let each = columns.div_ceil(parts).next_multiple_of(unit);
     let first = part * each;
     if first >= columns {
@@ -162,29 +155,12 @@ unsafe fn columns_of_a_task(
     // SAFETY: columns of `out` that no other task has; the vector instructions are there.
     unsafe {
         let out = right.out.from(0, first);
-        match by_rows {
-            true => rows::product(out, write, lhs, factor),
-            false => columns::product(out, write, lhs, factor),
+        if by_rows {
+            rows::product(out, write, lhs, factor)
+        } else {
+            columns::product(out, write, lhs, factor)
         }
     }
-}
-
-/// 64 bytes: a vector in memory.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([f32; LANES]);
-
-/// Calls `body` with a buffer of this thread of `lines` lines with any content.
-fn with_scratch<R>(lines: usize, body: impl FnOnce(&mut [Line]) -> R) -> R {
-    thread_local! {
-        static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
-    }
-    SCRATCH.with_borrow_mut(|scratch| {
-        if scratch.len() < lines {
-            scratch.resize(lines, Line([0.0; LANES]));
-        }
-        body(&mut scratch[..lines])
-    })
 }
 
 #[cfg(test)]

@@ -8,11 +8,11 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::super::matrix::{Matrix, Out, Write};
-use super::{LANES, Left, Line, with_scratch};
+use super::super::panels::PANEL;
+use super::lines::{LANES, Left, Line, with_scratch};
 
-/// Columns of a panel.
-pub(super) const PANEL: usize = VECTORS * LANES;
-const VECTORS: usize = 3;
+/// Vectors of a panel: the layout that weights in blocks have too.
+const VECTORS: usize = PANEL / LANES;
 /// Rows of the result in registers: with three vectors each 24 of the 32 there are.
 const GROUP: usize = 8;
 /// Depth of one pass, and panels of one pass: half a megabyte.
@@ -161,9 +161,10 @@ fn mask(columns: usize, column: usize) -> Option<__mmask16> {
 unsafe fn put(to: *mut f32, mask: __mmask16, add: bool, value: __m512) {
     // SAFETY: other lanes are not touched.
     unsafe {
-        let value = match add {
-            true => _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), value),
-            false => value,
+        let value = if add {
+            _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), value)
+        } else {
+            value
         };
         _mm512_mask_storeu_ps(to, mask, value);
     }

@@ -1,7 +1,7 @@
 //! The kernels against sums in f64, and row by row against themselves.
 
-use super::super::gemm::{Threads, multiply, product};
-use super::super::matrix::MatrixMut;
+use super::super::gemm::{multiply, product};
+use super::super::matrix::{MatrixMut, Threads};
 use super::*;
 
 /// Repeatable values in [-1, 1).
@@ -21,9 +21,10 @@ fn ready() -> bool {
 /// The right factor of `[depth, columns]`, by rows or by columns; its rows lie `gap` numbers further apart than they are
 /// long.
 fn right(values: &[f32], [depth, columns]: [usize; 2], gap: usize, by_rows: bool) -> Matrix<'_> {
-    match by_rows {
-        true => Matrix::new(values, [depth, columns], [columns + gap, 1]),
-        false => Matrix::new(values, [depth, columns], [1, depth + gap]),
+    if by_rows {
+        Matrix::new(values, [depth, columns], [columns + gap, 1])
+    } else {
+        Matrix::new(values, [depth, columns], [1, depth + gap])
     }
 }
 
@@ -55,9 +56,10 @@ fn products_are_sums() {
                 (Write::Add, 1.0, false),
                 (Write::Add, 0.5, true),
             ] {
-                let lhs = match turned {
-                    false => Matrix::rows(&a, [m, k]),
-                    true => Matrix::new(&a, [m, k], [1, m]),
+                let lhs = if turned {
+                    Matrix::new(&a, [m, k], [1, m])
+                } else {
+                    Matrix::rows(&a, [m, k])
                 };
                 let mut out = start.clone();
                 multiply(

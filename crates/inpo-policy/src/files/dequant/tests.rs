@@ -110,7 +110,6 @@ fn blocks_are_those_of_the_reference_package() {
 fn blocks_multiply_as_what_they_hold() {
     use burn::tensor::{Device, Tensor, TensorData};
     use inpo_kernels::BlockMatrix;
-    use std::sync::Arc;
 
     let identity = |width: usize| {
         let values: Vec<f32> = (0..width * width)
@@ -149,13 +148,15 @@ fn blocks_multiply_as_what_they_hold() {
             }
         }
         let order = [2, 0, 1];
-        let matrix = element.block_matrix([input, 3], &bytes, |output| order[output]);
-        assert_eq!(matrix.is_some(), element.has_blocks(), "{element:?}");
-        let Some(matrix) = matrix.filter(|_| taken) else {
+        let stored = StoredMatrix::new(element, [3, input], bytes.clone());
+        let kind = stored.as_ref().map(StoredMatrix::kind);
+        assert_eq!(kind, element.block_kind(), "{element:?}");
+        let Some(stored) = stored.filter(|_| taken) else {
             continue;
         };
         kinds += 1;
-        let rows = Arc::new(matrix).product(identity(input));
+        let stored = stored.with_order(order.to_vec());
+        let rows = crate::model::block_matrix(&stored).product(identity(input));
         let columns = rows.transpose().try_into_vec_as::<f32>().unwrap();
         for (output, columns) in order.iter().zip(columns.chunks_exact(input)) {
             let expected = element.dequantise(&bytes[output * of_row..][..of_row]);
@@ -168,9 +169,10 @@ fn blocks_multiply_as_what_they_hold() {
             }
         }
     }
-    match taken {
-        true => assert_eq!(kinds, 8),
-        false => eprintln!("no AVX-512 here: blocks are not multiplied"),
+    if taken {
+        assert_eq!(kinds, 8);
+    } else {
+        eprintln!("no AVX-512 here: blocks are not multiplied");
     }
 }
 

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use inpo_kernels::{BlockKind, BlockMatrix};
 use proptest::prelude::*;
 
 use super::*;
@@ -300,7 +300,7 @@ fn blocks_multiply_as_what_is_loaded() {
     let weights = ModelFiles::open(&path).unwrap().weights;
     let mut packed = Vec::new();
     for name in weights.names() {
-        let Some(blocks) = weights.blocks(&name).unwrap() else {
+        let Some(stored) = weights.blocks(&name).unwrap() else {
             continue;
         };
         let identity = (0..32 * 32).map(|i| if i % 33 == 0 { 1.0_f32 } else { 0.0 });
@@ -311,7 +311,7 @@ fn blocks_multiply_as_what_is_loaded() {
             eprintln!("no AVX-512 here: blocks are not multiplied");
             continue;
         }
-        let rows = Arc::new(blocks).product(identity);
+        let rows = crate::model::block_matrix(&stored).product(identity);
         let loaded = weights.load(&name).unwrap();
         let columns = rows.transpose().try_into_vec_as::<f32>().unwrap();
         assert_eq!(columns, loaded.data, "{name}");
@@ -342,7 +342,13 @@ fn use_all(bytes: &[u8]) {
     if let Ok(model) = ModelFiles::open(&path) {
         for name in model.weights.names() {
             let _ = model.weights.load(&name);
-            let _ = model.weights.blocks(&name);
+            match model.weights.blocks(&name) {
+                Ok(Some(stored)) if stored.kind() == BlockKind::Bf16 => {
+                    stored.bf16_bits().for_each(drop);
+                }
+                Ok(Some(stored)) => stored.blocks().for_each(drop),
+                _ => {}
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Products with weights in blocks (see [`crate::blocks`]) on the tile unit.
+//! Products with weights in blocks (see [`crate::blocks`] and [`super::super::panels`]) on the tile unit.
 //!
 //! The numbers `q` of a block are small integers, which bf16 holds as they are; those of a matrix in bf16 anyway. So only the left
 //! factor is split in three parts, and three products of tiles are as good as the six of two f32 factors. The scales are
@@ -21,17 +21,10 @@ use rayon::prelude::*;
 use operands::{MIDDLE, bytes, nibbles, put, split_rows};
 
 use super::super::matrix::Out;
-use super::tiles::Unit;
-use crate::blocks::{BLOCK, BlockKind, BlockMatrix, Line, PANEL};
+use super::super::panels::{Line, PANEL, Panels};
+use super::tiles::{self, LANES, LEFT_LINES, RIGHT_LINES, TILES, Unit};
+use crate::blocks::{BLOCK, BlockKind};
 
-/// Numbers of a vector, rows of a tile.
-const LANES: usize = 16;
-/// Tiles of a panel.
-pub(super) const TILES: usize = PANEL / LANES;
-/// Cache lines of 16 rows of the left factor in a block: three parts.
-pub(super) const LEFT_LINES: usize = 3 * LANES;
-/// Cache lines of a panel's block.
-pub(super) const RIGHT_LINES: usize = TILES * LANES;
 /// Most rows of a task: their sums for a panel stay in a core's first cache.
 const ROWS: usize = 128;
 /// Multiplications from which on the work is split among threads.
@@ -39,7 +32,7 @@ const PARALLEL_FROM: usize = 1 << 18;
 
 /// Whether such products are computed here.
 pub(in super::super) fn takes() -> bool {
-    super::ready()
+    tiles::ready()
 }
 
 /// `lhs rhs` for `rows` rows, one after the other, and each right factor, in one turn of all threads.
@@ -47,18 +40,14 @@ pub(in super::super) fn takes() -> bool {
 /// # Panics
 ///
 /// If `lhs` is not as long as the rows and a right factor's depth say, or [`takes`] says no.
-pub(in super::super) fn products(
-    lhs: &[f32],
-    rows: usize,
-    rights: &[&BlockMatrix],
-) -> Vec<Vec<f32>> {
+pub(in super::super) fn products(lhs: &[f32], rows: usize, rights: &[&Panels]) -> Vec<Vec<f32>> {
     let depth = rights.first().map_or(0, |right| right.shape()[0]);
     let depths = rights.iter().map(|right| right.shape()[0]);
     assert!(
         takes() && lhs.len() == rows * depth && depths.into_iter().all(|d| d == depth),
         "{rows} rows of depth {depth}"
     );
-    let columns = |right: &BlockMatrix| right.shape()[1];
+    let columns = |right: &Panels| right.shape()[1];
     let mut out: Vec<Vec<f32>> = rights
         .iter()
         .map(|right| Vec::with_capacity(rows * columns(right)))
@@ -74,12 +63,13 @@ pub(in super::super) fn products(
             },
         })
         .collect();
-    let panels: usize = targets.iter().map(Target::panels).sum();
+    let panels: usize = targets.iter().map(|target| target.matrix.count()).sum();
     // To unpack the numbers takes about as long as to use them for eight rows.
     let work = depth * panels * PANEL * (rows + 8);
-    let threads = match work >= PARALLEL_FROM {
-        true => rayon::current_num_threads(),
-        false => 1,
+    let threads = if work >= PARALLEL_FROM {
+        rayon::current_num_threads()
+    } else {
+        1
     };
     // Few chunks of rows, so that a panel is unpacked for many, and as many parts of the panels as threads are left. Chunks
     // in turns of all threads where there are more of them.
@@ -115,14 +105,8 @@ pub(in super::super) fn products(
 
 /// A right factor and where its product goes.
 struct Target<'a> {
-    matrix: &'a BlockMatrix,
+    matrix: &'a Panels,
     out: Out,
-}
-
-impl Target<'_> {
-    fn panels(&self) -> usize {
-        self.matrix.shape()[1].div_ceil(PANEL)
-    }
 }
 
 /// The product of some rows, which are those from `first` on, with `panels` of the targets, counted through all of them.
@@ -155,12 +139,12 @@ unsafe fn rows_and_panels(
         let unit = Unit::configured_for(rows.min(LANES));
         let mut before = 0;
         for Target { matrix, out } in targets {
-            let end = before + matrix.shape()[1].div_ceil(PANEL);
+            let end = before + matrix.count();
             for panel in panels.start.max(before)..panels.end.min(end) {
                 let panel = panel - before;
                 let column = panel * PANEL;
                 match matrix.kind() {
-                    BlockKind::Halves => whole_panel(&unit, matrix, panel, left, results),
+                    BlockKind::Bf16 => whole_panel(&unit, matrix, panel, left, results),
                     _ => scaled_panel(&unit, matrix, panel, rows, (left, sums), right, results),
                 }
                 let columns = PANEL.min(matrix.shape()[1] - column);
@@ -191,7 +175,7 @@ fn with_scratch<R>(lines: usize, body: impl FnOnce(&mut [Line]) -> R) -> R {
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn scaled_panel(
     unit: &Unit,
-    matrix: &BlockMatrix,
+    matrix: &Panels,
     panel: usize,
     rows: usize,
     (left, sums): (&[Line], &[Line]),
@@ -280,18 +264,12 @@ impl Pending {
 
 /// The products with a panel of bf16 numbers: row after row in `results`.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn whole_panel(
-    unit: &Unit,
-    matrix: &BlockMatrix,
-    panel: usize,
-    left: &[Line],
-    results: &mut [Line],
-) {
+fn whole_panel(unit: &Unit, matrix: &Panels, panel: usize, left: &[Line], results: &mut [Line]) {
     let blocks = matrix.shape()[0] / BLOCK;
     let mut products = [Line([0; LANES]); RIGHT_LINES];
     let left = left.chunks_exact(blocks * LEFT_LINES);
     for (left, results) in left.zip(results.chunks_exact_mut(RIGHT_LINES)) {
-        unit.panel(left, matrix.halves(panel), &mut products);
+        unit.panel(left, matrix.pairs(panel), &mut products);
         for (row, results) in results.chunks_exact_mut(TILES).enumerate() {
             for (tile, result) in results.iter_mut().enumerate() {
                 *result = products[tile * LANES + row];

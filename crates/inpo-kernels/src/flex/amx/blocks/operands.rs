@@ -2,8 +2,9 @@
 
 use std::arch::x86_64::*;
 
-use super::{LANES, LEFT_LINES, TILES};
-use crate::blocks::{BLOCK, Line, PANEL};
+use super::super::super::panels::{Line, PANEL};
+use super::super::tiles::{LANES, LEFT_LINES, TILES};
+use crate::blocks::BLOCK;
 
 /// The middle of the numbers that a nibble may be, whole.
 pub(super) const MIDDLE: f32 = 8.0;

@@ -1,36 +1,31 @@
-//! Products with blocks as operations of Flex.
+//! Products with weights in blocks as operations of Flex.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 
-use super::BlockMatrix;
-use crate::flex::{FlexFloat, blocks, contiguous, dims2, takes_without_autodiff, tensor, values};
+use super::panels::Panels;
+use super::{FlexFloat, blocks, contiguous, dims2, tensor, values};
 
 #[backend_extension(Flex)]
-pub(super) trait BlockOps: Backend {
-    fn block_product(x: FloatTensor<Self>, weight: Arc<BlockMatrix>) -> FloatTensor<Self>;
+pub(crate) trait BlockOps: Backend {
+    fn block_product(x: FloatTensor<Self>, weight: Arc<Panels>) -> FloatTensor<Self>;
 
     fn two_block_products(
         x: FloatTensor<Self>,
-        weights: [Arc<BlockMatrix>; 2],
+        weights: [Arc<Panels>; 2],
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     fn three_block_products(
         x: FloatTensor<Self>,
-        weights: [Arc<BlockMatrix>; 3],
+        weights: [Arc<Panels>; 3],
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
-pub(super) fn supports<const D: usize>(tensor: &Tensor<D>) -> bool {
-    static WANTED: OnceLock<bool> = OnceLock::new();
-    let wanted = || std::env::var_os("INPO_BLOCKS").is_none_or(|value| value != "0");
-    *WANTED.get_or_init(wanted) && blocks::takes(1) && takes_without_autodiff(tensor)
-}
-
-pub(super) fn products(x: Tensor<2>, weights: &[&Arc<BlockMatrix>]) -> Vec<Tensor<2>> {
+/// `x` times each of `weights`, which read `x` once together where there are two or three.
+pub(crate) fn products(x: Tensor<2>, weights: &[&Arc<Panels>]) -> Vec<Tensor<2>> {
     let x = x.into_dispatch();
     let products = match *weights {
         [a, b] => {
@@ -51,7 +46,7 @@ pub(super) fn products(x: Tensor<2>, weights: &[&Arc<BlockMatrix>]) -> Vec<Tenso
     products.into_iter().map(Tensor::from_dispatch).collect()
 }
 
-fn compute<const N: usize>(x: &FlexFloat, weights: [Arc<BlockMatrix>; N]) -> [FlexFloat; N] {
+fn compute<const N: usize>(x: &FlexFloat, weights: [Arc<Panels>; N]) -> [FlexFloat; N] {
     let (rows, x) = (dims2(x)[0], contiguous(x));
     let rights = weights.each_ref().map(Arc::as_ref);
     let mut products = blocks::products(values(&x), rows, &rights).into_iter();
@@ -62,18 +57,18 @@ fn compute<const N: usize>(x: &FlexFloat, weights: [Arc<BlockMatrix>; N]) -> [Fl
 }
 
 impl BlockOps for Flex {
-    fn block_product(x: FlexFloat, weight: Arc<BlockMatrix>) -> FlexFloat {
+    fn block_product(x: FlexFloat, weight: Arc<Panels>) -> FlexFloat {
         let [product] = compute(&x, [weight]);
         product
     }
 
-    fn two_block_products(x: FlexFloat, weights: [Arc<BlockMatrix>; 2]) -> (FlexFloat, FlexFloat) {
+    fn two_block_products(x: FlexFloat, weights: [Arc<Panels>; 2]) -> (FlexFloat, FlexFloat) {
         compute(&x, weights).into()
     }
 
     fn three_block_products(
         x: FlexFloat,
-        weights: [Arc<BlockMatrix>; 3],
+        weights: [Arc<Panels>; 3],
     ) -> (FlexFloat, FlexFloat, FlexFloat) {
         compute(&x, weights).into()
     }

@@ -5,15 +5,17 @@ const KINDS: [BlockKind; 4] = [
     BlockKind::Nibbles,
     BlockKind::Bytes,
     BlockKind::OffsetBytes,
-    BlockKind::Halves,
+    BlockKind::Bf16,
 ];
 
 /// Blocks of every scale, sign and number.
-fn blocks(kind: BlockKind, [input, output]: [usize; 2]) -> Vec<QuantisedBlock> {
+fn quantised(kind: BlockKind, [input, output]: [usize; 2]) -> Vec<QuantisedBlock> {
     let block = |place: usize| QuantisedBlock {
         scale: ((place * 37) % 101) as f32 / 4096.0 - 0.01,
-        minimum: match kind.scales() {
-            2 => ((place * 53) % 89) as f32 / 512.0 - 0.08,
+        minimum: match kind {
+            BlockKind::Nibbles | BlockKind::OffsetBytes => {
+                ((place * 53) % 89) as f32 / 512.0 - 0.08
+            }
             _ => 0.0,
         },
         numbers: std::array::from_fn(|i| {
@@ -28,10 +30,10 @@ fn blocks(kind: BlockKind, [input, output]: [usize; 2]) -> Vec<QuantisedBlock> {
 }
 
 /// A matrix and its values, `[in, out]`.
-fn matrix(kind: BlockKind, shape: [usize; 2]) -> (Arc<BlockMatrix>, Vec<f32>) {
+fn matrix(kind: BlockKind, shape: [usize; 2]) -> (BlockMatrix, Vec<f32>) {
     let [input, output] = shape;
     let mut dense = vec![0.0_f32; input * output];
-    if kind == BlockKind::Halves {
+    if kind == BlockKind::Bf16 {
         let bits = |place: usize| {
             0x3C00 + ((place * 7919) % 0x280) as u16 + ((place % 3 / 2) << 15) as u16
         };
@@ -39,10 +41,10 @@ fn matrix(kind: BlockKind, shape: [usize; 2]) -> (Arc<BlockMatrix>, Vec<f32>) {
             let value = f32::from_bits(u32::from(value) << 16);
             dense[place % input * output + place / input] = value;
         }
-        let halves = (0..input * output).map(bits);
-        return (Arc::new(BlockMatrix::from_halves(shape, halves)), dense);
+        let numbers = (0..input * output).map(bits);
+        return (BlockMatrix::from_bf16(shape, numbers), dense);
     }
-    let blocks = blocks(kind, shape);
+    let blocks = quantised(kind, shape);
     for (place, block) in blocks.iter().enumerate() {
         let (column, first) = (place / (input / BLOCK), place % (input / BLOCK) * BLOCK);
         for (i, &number) in block.numbers.iter().enumerate() {
@@ -54,7 +56,7 @@ fn matrix(kind: BlockKind, shape: [usize; 2]) -> (Arc<BlockMatrix>, Vec<f32>) {
         }
     }
     let matrix = BlockMatrix::new(kind, shape, blocks.into_iter());
-    (Arc::new(matrix), dense)
+    (matrix, dense)
 }
 
 fn inputs(rows: usize, width: usize) -> Vec<f32> {
@@ -66,7 +68,7 @@ fn tensor(values: Vec<f32>, shape: [usize; 2]) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values, shape), &Device::flex())
 }
 
-fn product(matrix: &Arc<BlockMatrix>, x: &[f32], rows: usize) -> Vec<f32> {
+fn product(matrix: &BlockMatrix, x: &[f32], rows: usize) -> Vec<f32> {
     let x = tensor(x.to_vec(), [rows, matrix.shape()[0]]);
     matrix.product(x).try_into_vec_as::<f32>().unwrap()
 }
@@ -125,7 +127,7 @@ fn the_kernels_for_few_rows_have_the_bits_of_the_f32_product() {
             let dense = tensor(dense, shape);
             for rows in [1, 2, 3, 8, 9, 70] {
                 let x = inputs(rows, shape[0]);
-                let got = crate::flex::blocks::few_rows(&x, rows, &matrix);
+                let got = blocks::few_rows(&x, rows, &matrix.panels);
                 let x = tensor(x, [rows, shape[0]]);
                 let expected = crate::linear(x, dense.clone(), None);
                 let expected = expected.try_into_vec_as::<f32>().unwrap();
