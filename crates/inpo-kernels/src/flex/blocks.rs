@@ -28,6 +28,15 @@ pub(super) fn products(lhs: &[f32], rows: usize, rights: &[&Panels]) -> Vec<Vec<
     rights.iter().map(product).collect()
 }
 
+/// Whether [`products`] are on the tile unit.
+#[cfg(test)]
+pub(crate) fn on_tiles() -> bool {
+    #[cfg(target_os = "linux")]
+    return tiles::takes();
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
 /// [`products`] as they are, of one factor, without a tile unit.
 #[cfg(test)]
 pub(crate) fn few_rows(lhs: &[f32], rows: usize, rhs: &Panels) -> Vec<f32> {
