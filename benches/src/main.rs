@@ -93,7 +93,6 @@ impl Common {
 }
 
 fn main() -> Result<(), Error> {
-    inpo_core::keep_freed_memory();
     let Args { what, common } = Args::parse();
     match what {
         What::Logps => inference::logps(&common),

@@ -50,7 +50,6 @@ const SMOKE: [&str; 6] = [
 ];
 
 fn main() -> ExitCode {
-    inpo_core::keep_freed_memory();
     match align(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -53,7 +53,6 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    inpo_core::keep_freed_memory();
     match chat(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -38,7 +38,6 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    inpo_core::keep_freed_memory();
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Train(args) => train::run(&args),

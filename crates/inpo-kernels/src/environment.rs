@@ -11,6 +11,8 @@ pub(crate) struct Switches {
     /// `INPO_BLOCKS`: products with weights in the blocks of their file.
     #[cfg_attr(not(feature = "flex"), allow(dead_code))]
     pub(crate) blocks: bool,
+    /// `INPO_KEEP_MEMORY`: freed memory stays with the process.
+    pub(crate) keep_memory: bool,
 }
 
 /// The switches of this process.
@@ -20,5 +22,6 @@ pub(crate) fn switches() -> &'static Switches {
     SWITCHES.get_or_init(|| Switches {
         tile_unit: on("INPO_AMX"),
         blocks: on("INPO_BLOCKS"),
+        keep_memory: on("INPO_KEEP_MEMORY"),
     })
 }

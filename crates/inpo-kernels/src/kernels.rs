@@ -9,14 +9,16 @@ use burn::tensor::{DType, Device, Tensor};
 ///
 /// # Environment
 ///
-/// Two variables turn something off for the whole process when they are `0`. They are read once.
+/// Three variables turn something off for the whole process when they are `0`. They are read once.
 ///
 /// | variable | turns off |
 /// |---|---|
 /// | `INPO_AMX` | products on the tile unit (AMX) of recent Intel servers |
 /// | `INPO_BLOCKS` | products with weights in the blocks of their file ([`Kernels::multiplies_blocks`]) |
+/// | `INPO_KEEP_MEMORY` | keeping freed memory ([`Kernels::keep_freed_memory`]) |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kernels {
+    cpu: bool,
     fused: bool,
     blocks: bool,
 }
@@ -31,6 +33,7 @@ impl Kernels {
             let cpu = place != Place::Elsewhere;
             let fused = cpu && tensor.dtype() == DType::F32;
             Self {
+                cpu,
                 fused,
                 blocks: fused && place == Place::Flex && takes_blocks(),
             }
@@ -39,6 +42,7 @@ impl Kernels {
         {
             let _ = tensor;
             Self {
+                cpu: false,
                 fused: false,
                 blocks: false,
             }
@@ -74,6 +78,14 @@ impl Kernels {
             return rayon::scope(|_| body());
         }
         body()
+    }
+
+    /// Keeps freed memory with the process ([`keep_freed_memory`](crate::keep_freed_memory)) where operations run on the
+    /// CPU backend, in any precision. Loading a model does so before its first weight; later calls change nothing.
+    pub fn keep_freed_memory(self) {
+        if self.cpu {
+            crate::memory::keep_freed_memory();
+        }
     }
 }
 

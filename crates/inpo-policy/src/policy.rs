@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{DType, Device};
+use inpo_kernels::Kernels;
 use serde_json::{Map, Value};
 
 pub use files::{PolicyFiles, Precision};
@@ -58,6 +59,8 @@ impl Policy {
 
     /// Loads a Hugging Face directory or a GGUF file on `device`, whatever float type it is stored in.
     ///
+    /// On the CPU backend the process keeps the memory that is freed from now on, as [`Decoder::load`] says.
+    ///
     /// # Errors
     ///
     /// Whatever is wrong with the files, by name.
@@ -66,6 +69,8 @@ impl Policy {
         device: &Device,
         precision: Precision,
     ) -> Result<Self, PolicyError> {
+        // Before the tokenizer's and the template's threads.
+        Kernels::on(device, precision.weights()).keep_freed_memory();
         let files = ModelFiles::open(path)?;
         require_language_model(&files.config, path)?;
         let options = (device, precision.weights());

@@ -1,6 +1,7 @@
 //! From named host tensors to a decoder on a device.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use inpo_kernels::Kernels;
 
 use super::attention::Attention;
 use super::block::{Block, OuterNorms};
@@ -16,6 +17,9 @@ use crate::files::WeightSource;
 impl Decoder {
     /// Builds the decoder of `config` from `weights`, on the device and in the float type of `options`.
     ///
+    /// On the CPU backend the process keeps the memory that is freed from now on, unless `INPO_KEEP_MEMORY=0` is in the
+    /// environment: [`inpo_kernels::keep_freed_memory`] says what that is worth and costs.
+    ///
     /// # Errors
     ///
     /// A tensor that is missing, misshapen or not finite, by name.
@@ -24,6 +28,8 @@ impl Decoder {
         weights: &dyn WeightSource,
         options: (&Device, DType),
     ) -> Result<Self, PolicyError> {
+        let (device, dtype) = options;
+        Kernels::on(device, dtype).keep_freed_memory();
         let loader = Loader {
             config,
             weights,
