@@ -37,14 +37,14 @@ pub(crate) use metadata::Value;
 /// # Errors
 /// A file that cannot be read, that breaks the format, or whose model is of a family that is not
 /// implemented.
-pub fn open(path: &Path) -> Result<ModelFiles, PolicyError> {
+pub(super) fn open(path: &Path) -> Result<ModelFiles, PolicyError> {
     let (weights, metadata, config) = GgufWeights::open(path)?;
     let tokenizer = TextCodec::from_gguf(&metadata, path);
     ModelFiles::assemble(config, weights, tokenizer, path)
 }
 
 /// The weights in a GGUF file.
-pub struct GgufWeights {
+struct GgufWeights {
     reader: FileReader,
     family: Family,
     /// Hugging Face's names in the order of the decoder, with the place of each tensor.

@@ -29,7 +29,7 @@ const LONGEST_HEADER: u64 = 100_000_000;
 ///
 /// # Errors
 /// A directory without a configuration or weights, or files that are broken or do not fit together.
-pub fn open(dir: &Path) -> Result<ModelFiles, PolicyError> {
+pub(super) fn open(dir: &Path) -> Result<ModelFiles, PolicyError> {
     let absent = |reason: &str| {
         Err(PolicyError::NotAModel {
             path: dir.to_path_buf(),
@@ -73,7 +73,7 @@ struct Place {
 }
 
 /// The weights in one or more safetensors files.
-pub struct SafetensorsWeights {
+struct SafetensorsWeights {
     /// In the order of their names.
     shards: Vec<FileReader>,
     order: Vec<String>,

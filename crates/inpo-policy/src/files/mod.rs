@@ -15,13 +15,13 @@ use crate::config::ModelConfig;
 use crate::error::PolicyError;
 use crate::tokenizer::TextCodec;
 
-pub mod dequant;
-pub mod gguf;
-pub mod hf;
+pub(crate) mod dequant;
+pub(crate) mod gguf;
+mod hf;
 mod random;
 mod reader;
 
-pub use dequant::StoredMatrix;
+pub use dequant::{ElementType, StoredMatrix};
 pub use random::RandomWeights;
 pub(crate) use reader::FileReader;
 

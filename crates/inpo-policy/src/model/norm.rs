@@ -29,7 +29,7 @@ impl RmsNorm {
     }
 
     /// This norm with the offset `offset`.
-    pub fn with_offset(mut self, offset: f64) -> Self {
+    pub(super) fn with_offset(mut self, offset: f64) -> Self {
         self.offset = offset;
         self
     }

@@ -51,7 +51,7 @@ impl Projection {
     }
 
     /// This projection with the bias `bias`, `[out]`.
-    pub fn with_bias(mut self, bias: Option<Tensor<1>>) -> Self {
+    pub(super) fn with_bias(mut self, bias: Option<Tensor<1>>) -> Self {
         self.bias = bias.map(Param::from_tensor);
         self
     }
