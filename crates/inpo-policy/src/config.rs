@@ -4,16 +4,17 @@
 //! a model that runs with the wrong rotary base gives plausible, wrong log-probabilities.
 
 mod check;
-mod family;
+mod families;
 mod keys;
 mod known;
 mod read;
 mod rope;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod write;
 
-pub use family::Family;
+pub use families::Family;
+pub(crate) use families::{GgufKeys, GgufModel, GgufSpec, listed};
 pub(crate) use keys::read_object;
 pub use rope::{RopeParameters, RopeScaling};
 

@@ -31,7 +31,7 @@ pub(crate) fn read_object(path: &Path) -> Result<Map<String, Value>, PolicyError
 }
 
 /// A JSON object, the file that it comes from and the prefix of its keys in messages.
-pub(super) struct Keys<'a> {
+pub(crate) struct Keys<'a> {
     object: &'a Map<String, Value>,
     path: &'a Path,
     prefix: &'a str,

@@ -1,6 +1,5 @@
-//! The keys of `config.json` that are known, and what is done with each.
-
-use super::Family;
+//! The keys of `config.json` that every family knows, and what is done with each. A family declares its own
+//! ([`super::families`]).
 
 /// Keys that say nothing about the arithmetic of a forward pass.
 pub(super) const IGNORED: &[&str] = &[
@@ -64,16 +63,6 @@ pub(super) const IGNORED: &[&str] = &[
     "use_cache",
 ];
 
-/// Keys that say nothing about the arithmetic of one family, and could of others.
-pub(super) const IGNORED_OF: &[(Family, &[&str])] = &[
-    // The context before the long rotary positions, which are refused.
-    (Family::Phi3, &["original_max_position_embeddings"]),
-    (
-        Family::SmolLm3,
-        &["max_window_layers", "no_rope_layer_interval"],
-    ),
-];
-
 /// Switches that this crate has no code for: they must have the value given.
 pub(super) const SWITCHED_OFF: &[(&str, bool)] = &[
     ("rope_interleaved", false),
@@ -116,41 +105,3 @@ pub(super) const KNOWN: &[&str] = &[
     "tie_word_embeddings",
     "vocab_size",
 ];
-
-/// Keys that are read into a field, for one family.
-pub(super) fn known_of(family: Family) -> &'static [&'static str] {
-    match family {
-        Family::Llama => &[],
-        Family::Mistral | Family::Phi3 => &["sliding_window"],
-        Family::Qwen2 | Family::Qwen3 => &[
-            "layer_types",
-            "max_window_layers",
-            "sliding_window",
-            "use_sliding_window",
-        ],
-        Family::SmolLm3 => &[
-            "layer_types",
-            "no_rope_layers",
-            "sliding_window",
-            "use_sliding_window",
-        ],
-        Family::Gemma2 => &[
-            "attn_logit_softcapping",
-            "final_logit_softcapping",
-            "hidden_activation",
-            "layer_types",
-            "query_pre_attn_scalar",
-            "sliding_window",
-        ],
-        Family::Gemma3 => &[
-            "_sliding_window_pattern",
-            "final_logit_softcapping",
-            "hidden_activation",
-            "layer_types",
-            "query_pre_attn_scalar",
-            "rope_local_base_freq",
-            "sliding_window",
-            "sliding_window_pattern",
-        ],
-    }
-}

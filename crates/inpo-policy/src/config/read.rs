@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::families::{Bias, listed};
 use super::keys::{Keys, read_object};
-use super::known::{FIXED, IGNORED, IGNORED_OF, KNOWN, SWITCHED_OFF, known_of};
+use super::known::{FIXED, IGNORED, KNOWN, SWITCHED_OFF};
 use super::{Activation, Family, ModelConfig, rope};
 use crate::error::{PolicyError, excerpt};
 
@@ -72,7 +73,7 @@ impl ModelConfig {
         }
         config.activation = activation(&keys, &config)?;
         biases(&keys, &mut config)?;
-        caps(&keys, &mut config)?;
+        (family.spec().read)(&keys, &mut config)?;
         rope::read(&keys, &mut config)?;
         // The layers' lists are as long as there are layers: their number is checked first.
         config.check_sizes(path)?;
@@ -82,33 +83,33 @@ impl ModelConfig {
         config.eos_token_ids = keys.ids("eos_token_id")?;
         config.pad_token_id = keys.ids("pad_token_id")?.first().copied();
         keys.nothing_else(|key| {
-            let of_family = |&(of, keys): &(Family, &[&str])| of == family && keys.contains(&key);
+            let spec = family.spec();
             IGNORED.contains(&key)
-                || IGNORED_OF.iter().any(of_family)
+                || spec.ignored.contains(&key)
                 || SWITCHED_OFF.iter().any(|(k, _)| *k == key)
                 || FIXED.iter().any(|(k, _)| *k == key)
                 || KNOWN.contains(&key)
-                || known_of(family).contains(&key)
+                || spec.keys.contains(&key)
         })?;
         Ok(config)
     }
 }
 
 fn family(keys: &Keys<'_>) -> Result<Family, PolicyError> {
-    match keys.text("model_type")? {
-        None => Err(keys.missing("model_type")),
-        Some("gemma3") => Err(keys.refuse(
-            "model_type",
-            "\"gemma3\"".to_owned(),
-            "that is Gemma 3 with images, and only its text models (\"gemma3_text\") are implemented",
-        )),
-        Some(name) => Family::of_model_type(name).ok_or_else(|| {
-            let known: Vec<_> = Family::ALL.map(|f| format!("\"{}\"", f.model_type())).into();
-            let (last, rest) = known.split_last().expect("there are families");
-            let allowed = format!("only {} and {last} are implemented", rest.join(", "));
-            keys.refuse("model_type", excerpt(name), &allowed)
-        }),
+    let name = keys.text("model_type")?;
+    let name = name.ok_or_else(|| keys.missing("model_type"))?;
+    if let Some(family) = Family::of_model_type(name) {
+        return Ok(family);
     }
+    let mut refused = Family::ALL.iter().flat_map(|f| f.spec().refused);
+    let allowed = match refused.find(|(relative, _)| *relative == name) {
+        Some((_, reason)) => (*reason).to_owned(),
+        None => {
+            let names = listed(Family::ALL.into_iter().map(Family::model_type));
+            format!("only {names} are implemented")
+        }
+    };
+    Err(keys.refuse("model_type", excerpt(name), &allowed))
 }
 
 fn must_be(keys: &Keys<'_>, key: &str, wanted: bool) -> Result<(), PolicyError> {
@@ -123,18 +124,16 @@ fn must_be(keys: &Keys<'_>, key: &str, wanted: bool) -> Result<(), PolicyError> 
 }
 
 fn heads(keys: &Keys<'_>, config: &mut ModelConfig) -> Result<(), PolicyError> {
+    let spec = config.family.spec();
     let heads = config.num_attention_heads;
     let shared = keys.size("num_key_value_heads")?;
-    let equal = matches!(config.family, Family::Llama | Family::Phi3);
-    if shared.is_none() && !equal && !keys.present("num_key_value_heads") {
+    let present = keys.present("num_key_value_heads");
+    if shared.is_none() && !spec.optional_key_value_heads && !present {
         return Err(keys.missing("num_key_value_heads"));
     }
     config.num_key_value_heads = shared.unwrap_or(heads);
-    let implied = match config.family {
-        Family::Qwen3 if !keys.present("head_dim") => 128,
-        Family::Gemma2 | Family::Gemma3 if !keys.present("head_dim") => 256,
-        _ => config.hidden_size / heads.max(1),
-    };
+    let fixed = spec.head_dim.filter(|_| !keys.present("head_dim"));
+    let implied = fixed.unwrap_or(config.hidden_size / heads.max(1));
     config.head_dim = keys.size("head_dim")?.unwrap_or(implied);
     Ok(())
 }
@@ -151,11 +150,7 @@ fn activation(keys: &Keys<'_>, config: &ModelConfig) -> Result<Activation, Polic
             "only \"silu\" and \"gelu_pytorch_tanh\" are implemented",
         )),
     };
-    let own = match config.family.is_gemma() {
-        true => "hidden_activation",
-        false => "hidden_act",
-    };
-    let activation = read(own)?.unwrap_or(config.activation);
+    let activation = read(config.family.spec().activation_key)?.unwrap_or(config.activation);
     match read("hidden_act")? {
         Some(other) if other != activation => Err(keys.refuse(
             "hidden_act",
@@ -167,97 +162,46 @@ fn activation(keys: &Keys<'_>, config: &ModelConfig) -> Result<Activation, Polic
 }
 
 fn biases(keys: &Keys<'_>, config: &mut ModelConfig) -> Result<(), PolicyError> {
-    match config.family {
-        // Their classes have no such key: Qwen2's has its biases always, the others never.
-        Family::Qwen2 => must_be(keys, "attention_bias", true)?,
-        Family::Mistral | Family::Phi3 => must_be(keys, "attention_bias", false)?,
-        Family::Llama | Family::Qwen3 | Family::Gemma2 | Family::Gemma3 | Family::SmolLm3 => {
+    let spec = config.family.spec();
+    match spec.attention_bias {
+        Bias::Fixed(bias) => must_be(keys, "attention_bias", bias)?,
+        Bias::Key => {
             let bias = keys.flag("attention_bias")?.unwrap_or(false);
             (config.attention_bias, config.attention_output_bias) = (bias, bias);
         }
     }
-    match config.family {
-        Family::Llama | Family::SmolLm3 => {
-            config.mlp_bias = keys.flag("mlp_bias")?.unwrap_or(false);
-        }
-        _ => must_be(keys, "mlp_bias", false)?,
+    match spec.mlp_bias {
+        Bias::Fixed(bias) => must_be(keys, "mlp_bias", bias)?,
+        Bias::Key => config.mlp_bias = keys.flag("mlp_bias")?.unwrap_or(false),
     }
     Ok(())
 }
 
-/// Soft caps and the scale of attention: in Gemma an absent key has a number, `null` is none.
-fn caps(keys: &Keys<'_>, config: &mut ModelConfig) -> Result<(), PolicyError> {
-    if !config.family.is_gemma() {
-        return Ok(());
-    }
-    let cap = |key: &str, absent: f64| match keys.present(key) {
-        true => keys.number(key),
-        false => Ok(Some(absent)),
-    };
-    config.query_pre_attn_scalar = Some(keys.number("query_pre_attn_scalar")?.unwrap_or(256.0));
-    if config.family == Family::Gemma2 {
-        config.attn_logit_softcapping = cap("attn_logit_softcapping", 50.0)?;
-        config.final_logit_softcapping = cap("final_logit_softcapping", 30.0)?;
-    } else {
-        if let Some(cap) = keys.number("attn_logit_softcapping")? {
-            let allowed = "transformers does not cap the scores of Gemma 3, so it must be null";
-            return Err(keys.refuse("attn_logit_softcapping", cap.to_string(), allowed));
-        }
-        config.final_logit_softcapping = keys.number("final_logit_softcapping")?;
-    }
-    Ok(())
-}
-
-/// Which layers see a window only and which rotate. Afterwards there is a window only where a layer has it.
+/// Reads which layers have a sliding window and which rotate. Afterwards there is a window only where a layer has it.
 fn windows(keys: &Keys<'_>, config: &mut ModelConfig) -> Result<(), PolicyError> {
-    let layers = config.num_hidden_layers;
-    if config.family == Family::SmolLm3 {
-        config.rope_layers = rope_layers(keys, layers)?;
-    }
-    let absent = match config.family {
-        Family::Llama => return Ok(()),
-        Family::Phi3 | Family::SmolLm3 => None,
-        _ => Some(4096),
+    let spec = config.family.spec();
+    let Some(windows) = &spec.windows else {
+        return Ok(());
     };
-    let window = match keys.present("sliding_window") {
-        true => keys.size("sliding_window")?,
-        false => absent,
+    let implied = (windows.layers)(keys, config)?;
+    let window = if keys.present("sliding_window") {
+        keys.size("sliding_window")?
+    } else {
+        windows.absent
     };
-    let switched = matches!(
-        config.family,
-        Family::Qwen2 | Family::Qwen3 | Family::SmolLm3
-    );
-    let on = !switched || keys.flag("use_sliding_window")?.unwrap_or(false);
+    let on = !windows.switched || keys.flag("use_sliding_window")?.unwrap_or(false);
     let window = window.filter(|_| on);
-    let listed = match known_of(config.family).contains(&"layer_types") {
-        true => layer_types(keys, layers)?,
-        false => None,
+    let listed = if spec.keys.contains(&"layer_types") {
+        layer_types(keys, config.num_hidden_layers)?
+    } else {
+        None
     };
-    let pattern = match config.family {
-        Family::Gemma3 => match keys.size("sliding_window_pattern")? {
-            Some(pattern) => Some(pattern),
-            None => keys.size("_sliding_window_pattern")?,
-        },
-        _ => None,
-    };
-    let first = keys.size("max_window_layers")?.unwrap_or(28);
-    let sliding = match (config.family, listed, window) {
-        (_, Some(listed), None) if listed.contains(&true) => {
-            let allowed = "there is no window (`sliding_window`, `use_sliding_window`) for them";
-            let found = "a list with \"sliding_attention\"".to_owned();
-            return Err(keys.refuse("layer_types", found, allowed));
-        }
-        (_, Some(listed), _) => listed,
-        (Family::Qwen2 | Family::Qwen3, None, _) => (0..layers).map(|i| i >= first).collect(),
-        (Family::SmolLm3, None, _) => config.rope_layers.iter().map(|rotates| !rotates).collect(),
-        (Family::Gemma3, None, _) if pattern.is_some_and(|pattern| pattern > 0) => {
-            let pattern = pattern.unwrap_or(6);
-            (0..layers)
-                .map(|i| !(i + 1).is_multiple_of(pattern))
-                .collect()
-        }
-        (family, None, _) => family.sliding_layers(layers),
-    };
+    if window.is_none() && listed.as_ref().is_some_and(|list| list.contains(&true)) {
+        let allowed = "there is no window (`sliding_window`, `use_sliding_window`) for them";
+        let found = "a list with \"sliding_attention\"".to_owned();
+        return Err(keys.refuse("layer_types", found, allowed));
+    }
+    let sliding = listed.unwrap_or(implied);
     if window.is_some() && sliding.contains(&true) {
         config.sliding_window = window;
         config.sliding_layers = sliding;
@@ -288,26 +232,6 @@ fn layer_types(keys: &Keys<'_>, layers: usize) -> Result<Option<Vec<bool>>, Poli
     sliding.collect::<Result<_, _>>().map(Some)
 }
 
-/// `no_rope_layers` says 1 for a layer that rotates, its name notwithstanding.
-fn rope_layers(keys: &Keys<'_>, layers: usize) -> Result<Vec<bool>, PolicyError> {
-    let Some(list) = keys.list("no_rope_layers", layers)? else {
-        let interval = keys.size("no_rope_layer_interval")?.unwrap_or(4).max(1);
-        return Ok((0..layers)
-            .map(|i| !(i + 1).is_multiple_of(interval))
-            .collect());
-    };
-    let rotates = list.iter().map(|value| match value.as_u64() {
-        Some(0) => Ok(false),
-        Some(1) => Ok(true),
-        _ => Err(keys.refuse(
-            "no_rope_layers",
-            format!("a list with {}", excerpt(&value.to_string())),
-            "it must be a list of 1 (rotates) and 0 (does not)",
-        )),
-    });
-    rotates.collect()
-}
-
 /// Whether `architectures` names a sequence classifier.
 fn is_classifier(keys: &Keys<'_>) -> Result<bool, PolicyError> {
     let names = keys.get("architectures").and_then(Value::as_array);
@@ -315,12 +239,12 @@ fn is_classifier(keys: &Keys<'_>) -> Result<bool, PolicyError> {
     let Some(name) = names.find(|name| !name.ends_with("ForCausalLM")) else {
         return Ok(false);
     };
-    match name.ends_with("ForSequenceClassification") {
-        true => Ok(true),
-        false => Err(keys.refuse(
-            "architectures",
-            excerpt(name),
-            "only classes that end in \"ForCausalLM\" or \"ForSequenceClassification\" are implemented",
-        )),
+    if name.ends_with("ForSequenceClassification") {
+        return Ok(true);
     }
+    Err(keys.refuse(
+        "architectures",
+        excerpt(name),
+        "only classes that end in \"ForCausalLM\" or \"ForSequenceClassification\" are implemented",
+    ))
 }

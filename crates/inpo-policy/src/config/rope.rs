@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::ModelConfig;
 use super::keys::Keys;
-use super::{Family, ModelConfig};
 use crate::error::{PolicyError, excerpt};
 
 /// How the rotary frequencies are stretched for contexts longer than those trained on.
@@ -106,7 +106,7 @@ pub(super) fn read(keys: &Keys<'_>, config: &mut ModelConfig) -> Result<(), Poli
     );
     let by_type = new.is_some_and(|new| new.values().any(Value::is_object));
     let reader = Reader {
-        family: config.family,
+        refuses_scaling: config.family.spec().refuses_rope_scaling,
         context: config.max_position_embeddings,
     };
     let local = keys.number("rope_local_base_freq")?;
@@ -198,7 +198,8 @@ fn read_by_type(
 }
 
 struct Reader {
-    family: Family,
+    /// Why a scaling is refused, where it is.
+    refuses_scaling: Option<&'static str>,
     context: usize,
 }
 
@@ -226,13 +227,8 @@ impl Reader {
             Some(kind) => kind,
             None => keys.text("type")?.unwrap_or("default"),
         };
-        if self.family == Family::Phi3 && kind != "default" {
-            // Phi-3 calls its own long rotary positions by several names, "yarn" among them.
-            return Err(keys.refuse(
-                "rope_type",
-                excerpt(kind),
-                "the long rotary positions of Phi-3 are not implemented; use a model with the plain context",
-            ));
+        if let (Some(reason), true) = (self.refuses_scaling, kind != "default") {
+            return Err(keys.refuse("rope_type", excerpt(kind), reason));
         }
         let (scaling, own): (RopeScaling, &[&str]) = match kind {
             "default" => (RopeScaling::None, &[]),
@@ -276,9 +272,12 @@ impl Reader {
     fn yarn(&self, keys: &Keys<'_>) -> Result<(RopeScaling, &'static [&'static str]), PolicyError> {
         let factor = keys.required_number("factor")?;
         let set = |value: Option<f64>| value.filter(|&value| value != 0.0);
-        let scale = |mscale: f64| match factor <= 1.0 {
-            true => 1.0,
-            false => 0.1 * mscale * factor.ln() + 1.0,
+        let scale = |mscale: f64| {
+            if factor <= 1.0 {
+                1.0
+            } else {
+                0.1 * mscale * factor.ln() + 1.0
+            }
         };
         let mscales = (
             set(keys.number("mscale")?),

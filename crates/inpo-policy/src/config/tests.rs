@@ -4,8 +4,6 @@ use super::*;
 
 use crate::error::PolicyError;
 
-mod families;
-
 /// A configuration in transformers 4's spelling.
 fn old_spelling() -> Value {
     json!({
@@ -36,6 +34,59 @@ fn refusal(key: &str, value: Value) -> String {
         .expect("the file is named")
         .1
         .to_owned()
+}
+
+/// The configuration of another family: `old_spelling` without the keys that not all families have, and with those of
+/// `patch`.
+fn patched(model_type: &str, patch: Value) -> Value {
+    let mut config = old_spelling();
+    config["model_type"] = json!(model_type);
+    let object = config.as_object_mut().unwrap();
+    for key in ["architectures", "attention_bias"] {
+        object.remove(key);
+    }
+    if let Some(family) = Family::of_model_type(model_type)
+        && family.spec().activation_key != "hidden_act"
+    {
+        object.remove("hidden_act");
+    }
+    for (key, value) in patch.as_object().unwrap() {
+        object.insert(key.clone(), value.clone());
+    }
+    config
+}
+
+/// The model of a family whose configuration has the keys of `patch`.
+pub(crate) fn of(model_type: &str, patch: Value) -> ModelConfig {
+    read(&patched(model_type, patch)).unwrap()
+}
+
+/// The message with which [`of`] is refused, without the directory.
+pub(crate) fn refused(model_type: &str, patch: Value) -> String {
+    let message = read(&patched(model_type, patch)).unwrap_err().to_string();
+    message.split_once("config.json: ").unwrap().1.to_owned()
+}
+
+/// The windows of both layers.
+pub(crate) fn windows(config: &ModelConfig) -> [Option<usize>; 2] {
+    [config.window(0), config.window(1)]
+}
+
+/// The caps of scores and logits.
+pub(crate) fn caps(config: &ModelConfig) -> (Option<f64>, Option<f64>) {
+    (
+        config.attn_logit_softcapping,
+        config.final_logit_softcapping,
+    )
+}
+
+/// Whether there are biases before attention, behind it and in the feed-forward layer.
+pub(crate) fn biases(config: &ModelConfig) -> [bool; 3] {
+    [
+        config.attention_bias,
+        config.attention_output_bias,
+        config.mlp_bias,
+    ]
 }
 
 #[test]
@@ -155,14 +206,6 @@ fn refuses_what_could_change_arithmetic() {
         "`hidden_act` is \"gelu\", but only \"silu\" and \"gelu_pytorch_tanh\" are implemented"
     );
     assert_eq!(
-        refusal("model_type", json!("mamba")),
-        "`model_type` is \"mamba\", but only \"llama\", \"mistral\", \"qwen2\", \"qwen3\", \"gemma2\", \"gemma3_text\", \"phi3\" and \"smollm3\" are implemented"
-    );
-    assert_eq!(
-        refusal("model_type", json!("gemma3")),
-        "`model_type` is \"gemma3\", but that is Gemma 3 with images, and only its text models (\"gemma3_text\") are implemented"
-    );
-    assert_eq!(
         refusal("architectures", json!(["LlamaForTokenClassification"])),
         "`architectures` is \"LlamaForTokenClassification\", but only classes that end in \"ForCausalLM\" or \"ForSequenceClassification\" are implemented"
     );
@@ -248,4 +291,52 @@ fn refuses_files_that_are_not_configurations() {
     std::fs::write(&path, "[]").unwrap();
     let list = ModelConfig::from_hf_json(&path).unwrap_err().to_string();
     assert!(list.contains("an object is expected at the top"), "{list}");
+}
+
+/// The attention factor of YaRN: 0.1 ln 4 + 1 where nothing is said, and DeepSeek's quotient
+/// (0.1 ln 4 + 1) / (0.08 ln 4 + 1).
+#[test]
+fn yarn_has_its_factor() {
+    let yarn = |more: Value| {
+        let mut scaling = json!({"rope_type": "yarn", "factor": 4.0});
+        let object = scaling.as_object_mut().unwrap();
+        object.extend(more.as_object().unwrap().clone());
+        match of("llama", json!({"rope_scaling": scaling})).rope_scaling {
+            RopeScaling::Yarn {
+                attention_factor,
+                beta_fast,
+                original_max_position_embeddings,
+                truncate,
+                ..
+            } => (
+                attention_factor,
+                beta_fast,
+                original_max_position_embeddings,
+                truncate,
+            ),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(yarn(json!({})), (1.138_629_436_111_989, 32.0, 64, true));
+    let given = json!({"attention_factor": 0.5, "beta_fast": 8, "truncate": false});
+    assert_eq!(yarn(given), (0.5, 8.0, 64, false));
+    let (factor, _, original, _) = yarn(json!({
+        "mscale": 1.0, "mscale_all_dim": 0.8, "original_max_position_embeddings": 16,
+    }));
+    assert!((factor - 1.138_629_436_111_989 / 1.110_903_548_889_591_2).abs() < 1e-15);
+    assert_eq!(original, 16);
+    assert_eq!(
+        refused(
+            "llama",
+            json!({"rope_scaling": {"type": "yarn", "factor": 0.5}})
+        ),
+        "`rope_scaling.factor` is 0.5, but it must be at least 1"
+    );
+}
+
+#[test]
+fn classifiers_are_told_by_their_class() {
+    let classifier = json!({"architectures": ["Qwen2ForSequenceClassification"]});
+    assert!(of("qwen2", classifier).classifier);
+    assert!(!of("llama", json!({})).classifier);
 }

@@ -15,18 +15,17 @@ use serde_json::{Map, Value as Json};
 
 use super::dequant::{StoredMatrix, first_not_finite};
 use super::{FileReader, HostTensor, ModelFiles, WeightSource, expected_tensors};
-use crate::config::ModelConfig;
+use crate::config::{Family, GgufSpec, ModelConfig};
 use crate::error::{PolicyError, excerpt};
 use crate::tokenizer::TextCodec;
 
-mod family;
 mod header;
 mod hyper;
 mod metadata;
+mod names;
 #[cfg(test)]
 mod tests;
 
-use family::Family;
 use header::{Header, TensorEntry};
 pub(crate) use metadata::Metadata;
 #[cfg(test)]
@@ -59,6 +58,7 @@ struct Parts {
     reader: FileReader,
     metadata: Metadata,
     family: Family,
+    gguf: &'static GgufSpec,
     /// The `config.json` of the model.
     config: Map<String, Json>,
     /// All tensors of the file by their names there.
@@ -74,7 +74,7 @@ impl Parts {
             .into_iter()
             .map(|t| (t.name.clone(), t))
             .collect();
-        let family = Family::of(&header.metadata)?;
+        let (family, gguf) = hyper::family(&header.metadata)?;
         let Some(embedding) = table.get("token_embd.weight") else {
             return Err(PolicyError::MissingTensors {
                 path: path.to_path_buf(),
@@ -95,11 +95,12 @@ impl Parts {
             ),
             rope_divisors: divisors.as_deref(),
         };
-        let config = hyper::hf_config(&header.metadata, family, &seen)?;
+        let config = hyper::hf_config(&header.metadata, family, gguf, &seen)?;
         Ok(Self {
             reader,
             metadata: header.metadata,
             family,
+            gguf,
             config,
             table,
         })
@@ -121,6 +122,7 @@ impl GgufWeights {
             reader,
             metadata,
             family,
+            gguf,
             config,
             mut table,
         } = Parts::read(path)?;
@@ -128,7 +130,7 @@ impl GgufWeights {
         config.check(path)?;
         let (mut order, mut tensors, mut absent) = (Vec::new(), BTreeMap::new(), Vec::new());
         for (name, expected) in expected_tensors(&config) {
-            let foreign = family.gguf_name(&name);
+            let foreign = names::gguf_name(family, &name);
             match table.remove(&foreign) {
                 None => absent.push(foreign),
                 Some(entry) if entry.shape != expected => {
@@ -157,7 +159,7 @@ impl GgufWeights {
                 tensor: rest.clone(),
                 reason: format!(
                     "it is not part of a {} model as implemented here, and could change arithmetic; use a model without it",
-                    family.prefix()
+                    gguf.architecture
                 ),
             });
         }
@@ -182,11 +184,11 @@ fn load(
     (name, entry): (&str, &TensorEntry),
 ) -> Result<HostTensor, PolicyError> {
     let mut data = finite_values(reader, entry)?;
-    if family.interleaves(name) {
+    if names::interleaves(family, name) {
         let columns = entry.shape[1..].iter().product();
         half_split_rows(&mut data, columns, head_dim);
     }
-    if family.adds_one(name) {
+    if names::adds_one(family, name) {
         data.iter_mut().for_each(|gain| *gain -= 1.0);
     }
     Ok(HostTensor {
@@ -234,7 +236,7 @@ impl WeightSource for GgufWeights {
         // Checked against the length of the file when the header was read.
         let bytes = self.reader.read_at(entry.offset, entry.bytes)?;
         let stored = StoredMatrix::new(entry.element, [output, input], bytes);
-        if !self.family.interleaves(name) {
+        if !names::interleaves(self.family, name) {
             return Ok(stored);
         }
         let rows = (0..output).map(|row| interleaved_row(row, self.head_dim));

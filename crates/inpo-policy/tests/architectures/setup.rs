@@ -1,11 +1,12 @@
 //! The fixtures and what the tests share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use burn::module::{ModuleMapper, Param};
 use burn::tensor::{DType, Device, Tensor};
-use inpo_policy::{Policy, Sequence};
+use inpo_policy::config::Family;
+use inpo_policy::{ModelConfig, Policy, Sequence};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -52,11 +53,29 @@ pub(crate) fn checkpoints(rewards: bool) -> BTreeMap<String, Expected> {
     let text = std::fs::read(fixture("expected.json")).unwrap();
     let all: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&text).unwrap();
     let all = all.into_iter().filter(|(name, _)| name != "made_with");
+    let all: BTreeMap<_, _> = all.collect();
+    check_complete(&all.keys().cloned().collect());
     let read = |(name, value)| (name, serde_json::from_value(value).unwrap());
     let kind = |(_, expected): &(String, Expected)| expected.rewards.is_empty() != rewards;
-    let found: BTreeMap<_, _> = all.map(read).filter(kind).collect();
-    assert_eq!(found.len(), if rewards { 2 } else { 14 });
+    let found: BTreeMap<_, _> = all.into_iter().map(read).filter(kind).collect();
+    assert!(found.len() >= if rewards { 2 } else { 14 });
     found
+}
+
+/// Checks that `names` are all checkpoints of the folder, and that every family has one.
+fn check_complete(names: &BTreeSet<String>) {
+    let entries = std::fs::read_dir(fixture("")).unwrap();
+    let folders = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir());
+    let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+    assert_eq!(names, &folders.map(name).collect());
+    let config = |name: &String| ModelConfig::from_hf_json(&fixture(name).join("config.json"));
+    let families: HashSet<_> = names
+        .iter()
+        .map(|name| config(name).unwrap().family)
+        .collect();
+    assert_eq!(families, Family::ALL.into());
 }
 
 pub(crate) fn load(name: &str) -> Policy {

@@ -6,7 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Family, Metadata};
+use super::Metadata;
+use crate::config::{Family, GgufKeys, GgufModel, GgufSpec, listed};
 use crate::error::{PolicyError, excerpt};
 
 /// What is known of the hyper-parameters from the tensors and not from the metadata.
@@ -21,7 +22,7 @@ pub(super) struct Seen<'a> {
     pub(super) rope_divisors: Option<&'a [f32]>,
 }
 
-/// Keys behind the family's prefix that are read or that do not change arithmetic.
+/// Keys behind the family's prefix that are read or that do not change arithmetic, of every family.
 const KNOWN: &[&str] = &[
     "attention.head_count",
     "attention.head_count_kv",
@@ -41,22 +42,33 @@ const KNOWN: &[&str] = &[
     "vocab_size",
 ];
 
-/// As [`KNOWN`], for Gemma alone.
-const KNOWN_GEMMA: &[&str] = &[
-    "attention.sliding_window",
-    "attention.sliding_window_pattern",
-    "attn_logit_softcapping",
-    "final_logit_softcapping",
-    "rope.freq_base_swa",
-];
+/// The family of a file, by `general.architecture`.
+pub(super) fn family(metadata: &Metadata) -> Result<(Family, &'static GgufSpec), PolicyError> {
+    let key = "general.architecture";
+    let name = metadata.text(key)?.ok_or_else(|| metadata.missing(key))?;
+    let families = || {
+        let with_files = |family: Family| Some((family, family.spec().gguf.as_ref()?));
+        Family::ALL.into_iter().filter_map(with_files)
+    };
+    families()
+        .find(|(_, gguf)| gguf.architecture == name)
+        .ok_or_else(|| {
+            let names = listed(families().map(|(_, gguf)| gguf.architecture));
+            let allowed = format!(
+                "only {names} are implemented in GGUF files; use one of those, or the Hugging Face directory of this model"
+            );
+            metadata.refuse(key, excerpt(name), &allowed)
+        })
+}
 
 /// The `config.json` of the model in a GGUF file.
 pub(super) fn hf_config(
     metadata: &Metadata,
     family: Family,
+    gguf: &'static GgufSpec,
     seen: &Seen,
 ) -> Result<Map<String, Value>, PolicyError> {
-    let keys = Keys { metadata, family };
+    let keys = Keys { metadata, gguf };
     keys.nothing_else()?;
     let hidden_size = keys.required_size("embedding_length")?;
     let heads = keys.required_size("attention.head_count")?;
@@ -67,14 +79,13 @@ pub(super) fn hf_config(
     for name in ["attention.value_length", "rope.dimension_count"] {
         if let Some(n) = keys.size(name)?.filter(|n| *n != head_dim) {
             let allowed = format!("it must be the width of a head, {head_dim}");
-            return Err(metadata.refuse(&keys.full(name), n.to_string(), &allowed));
+            return Err(keys.refuse(name, n.to_string(), &allowed));
         }
     }
     let context = keys.required_size("context_length")?;
     let scaling = keys.rope_scaling(seen.rope_divisors, head_dim, context)?;
-    let (model_type, class) = family.hf_names();
     let common = json!({
-        "architectures": [class],
+        "architectures": [family.architecture(false)],
         "attention_dropout": 0.0,
         "bos_token_id": metadata.id("tokenizer.ggml.bos_token_id")?,
         "eos_token_id": end_tokens(metadata)?,
@@ -82,7 +93,7 @@ pub(super) fn hf_config(
         "hidden_size": hidden_size,
         "intermediate_size": keys.required_size("feed_forward_length")?,
         "max_position_embeddings": context,
-        "model_type": model_type,
+        "model_type": family.model_type(),
         "num_attention_heads": heads,
         "num_hidden_layers": layers,
         "num_key_value_heads": keys.size("attention.head_count_kv")?.unwrap_or(heads),
@@ -95,21 +106,15 @@ pub(super) fn hf_config(
         "use_cache": true,
         "vocab_size": seen.vocab_size,
     });
-    let own = match family {
-        Family::Llama => json!({
-            "attention_bias": seen.biases.0,
-            "hidden_act": "silu",
-            "mlp_bias": seen.biases.1,
-        }),
-        // Its biases of queries, keys and values are a fixed part of it.
-        Family::Qwen2 => json!({"hidden_act": "silu", "use_sliding_window": false}),
-        Family::Qwen3 => json!({
-            "attention_bias": seen.biases.0,
-            "hidden_act": "silu",
-            "use_sliding_window": false,
-        }),
-        Family::Gemma2 | Family::Gemma3 => keys.gemma(hidden_size, heads, head_dim, layers)?,
+    let model = GgufModel {
+        hidden_size,
+        heads,
+        head_dim,
+        layers,
+        attention_bias: seen.biases.0,
+        mlp_bias: seen.biases.1,
     };
+    let own = (gguf.config)(&keys, &model)?;
     let (Value::Object(mut config), Value::Object(own)) = (common, own) else {
         unreachable!("both are written as objects");
     };
@@ -137,24 +142,34 @@ fn end_tokens(metadata: &Metadata) -> Result<Value, PolicyError> {
 /// The metadata behind a family's prefix.
 struct Keys<'a> {
     metadata: &'a Metadata,
-    family: Family,
+    gguf: &'static GgufSpec,
 }
 
-impl Keys<'_> {
-    fn full(&self, name: &str) -> String {
-        format!("{}.{name}", self.family.prefix())
-    }
-
+impl GgufKeys for Keys<'_> {
     fn size(&self, name: &str) -> Result<Option<usize>, PolicyError> {
         self.metadata.size(&self.full(name))
     }
 
-    fn required_size(&self, name: &str) -> Result<usize, PolicyError> {
-        self.metadata.required_size(&self.full(name))
-    }
-
     fn float(&self, name: &str) -> Result<Option<f64>, PolicyError> {
         self.metadata.float(&self.full(name))
+    }
+
+    fn flags(&self, name: &str) -> Result<Option<&[bool]>, PolicyError> {
+        self.metadata.flags(&self.full(name))
+    }
+
+    fn refuse(&self, name: &str, found: String, allowed: &str) -> PolicyError {
+        self.metadata.refuse(&self.full(name), found, allowed)
+    }
+}
+
+impl Keys<'_> {
+    fn full(&self, name: &str) -> String {
+        format!("{}.{name}", self.gguf.architecture)
+    }
+
+    fn required_size(&self, name: &str) -> Result<usize, PolicyError> {
+        self.metadata.required_size(&self.full(name))
     }
 
     fn required_float(&self, name: &str) -> Result<f64, PolicyError> {
@@ -165,18 +180,13 @@ impl Keys<'_> {
     fn nothing_else(&self) -> Result<(), PolicyError> {
         for name in ["expert_count", "expert_used_count"] {
             if let Some(n) = self.size(name)?.filter(|n| *n != 0) {
-                return Err(self.metadata.refuse(
-                    &self.full(name),
-                    n.to_string(),
-                    "experts are not implemented, so it must be 0",
-                ));
+                let allowed = "experts are not implemented, so it must be 0";
+                return Err(self.refuse(name, n.to_string(), allowed));
             }
         }
         let prefix = self.full("");
         let known = |name: &str| {
-            name.starts_with("expert_")
-                || KNOWN.contains(&name)
-                || (self.family.is_gemma() && KNOWN_GEMMA.contains(&name))
+            name.starts_with("expert_") || KNOWN.contains(&name) || self.gguf.keys.contains(&name)
         };
         let own = |key: &&str| key.strip_prefix(&prefix).is_some_and(|name| !known(name));
         let unknown = self.metadata.keys().find(own);
@@ -187,80 +197,6 @@ impl Keys<'_> {
                 key: key.to_owned(),
             }),
         }
-    }
-
-    /// What only Gemma 2 and 3 have. The files do not hold the divisor of the attention scores: it is
-    /// the width of a head in all published sizes but the largest (27B), where it is the width of the
-    /// model over the heads; llama.cpp tells that one by its number of layers, and so does this.
-    fn gemma(
-        &self,
-        hidden_size: usize,
-        heads: usize,
-        head_dim: usize,
-        layers: usize,
-    ) -> Result<Value, PolicyError> {
-        let (largest, period) = match self.family {
-            Family::Gemma2 => (46, 2),
-            _ => (62, 6),
-        };
-        let query_scalar = if layers == largest {
-            hidden_size / heads.max(1)
-        } else {
-            head_dim
-        };
-        let window = self.size("attention.sliding_window")?;
-        let layer_types = self.layer_types(window, layers, period)?;
-        let mut own = json!({
-            "attention_bias": false,
-            "attn_logit_softcapping": self.float("attn_logit_softcapping")?,
-            "final_logit_softcapping": self.float("final_logit_softcapping")?,
-            "hidden_activation": "gelu_pytorch_tanh",
-            "layer_types": layer_types,
-            "query_pre_attn_scalar": query_scalar,
-            "sliding_window": window,
-        });
-        if self.family == Family::Gemma3 {
-            let base = self.float("rope.freq_base_swa")?.unwrap_or(10_000.0);
-            own["rope_local_base_freq"] = json!(base);
-        }
-        Ok(own)
-    }
-
-    /// Which layers see a window and which all: every `period`-th sees all, unless the file says
-    /// otherwise.
-    fn layer_types(
-        &self,
-        window: Option<usize>,
-        layers: usize,
-        period: usize,
-    ) -> Result<Vec<&'static str>, PolicyError> {
-        const MOST_LAYERS: usize = 1 << 12;
-        let name = "attention.sliding_window_pattern";
-        let key = self.full(name);
-        let kind = |local: bool| match local && window.is_some() {
-            true => "sliding_attention",
-            false => "full_attention",
-        };
-        if layers > MOST_LAYERS {
-            let allowed = format!("at most {MOST_LAYERS} are read");
-            return Err(self.metadata.refuse(
-                &self.full("block_count"),
-                layers.to_string(),
-                &allowed,
-            ));
-        }
-        if let Ok(Some(flags)) = self.metadata.flags(&key) {
-            if flags.len() != layers {
-                let allowed = format!("there are {layers} layers");
-                let found = format!("a list of {}", flags.len());
-                return Err(self.metadata.refuse(&key, found, &allowed));
-            }
-            return Ok(flags.iter().map(|local| kind(*local)).collect());
-        }
-        let period = self.metadata.size(&key)?.unwrap_or(period).max(1);
-        Ok((1..=layers)
-            .map(|n| kind(!n.is_multiple_of(period)))
-            .collect())
     }
 
     fn rope_scaling(

@@ -247,7 +247,7 @@ fn quantised_tensors_are_dequantised() {
     let (_dir, path) = write(&builder.bytes());
     let model = ModelFiles::open(&path).unwrap();
     for name in model.weights.names() {
-        let foreign = Family::Llama.gguf_name(&name);
+        let foreign = names::gguf_name(Family::Llama, &name);
         if let Some((_, _, _, low, high)) = cases.iter().find(|case| case.0 == foreign) {
             let data = model.weights.load(&name).unwrap().data;
             assert!(

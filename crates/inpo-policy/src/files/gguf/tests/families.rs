@@ -1,5 +1,7 @@
 //! Files of each family against what transformers reads from them (`fixtures/gguf/make_gguf.py`).
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use super::*;
@@ -27,10 +29,28 @@ fn fixture(name: &str) -> PathBuf {
 fn expected() -> BTreeMap<String, Expected> {
     let text = std::fs::read(fixture("expected.json")).unwrap();
     let expected: BTreeMap<String, Expected> = serde_json::from_slice(&text).unwrap();
-    assert_eq!(
-        expected.keys().collect::<Vec<_>>(),
-        ["gemma2", "gemma3", "llama", "llama3", "qwen2", "qwen3"]
-    );
+    // All files of the folder, and one of every family at least.
+    let stem = |path: PathBuf| {
+        let gguf = path
+            .extension()
+            .is_some_and(|extension| extension == "gguf");
+        gguf.then(|| path.file_stem().unwrap().to_str().unwrap().to_owned())
+    };
+    let entries = std::fs::read_dir(fixture("")).unwrap();
+    let files: BTreeSet<_> = entries
+        .filter_map(|entry| stem(entry.unwrap().path()))
+        .collect();
+    assert_eq!(expected.keys().cloned().collect::<BTreeSet<_>>(), files);
+    for gguf in Family::ALL
+        .iter()
+        .filter_map(|family| family.spec().gguf.as_ref())
+    {
+        assert!(
+            files.contains(gguf.architecture),
+            "{} has no file",
+            gguf.architecture
+        );
+    }
     expected
 }
 
@@ -59,7 +79,7 @@ fn tensors_have_the_names_and_layout_of_transformers() {
         let mut parts = Parts::read(&fixture(&format!("{name}.gguf"))).unwrap();
         let head_dim = expected.config["head_dim"].as_u64().unwrap() as usize;
         for (tensor, expected) in &expected.tensors {
-            let foreign = parts.family.gguf_name(tensor);
+            let foreign = names::gguf_name(parts.family, tensor);
             let entry = parts.table.remove(&foreign);
             let entry = entry.unwrap_or_else(|| panic!("{name}: {tensor} is not {foreign}"));
             let found = load(&parts.reader, parts.family, head_dim, (tensor, &entry)).unwrap();
@@ -92,8 +112,8 @@ fn tensors_have_the_names_and_layout_of_transformers() {
 fn every_file_opens_as_a_model() {
     for (name, expected) in expected() {
         let model = ModelFiles::open(&fixture(&format!("{name}.gguf"))).unwrap();
-        let names: std::collections::BTreeSet<String> = model.weights.names().into_iter().collect();
-        let wanted: std::collections::BTreeSet<String> = expected.tensors.into_keys().collect();
+        let names: BTreeSet<String> = model.weights.names().into_iter().collect();
+        let wanted: BTreeSet<String> = expected.tensors.into_keys().collect();
         assert_eq!(names, wanted, "{name}");
         assert_eq!(model.tokenizer.is_some(), name == "llama");
     }
