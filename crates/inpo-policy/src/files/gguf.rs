@@ -89,10 +89,8 @@ impl Parts {
         let seen = hyper::Seen {
             vocab_size,
             tied: !table.contains_key("output.weight"),
-            biases: (
-                table.contains_key("blk.0.attn_output.bias"),
-                table.contains_key("blk.0.ffn_down.bias"),
-            ),
+            attention_bias: table.contains_key("blk.0.attn_output.bias"),
+            mlp_bias: table.contains_key("blk.0.ffn_down.bias"),
             rope_divisors: divisors.as_deref(),
         };
         let config = hyper::hf_config(&header.metadata, family, gguf, &seen)?;

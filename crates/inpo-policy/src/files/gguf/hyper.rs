@@ -16,8 +16,9 @@ pub(super) struct Seen<'a> {
     pub(super) vocab_size: usize,
     /// Whether there is no output matrix.
     pub(super) tied: bool,
-    /// Whether the first layer has biases of the attention and of the feed-forward layer.
-    pub(super) biases: (bool, bool),
+    /// Whether the first layer has a bias behind attention, and in the feed-forward layer.
+    pub(super) attention_bias: bool,
+    pub(super) mlp_bias: bool,
     /// `rope_freqs.weight`: what each rotary frequency is divided by.
     pub(super) rope_divisors: Option<&'a [f32]>,
 }
@@ -111,8 +112,8 @@ pub(super) fn hf_config(
         heads,
         head_dim,
         layers,
-        attention_bias: seen.biases.0,
-        mlp_bias: seen.biases.1,
+        attention_bias: seen.attention_bias,
+        mlp_bias: seen.mlp_bias,
     };
     let own = (gguf.config)(&keys, &model)?;
     let (Value::Object(mut config), Value::Object(own)) = (common, own) else {
