@@ -1,0 +1,83 @@
+//! What can go wrong with files, rows and servers.
+
+use std::path::{Path, PathBuf};
+
+/// The error of this crate. Each sentence names the file, and the line where there is one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// A file or directory that cannot be read.
+    #[error("cannot read {}: {source}; check that it exists and that you may read it", path.display())]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file or directory that cannot be written.
+    #[error("cannot write {}: {source}; check the free space and that you may write there", path.display())]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A malformed row of a data file.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A data file without a row.
+    #[error("{} holds no rows", .0.display())]
+    NoRows(PathBuf),
+    /// A file that does not hold what it should.
+    #[error("{}: {reason}", path.display())]
+    Artefact {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A directory that another process holds.
+    #[error("another process is running in {}; wait for it, or choose another output_dir", .0.display())]
+    Busy(PathBuf),
+    /// A server that cannot be asked, or does not give what was asked for.
+    #[error("{url}: {reason}")]
+    Server {
+        /// The address.
+        url: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+}
+
+impl DataError {
+    /// For `map_err`: a failed read of `path`.
+    pub fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Read { path, source }
+    }
+
+    /// For `map_err`: a failed write of `path`.
+    pub fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Write { path, source }
+    }
+
+    /// For `map_err`: something wrong with a line of `path`, from 1.
+    pub fn row(path: &Path, line: usize) -> impl FnOnce(String) -> Self {
+        let path = path.to_path_buf();
+        move |reason| Self::Row { path, line, reason }
+    }
+
+    /// Whether the user's input is at fault, and not the machine or a server.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        !matches!(self, Self::Write { .. })
+    }
+}

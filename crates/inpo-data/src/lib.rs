@@ -1,0 +1,33 @@
+//! What passes between the stages of preference training, without a tensor: conversations, prompts,
+//! completions, the rows of each stage's file, files written whole or not at all, digests, and (feature
+//! `http`) the client for servers.
+//!
+//! A data row travels one way:
+//!
+//! ```text
+//! Row -> Prompt -> Completion -> ResponseRecord -> PreferenceRecord -> PairRecord
+//! ```
+//!
+//! [`Row`] is a line of a user's file with all its columns. A [`Prompt`] is what is answered: the conversation and
+//! the row's other columns, which an oracle may need. A [`Completion`] is one answer: its text, its token ids
+//! where they are known, and why it ended. The three records are the lines of `responses.jsonl`,
+//! `preferences.jsonl` and `pairs.jsonl`.
+
+mod digest;
+mod error;
+pub mod files;
+#[cfg(feature = "http")]
+pub mod http;
+mod message;
+mod prompt;
+mod records;
+pub mod rows;
+mod text;
+
+pub use digest::{hex, sha256, sha256_file};
+pub use error::DataError;
+pub use message::Message;
+pub use prompt::{Completion, FinishReason, Prompt, PromptInput};
+pub use records::{PairRecord, PreferenceRecord, ResponseRecord};
+pub use rows::{Row, read_rows};
+pub use text::excerpt;
