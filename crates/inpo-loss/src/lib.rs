@@ -47,24 +47,8 @@
 //!
 //! A method is a list of weighted [`Anchor`]s, a [`Kernel`] (penalty and target) and a kind of [`Label`];
 //! `r(y) = log pi(y) - sum_k w_k log q_k(y)` and `h = r(chosen) - r(rejected)`. Each configuration's `init`
-//! checks the settings and gives a [`PairLoss`]; who samples the pairs is the loop's part.
-//!
-//! | configuration | anchors | pairs from | penalty |
-//! |---|---|---|---|
-//! | [`InpoLossConfig`] | (tau/eta, ref), (1 - tau/eta, pi_t) | pi_t | squared |
-//! | [`EgpoLossConfig`], two steps | as INPO | pi_t, then the half step | squared |
-//! | [`NashMdLossConfig`] | as INPO | their mixture | squared |
-//! | [`ComalLossConfig`], [`MpoLossConfig`] | as INPO, ref moves | pi_t | squared |
-//! | [`EnpoLossConfig`] | as INPO | pi_t | squared on win rates, and [`Exploration`] |
-//! | [`IpoLossConfig`], [`OnlineIpoLossConfig`], [`IterativeIpoLossConfig`] | ref | fixed data; pi; pi_t | squared |
-//! | [`DpoLossConfig`], [`IterativeDpoLossConfig`] | ref | fixed data; pi_t | logistic |
-//! | [`HingeLossConfig`] | ref | fixed data | hinge |
-//! | [`SppoLossConfig`] | pi_t | pi_t | squared, each response by itself |
-//! | [`DnoLossConfig`], [`DnoPrctLossConfig`] | pi_t | pi_t | logistic, on win rates; on labels |
-//! | [`RebelLossConfig`] | pi_t | pi_t | squared on rewards |
-//! | [`OnpoLossConfig`], two steps | aux | pi_t | squared |
-//! | [`MnpoLossConfig`] | the last policies | pi_t | squared |
-//! | [`IpoMeanLossConfig`] | ref, per token | fixed data | squared |
+//! checks the settings and gives a [`PairLoss`]; who samples the pairs is the loop's part. They are listed in [`methods`];
+//! [`LossConfig`] is the settings of any of them.
 //!
 //! [`SftTerm`] may be added to any of them. The gradient in the log-probs is closed
 //! ([`LossOutput::gradient`]), so a trainer needs no vocabulary-wide graph, and [`BatchMetrics`] has the figures to
@@ -77,7 +61,8 @@ mod kernel;
 mod label;
 mod logps;
 mod loss;
-mod methods;
+mod method_loss;
+pub mod methods;
 pub mod metrics;
 
 pub use addend::{Exploration, SftTerm};
@@ -87,10 +72,6 @@ pub use kernel::{Kernel, LossOutput, Reduction};
 pub use label::{Label, LabelKind};
 pub use logps::{LogpMean, LogpSum, PairLogps};
 pub use loss::{MeanPairLoss, PairLoss};
-pub use methods::{
-    ComalLossConfig, DnoLossConfig, DnoPrctLossConfig, DpoLossConfig, EgpoLossConfig,
-    EnpoLossConfig, HingeLossConfig, InpoLossConfig, IpoLossConfig, IpoMeanLossConfig,
-    IterativeDpoLossConfig, IterativeIpoLossConfig, MnpoLossConfig, MpoLossConfig,
-    NashMdLossConfig, OnlineIpoLossConfig, OnpoLossConfig, RebelLossConfig, SppoLossConfig,
-};
+pub use method_loss::{Loss, MethodLoss};
+pub use methods::*;
 pub use metrics::{BatchMetrics, PairFigures};

@@ -35,7 +35,7 @@ pub struct PairLoss {
 }
 
 impl PairLoss {
-    /// A loss of one's own: any anchors, any kernel, any label.
+    /// A custom loss: any anchors, any kernel, any label.
     ///
     /// # Errors
     ///

@@ -4,78 +4,17 @@
 use std::collections::BTreeSet;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use inpo_loss as loss;
 use inpo_loss::{
-    ComalLossConfig, DnoLossConfig, DnoPrctLossConfig, DpoLossConfig, EgpoLossConfig,
-    EnpoLossConfig, Exploration, HingeLossConfig, InpoLossConfig, IpoLossConfig, IpoMeanLossConfig,
-    IterativeDpoLossConfig, IterativeIpoLossConfig, Label, LabelKind, LogpSum, LossError,
-    LossOutput, MeanPairLoss, MnpoLossConfig, MpoLossConfig, NashMdLossConfig, OnlineIpoLossConfig,
-    OnpoLossConfig, PairLogps, PairLoss, RebelLossConfig, Reduction, SftTerm, SppoLossConfig,
+    Label, LabelKind, LogpSum, Loss, LossError, LossOutput, PairLogps, PairLoss, Reduction, SftTerm,
 };
 
 #[path = "fixtures/losses.rs"]
 mod fixture;
 
-use fixture::{Case, Fixture, Inputs, Settings, Sides};
+use fixture::{Case, Fixture, Inputs, Sides};
 
 const LOSSES: &str = include_str!("fixtures/losses.json");
-
-/// The loss that a case is about.
-enum Built {
-    Sums(PairLoss, Option<Exploration>),
-    Means(MeanPairLoss),
-}
-
-impl Built {
-    fn new(name: &str, settings: &Settings) -> Self {
-        let eta = || settings.eta.unwrap();
-        let tau = || settings.tau.unwrap();
-        // The fixture calls the inverse step size of IPO and its relatives eta.
-        let beta = || settings.beta.or(settings.eta).unwrap();
-        let label_smoothing = || settings.label_smoothing.unwrap();
-        #[rustfmt::skip]
-        let loss = match name {
-            "inpo" => InpoLossConfig { eta: eta(), tau: tau() }.init(),
-            "egpo" => EgpoLossConfig { eta: eta(), tau: tau() }.init(),
-            "nash_md" => NashMdLossConfig { eta: eta(), tau: tau() }.init(),
-            "comal" => ComalLossConfig { eta: eta(), tau: tau() }.init(),
-            // The fixture's eta is the whole inverse step size, which is MPO's eta + tau.
-            "mpo" => MpoLossConfig { eta: eta() - tau(), tau: tau() }.init(),
-            "ipo" => IpoLossConfig { beta: beta() }.init(),
-            "online_ipo" => OnlineIpoLossConfig { beta: beta() }.init(),
-            "iterative_ipo" => IterativeIpoLossConfig { beta: beta() }.init(),
-            "hinge" => HingeLossConfig { beta: beta() }.init(),
-            "dpo" => DpoLossConfig { beta: beta(), label_smoothing: label_smoothing() }.init(),
-            "iterative_dpo" => {
-                IterativeDpoLossConfig { beta: beta(), label_smoothing: label_smoothing() }.init()
-            }
-            "sppo" => SppoLossConfig { eta: eta() }.init(),
-            "dno" => DnoLossConfig { eta: eta() }.init(),
-            "dno_prct" => DnoPrctLossConfig { eta: eta() }.init(),
-            "rebel" => RebelLossConfig { eta: eta() }.init(),
-            "onpo" => OnpoLossConfig { eta: eta() }.init(),
-            "mnpo" => {
-                let history_weights = settings.history_weights.clone().unwrap();
-                MnpoLossConfig { eta: eta(), history_weights }.init()
-            }
-            "enpo" => {
-                let alpha = settings.alpha.unwrap_or(0.0);
-                let config = EnpoLossConfig { eta: eta(), tau: tau(), alpha };
-                let (loss, exploration) = config.init().unwrap();
-                return Self::Sums(loss, Some(exploration));
-            }
-            "ipo_mean" => return Self::Means(IpoMeanLossConfig { beta: beta() }.init().unwrap()),
-            other => panic!("{other} is no method of this crate"),
-        };
-        Self::Sums(loss.unwrap(), None)
-    }
-
-    fn pair_loss(&self) -> &PairLoss {
-        match self {
-            Self::Sums(loss, _) => loss,
-            Self::Means(loss) => loss.inner(),
-        }
-    }
-}
 
 /// A precision and how far results may be off in it.
 struct Precision {
@@ -125,11 +64,17 @@ fn host(tensor: Tensor<1>) -> Vec<f64> {
     tensor.try_into_vec_as::<f64>().unwrap()
 }
 
+/// The word of the method.
+fn name(case: &Case) -> String {
+    let config = serde_json::to_value(&case.config).unwrap();
+    config["name"].as_str().unwrap().to_owned()
+}
+
 fn check(case: &Case, inputs: &Inputs, precision: &Precision) {
-    let what = |list: &str| format!("{} {} {:?} {list}", case.name, case.label, precision.dtype);
-    let built = Built::new(&case.name, &case.settings);
-    let loss = built.pair_loss();
-    assert_eq!(loss.name(), case.name);
+    let what = |list: &str| format!("{} {} {:?} {list}", name(case), case.label, precision.dtype);
+    let built = case.loss();
+    let loss = built.loss.pair_loss();
+    assert_eq!(loss.name(), name(case));
 
     let used: Vec<_> = case.anchors.iter().filter(|(_, w)| *w != 0.0).collect();
     assert_eq!(loss.anchors().len(), used.len(), "{}", what("anchors"));
@@ -163,18 +108,18 @@ fn check(case: &Case, inputs: &Inputs, precision: &Precision) {
         )
     };
 
-    let output: LossOutput = match &built {
-        Built::Sums(loss, _) if loss.labels().contains(&case.label) => {
+    let output: LossOutput = match &built.loss {
+        Loss::Sum(loss) if loss.labels().contains(&case.label) => {
             loss.evaluate(&policy, &anchors, &label).unwrap()
         }
-        Built::Sums(loss, _) => {
+        Loss::Sum(loss) => {
             // The method has no use for this label; its kernel has.
             let error = loss.evaluate(&policy, &anchors, &label).unwrap_err();
             assert!(matches!(error, LossError::Label { .. }), "{error}");
             let open = PairLoss::new("open", loss.anchors().to_vec(), *loss.kernel()).unwrap();
             open.evaluate(&policy, &anchors, &label).unwrap()
         }
-        Built::Means(loss) => {
+        Loss::Mean(loss) => {
             let fixed = fixed
                 .iter()
                 .map(|(role, logps)| (*role, per_token(logps)))
@@ -187,7 +132,7 @@ fn check(case: &Case, inputs: &Inputs, precision: &Precision) {
     let pairs = case.losses.len();
     let mut losses = output.loss();
     let [mut closed_chosen, mut closed_rejected] = output.gradient(Reduction::Mean).map(host);
-    if let Built::Means(_) = built {
+    if let Loss::Mean(_) = built.loss {
         // From the means to the sums.
         for (slopes, tokens) in [
             (&mut closed_chosen, tokens_chosen),
@@ -196,7 +141,7 @@ fn check(case: &Case, inputs: &Inputs, precision: &Precision) {
             slopes.iter_mut().zip(tokens).for_each(|(s, n)| *s /= n);
         }
     }
-    if let Some(coefficient) = case.settings.sft_loss_coef {
+    if let Some(coefficient) = case.sft_loss_coef {
         let sft = SftTerm::new(coefficient).unwrap();
         losses = losses + sft.loss(&per_token(&policy).chosen);
         closed_chosen = with(closed_chosen, |place| {
@@ -204,17 +149,17 @@ fn check(case: &Case, inputs: &Inputs, precision: &Precision) {
         });
     }
     let explored = precision.vector(&inputs.explore).require_grad();
-    if let (Built::Sums(_, Some(exploration)), Some(alpha)) = (&built, case.settings.alpha) {
+    let exploration = built.exploration.filter(|term| term.alpha() != 0.0);
+    if let Some(exploration) = exploration {
         assert_eq!(case.explore.as_ref(), Some(&inputs.explore));
-        assert_eq!(exploration.alpha(), alpha);
         losses = losses + exploration.loss(&LogpSum::new(explored.clone()));
     }
-    assert_eq!(case.settings.alpha.is_some(), case.grad_explore.is_some());
+    assert_eq!(exploration.is_some(), case.grad_explore.is_some());
 
     precision.compare(&what("losses"), losses.clone(), &case.losses);
     let mean = losses.mean();
     precision.compare(&what("mean"), mean.clone(), &[case.mean]);
-    if case.settings.sft_loss_coef.is_none() && case.settings.alpha.is_none() {
+    if case.sft_loss_coef.is_none() && exploration.is_none() {
         precision.compare(&what("mean"), output.reduce(Reduction::Mean), &[case.mean]);
     }
     let grads = mean.backward();
@@ -269,10 +214,9 @@ fn in_single_precision() {
 /// `IpoMeanLossConfig` is `ipo_mean`, and so on for all that `lib.rs` exports.
 #[test]
 fn every_method_has_a_case() {
-    let exported: BTreeSet<String> = include_str!("../src/lib.rs")
+    let exported: BTreeSet<String> = include_str!("../src/methods/mod.rs")
         .lines()
-        .skip_while(|line| !line.starts_with("pub use methods::{"))
-        .take_while(|line| !line.starts_with("};"))
+        .filter(|line| line.starts_with("pub use "))
         .flat_map(|line| line.split(|c: char| !c.is_alphanumeric()))
         .filter_map(|word| word.strip_suffix("LossConfig"))
         .map(|camel| {
@@ -283,11 +227,11 @@ fn every_method_has_a_case() {
             snake.skip(1).collect()
         })
         .collect();
-    assert_eq!(exported.len(), 19);
+    assert!(exported.len() >= 19);
     let cases = Fixture::read(LOSSES).cases;
-    let covered: BTreeSet<String> = cases.iter().map(|case| case.name.clone()).collect();
+    let covered: BTreeSet<String> = cases.iter().map(name).collect();
     assert_eq!(covered, exported);
-    // The counts that the script printed; the second is of numbers that are TRL's own.
+    // As many as the script printed, when it had 19 methods; the second is of numbers that are TRL's own.
     let trl = cases.iter().filter(|case| case.source == "trl").count();
-    assert_eq!((cases.len(), trl), (67, 12));
+    assert!(cases.len() >= 67 && trl >= 12);
 }

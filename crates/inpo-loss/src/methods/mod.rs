@@ -1,4 +1,21 @@
 //! The methods as settings of one loss, each a small configuration whose `init` checks it.
+//!
+//! | configuration | anchors | pairs from | penalty |
+//! |---|---|---|---|
+//! | [`InpoLossConfig`] | (tau/eta, ref), (1 - tau/eta, pi_t) | pi_t | squared |
+//! | [`EgpoLossConfig`], two steps | as INPO | pi_t, then the half step | squared |
+//! | [`NashMdLossConfig`] | as INPO | their mixture | squared |
+//! | [`ComalLossConfig`], [`MpoLossConfig`] | as INPO, ref moves | pi_t | squared |
+//! | [`EnpoLossConfig`] | as INPO | pi_t | squared on win rates, and an exploration term |
+//! | [`IpoLossConfig`], [`OnlineIpoLossConfig`], [`IterativeIpoLossConfig`] | ref | fixed data; pi; pi_t | squared |
+//! | [`DpoLossConfig`], [`IterativeDpoLossConfig`] | ref | fixed data; pi_t | logistic |
+//! | [`HingeLossConfig`] | ref | fixed data | hinge |
+//! | [`SppoLossConfig`] | pi_t | pi_t | squared, each response by itself |
+//! | [`DnoLossConfig`], [`DnoPrctLossConfig`] | pi_t | pi_t | logistic, on win rates; on labels |
+//! | [`RebelLossConfig`] | pi_t | pi_t | squared on rewards |
+//! | [`OnpoLossConfig`], two steps | aux | pi_t | squared |
+//! | [`MnpoLossConfig`] | the last policies | pi_t | squared |
+//! | [`IpoMeanLossConfig`] | ref, per token | fixed data | squared |
 
 mod dno;
 mod dpo;
@@ -26,7 +43,57 @@ pub use onpo::OnpoLossConfig;
 pub use rebel::RebelLossConfig;
 pub use sppo::SppoLossConfig;
 
-use crate::{Anchor, Kernel, LossError, PairLoss, Role};
+use serde::{Deserialize, Serialize};
+
+use crate::{Anchor, Kernel, LossError, MethodLoss, PairLoss, Role};
+
+/// Writes [`LossConfig`] from the table.
+macro_rules! losses {
+    ($($variant:ident($config:ident)),+ $(,)?) => {
+        /// The settings of any method, which `name` tells apart: `{"name": "dno_prct", "eta": 0.005}`.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "name", rename_all = "snake_case")]
+        #[non_exhaustive]
+        pub enum LossConfig {
+            $(#[doc = concat!("[`", stringify!($config), "`].")] $variant($config)),+
+        }
+
+        impl LossConfig {
+            /// Checks the settings.
+            ///
+            /// # Errors
+            ///
+            /// Those of the method.
+            pub fn init(self) -> Result<MethodLoss, LossError> {
+                match self {
+                    $(Self::$variant(config) => config.init().map(MethodLoss::from)),+
+                }
+            }
+        }
+    };
+}
+
+losses! {
+    Inpo(InpoLossConfig),
+    Ipo(IpoLossConfig),
+    OnlineIpo(OnlineIpoLossConfig),
+    IterativeIpo(IterativeIpoLossConfig),
+    IpoMean(IpoMeanLossConfig),
+    Dpo(DpoLossConfig),
+    IterativeDpo(IterativeDpoLossConfig),
+    Hinge(HingeLossConfig),
+    Sppo(SppoLossConfig),
+    Dno(DnoLossConfig),
+    DnoPrct(DnoPrctLossConfig),
+    Rebel(RebelLossConfig),
+    NashMd(NashMdLossConfig),
+    Onpo(OnpoLossConfig),
+    Egpo(EgpoLossConfig),
+    Comal(ComalLossConfig),
+    Mpo(MpoLossConfig),
+    Mnpo(MnpoLossConfig),
+    Enpo(EnpoLossConfig),
+}
 
 /// The squared loss towards `ref^(tau/eta) pi_t^(1 - tau/eta)`, which INPO shares with its relatives.
 fn regularised(name: &'static str, eta: f64, tau: f64) -> Result<PairLoss, LossError> {
