@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use inpo_core::policy::{GenerationConfig, PromptTask, Sequence};
+use inpo_core::policy::{DrawKey, GenerationConfig, PromptTask, Sequence};
 use serde_json::json;
 
 use crate::report::{Timed, timed};
@@ -46,7 +46,7 @@ pub(crate) fn generate(
     };
     let seconds = timed(common.repeats, || {
         policy
-            .generate(&tasks, &config, (0, 0), &mut |_| {})
+            .generate(&tasks, &config, DrawKey::new(0, 0), &mut |_| {})
             .map(drop)
     })?;
     let tokens = tasks.len() * samples * max_new_tokens;

@@ -40,7 +40,7 @@ impl Reading {
         if self.0.len() < 1 << 18 {
             return fast_sum(&self.0);
         }
-        // This thread begins at once, the others join, and whoever is free takes the next part.
+        // This thread begins at once, the others join, and each free one takes the next part.
         let parts: Vec<&[f64]> = self.0.chunks(self.0.len().div_ceil(32)).collect();
         let (next, total) = (AtomicUsize::new(0), Mutex::new(0.0));
         let work = || {

@@ -10,7 +10,7 @@ mod training;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use inpo_core::policy::{Policy, hub};
+use inpo_core::policy::Policy;
 
 /// Times SmolLM2 through inpo.
 #[derive(Debug, Parser)]
@@ -82,7 +82,7 @@ impl Common {
     }
 
     fn policy(&self) -> Result<Policy, Error> {
-        let path = hub::resolve(&self.model, &hub::ResolveOptions::default())?;
+        let path = inpo_console::find_model(&self.model)?;
         Ok(Policy::load(&path, &self.device()?)?)
     }
 

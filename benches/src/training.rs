@@ -47,12 +47,11 @@ pub(crate) fn train(options: &Train, common: &Common) -> Result<(), Error> {
     };
     let load = started.elapsed().as_secs_f64();
     let weights = policy.decoder().num_params();
-    let (policy, frozen) = match options.full {
-        true => (policy, 0),
-        false => {
-            let adapted = policy.with_adapters(&LoraConfig::default(), 0)?;
-            (adapted, weights)
-        }
+    let (policy, frozen) = if options.full {
+        (policy, 0)
+    } else {
+        let adapted = policy.with_adapters(&LoraConfig::default(), 0)?;
+        (adapted, weights)
     };
     let rows = match common.rows {
         Some(_) => common.rows()?,
@@ -147,7 +146,7 @@ pub(crate) fn objectives(common: &Common, count: usize, tokens: usize) -> Result
             let steps = steps(policy.clone(), pairs, &objective, &config, &mut |_| {})?;
             // The first round warms up.
             if round > 0 {
-                seconds.extend(steps.iter().map(|step| step.metrics.timing.seconds));
+                seconds.extend(steps.iter().map(|step| step.metrics.progress.seconds));
             }
         }
     }

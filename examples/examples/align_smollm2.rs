@@ -13,8 +13,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use inpo_core::policy::{Policy, hub};
-use inpo_core::train::{Console, RunConfig, run};
+use inpo_console::{Console, find_model};
+use inpo_core::policy::Policy;
+use inpo_core::train::{Players, RunConfig, run};
 use inpo_examples::{EVAL_PROMPTS, TRAIN_PROMPTS, table};
 
 /// Aligns SmolLM2-135M-Instruct with INPO.
@@ -76,15 +77,19 @@ fn align(args: Args) -> Result<(), Box<dyn Error>> {
     let mut config = RunConfig::parse(text, "configs/align_smollm2.toml", &overrides)?;
     config.data.prompts = data.join("train.jsonl");
     config.data.eval_prompts = Some(data.join("eval.jsonl"));
-    config.output_dir = output_dir;
-    config.seed = args.seed;
-    config.device = args.device;
+    config.common.output_dir = output_dir;
+    config.common.seed = args.seed;
+    config.common.device = args.device;
 
-    let device = inpo_core::device(&config.device)?;
-    let path = hub::resolve(&config.policy.model, &hub::ResolveOptions::default())?;
-    let policy = Policy::load(&path, &device)?;
-    let evaluations = run(&config, policy, args.resume, &mut Console::default())?;
+    let device = inpo_core::device(&config.common.device)?;
+    let policy = Policy::load(&find_model(&config.common.policy.model)?, &device)?;
+    let oracle = config.oracle.init()?;
+    let players = Players::new(policy, &*oracle);
+    let evaluations = run(&config, players, args.resume, &mut Console::default())?;
     println!("{}", table(&evaluations));
-    println!("The run's files are in {}.", config.output_dir.display());
+    println!(
+        "The run's files are in {}.",
+        config.common.output_dir.display()
+    );
     Ok(())
 }

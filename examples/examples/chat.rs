@@ -16,7 +16,8 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use clap::Parser;
-use inpo_core::policy::{GenerationConfig, Message, Policy, PromptTask, hub};
+use inpo_core::data::Message;
+use inpo_core::policy::{DrawKey, GenerationConfig, Policy, PromptTask};
 
 /// Chats with a model.
 #[derive(Debug, Parser)]
@@ -73,7 +74,7 @@ fn chat(args: &Args) -> Result<(), Box<dyn Error>> {
     };
     config.validate()?;
     let device = inpo_core::device(&args.device)?;
-    let path = hub::resolve(&args.model, &hub::ResolveOptions::default())?;
+    let path = inpo_console::find_model(&args.model)?;
     let mut policy = Policy::load(&path, &device)?;
     if let Some(dir) = &args.adapter {
         policy = policy.with_saved_adapters(dir)?;
@@ -137,7 +138,7 @@ fn answer(
             }
         }
     };
-    policy.stream(&prompt, config, (seed, 0), &mut show)?;
+    policy.stream(&prompt, config, DrawKey::new(seed, 0), &mut show)?;
     if let Some(error) = failure {
         return Err(error);
     }

@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use inpo_core::game::{MatrixGame, exploitability, games};
-use inpo_core::train::config::Algorithm;
+use inpo_core::train::Algorithm;
 use inpo_examples::compare::{
     Contest, Feedback, METHODS, Outcome, Settings, caution, figure, table,
 };
@@ -75,9 +75,10 @@ fn main() -> ExitCode {
 }
 
 fn compare(args: &Args) -> Result<(), Box<dyn Error>> {
-    let (seeds, iterations) = match args.quick {
-        true => (2, 5),
-        false => (args.seeds, args.iterations),
+    let (seeds, iterations) = if args.quick {
+        (2, 5)
+    } else {
+        (args.seeds, args.iterations)
     };
     if seeds == 0 || iterations == 0 {
         return Err("--seeds and --iterations must be 1 or more".into());
@@ -114,7 +115,7 @@ fn compare(args: &Args) -> Result<(), Box<dyn Error>> {
         let outcomes = outcomes(&contests, algorithm, &settings, seeds)?;
         let (done, all, seconds) = (number + 1, METHODS.len(), began.elapsed().as_secs());
         eprintln!("{done:>2} of {all}  {:<14} {seconds} s", algorithm.name());
-        results.push((algorithm.name(), outcomes));
+        results.push((algorithm.name().to_owned(), outcomes));
     }
 
     let start = each(&contests, seeds, |contest, seed| {

@@ -19,8 +19,12 @@ use inpo_examples::proof::{
     tiny_transformer, transformer_iterates,
 };
 
-/// (tau, eta) inside the region where exact INPO converges on this game.
-const SETTINGS: [(f64, f64); 3] = [(0.1, 0.3), (0.1, 1.0), (0.5, 1.0)];
+/// Inside the region where exact INPO converges on this game.
+const SETTINGS: [InpoLossConfig; 3] = [
+    InpoLossConfig { tau: 0.1, eta: 0.3 },
+    InpoLossConfig { tau: 0.1, eta: 1.0 },
+    InpoLossConfig { tau: 0.5, eta: 1.0 },
+];
 const ITERATIONS: usize = 3;
 const SAMPLES: [usize; 6] = [100, 316, 1000, 3162, 10_000, 31_623];
 const SEEDS: u64 = 40;
@@ -34,21 +38,21 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     println!("largest error of any probability against the exact iterate, iterations 1, 2, 3\n");
     println!("tau   eta   policy                       errors");
-    for (tau, eta) in SETTINGS {
-        let exact = exact_iterates(&game, &reference, (tau, eta), ITERATIONS)?;
+    for settings in SETTINGS {
+        let exact = exact_iterates(&game, &reference, settings, ITERATIONS)?;
         for (name, labels) in [("soft", Labels::Soft), ("hard", Labels::Hard)] {
-            let neural = free_logit_iterates(&game, &reference, (tau, eta), labels, ITERATIONS)?;
+            let neural = free_logit_iterates(&game, &reference, settings, labels, ITERATIONS)?;
             print_errors(
-                (tau, eta),
+                settings,
                 &format!("free logits, {name} labels"),
                 &exact,
                 &neural,
             );
         }
         let start = tiny_transformer(3, 1)?;
-        let exact = exact_iterates(&game, &as_strategy(&start)?, (tau, eta), ITERATIONS)?;
-        let neural = transformer_iterates(&game, &start, (tau, eta), ITERATIONS)?;
-        print_errors((tau, eta), "transformer, soft labels", &exact, &neural);
+        let exact = exact_iterates(&game, &as_strategy(&start)?, settings, ITERATIONS)?;
+        let neural = transformer_iterates(&game, &start, settings, ITERATIONS)?;
+        print_errors(settings, "transformer, soft labels", &exact, &neural);
     }
 
     println!("\none iteration from N sampled pairs (tau = 0.1, eta = 1, mean of {SEEDS} seeds)\n");
@@ -85,7 +89,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn print_errors((tau, eta): (f64, f64), name: &str, exact: &[Strategy], neural: &[Strategy]) {
+fn print_errors(settings: InpoLossConfig, name: &str, exact: &[Strategy], neural: &[Strategy]) {
+    let InpoLossConfig { eta, tau } = settings;
     let errors = exact.iter().zip(neural).map(|(a, b)| largest_error(a, b));
     let errors: Vec<String> = errors.map(|e| format!("{e:.1e}")).collect();
     println!("{tau:<5} {eta:<5} {name:<28} {}", errors.join("  "));

@@ -1,6 +1,6 @@
 //! What the examples share: prompts, pictures, tables.
 
-use inpo_core::train::Evaluation;
+use inpo_core::eval::Evaluation;
 
 pub mod compare;
 pub mod proof;
@@ -17,13 +17,10 @@ pub fn table(evaluations: &[Evaluation]) -> String {
          cyclic triples |\n|---|---|---|---|---|---|---|",
     );
     for e in evaluations {
-        let rate = |i: inpo_core::train::Interval| {
-            let [mean, low, high] = [i.mean, i.low, i.high].map(|v| 100.0 * v);
-            format!("{mean:.1} % [{low:.1}, {high:.1}]")
-        };
-        let (against_ref, against_prev) = match e.iteration {
-            0 => ("(reference)".to_owned(), String::new()),
-            _ => (rate(e.win_rate_vs_ref), rate(e.win_rate_vs_prev)),
+        let [against_ref, against_prev] = if e.iteration == 0 {
+            ["(reference)".to_owned(), String::new()]
+        } else {
+            [e.win_rate_vs_ref, e.win_rate_vs_prev].map(|rate| rate.to_string())
         };
         table.push_str(&format!(
             "\n| {} | {against_ref} | {against_prev} | {:.2} | {:.1} | {:.0} % | {} of {} |",

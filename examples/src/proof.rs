@@ -88,9 +88,10 @@ pub fn sample_pairs(
     let mut wins = vec![0.0; mu.len() * mu.len()];
     for _ in 0..count {
         let (i, j) = (draw(uniform()), draw(uniform()));
-        let (winner, loser) = match uniform() < game.preference(i, j).get() {
-            true => (i, j),
-            false => (j, i),
+        let (winner, loser) = if uniform() < game.preference(i, j).get() {
+            (i, j)
+        } else {
+            (j, i)
         };
         wins[winner * mu.len() + loser] += 1.0 / count as f64;
     }
@@ -185,11 +186,11 @@ pub fn train_free_logits(
 pub fn exact_iterates<G: PreferenceGame + Clone>(
     game: &G,
     reference: &Strategy,
-    (tau, eta): (f64, f64),
+    settings: InpoLossConfig,
     count: usize,
 ) -> Result<Vec<Strategy>, Box<dyn Error>> {
-    let problem = Problem::new(game.clone(), reference.clone(), tau)?;
-    let solver = Inpo::new(StepSize::Constant(eta));
+    let problem = Problem::new(game.clone(), reference.clone(), settings.tau)?;
+    let solver = Inpo::new(StepSize::Constant(settings.eta));
     let iterates = Iterates::new(&problem, &solver, reference)?
         .skip(1)
         .take(count);
@@ -212,11 +213,11 @@ pub fn largest_error(a: &Strategy, b: &Strategy) -> f64 {
 pub fn free_logit_iterates(
     game: &impl PreferenceGame,
     reference: &Strategy,
-    (tau, eta): (f64, f64),
+    settings: InpoLossConfig,
     labels: Labels,
     count: usize,
 ) -> Result<Vec<Strategy>, Box<dyn Error>> {
-    let loss = InpoLossConfig { eta, tau }.init()?;
+    let loss = settings.init()?;
     let mut iterates = Vec::with_capacity(count);
     let mut previous = reference.clone();
     for _ in 0..count {
@@ -283,10 +284,10 @@ pub(crate) fn response_logps(policy: &Policy) -> Result<Vec<f64>, Box<dyn Error>
 pub fn transformer_iterates(
     game: &impl PreferenceGame,
     start: &Policy,
-    (tau, eta): (f64, f64),
+    settings: InpoLossConfig,
     count: usize,
 ) -> Result<Vec<Strategy>, Box<dyn Error>> {
-    let loss = InpoLossConfig { eta, tau }.init()?;
+    let loss = settings.init()?;
     let objective = Objective::from(loss).with_label(LabelKind::Soft);
     let reference = as_strategy(start)?;
     let mut policy = start.clone();
@@ -347,9 +348,8 @@ pub fn mean_sampling_error<G: PreferenceGame + Clone>(
     count: usize,
     seeds: u64,
 ) -> Result<f64, Box<dyn Error>> {
-    let InpoLossConfig { eta, tau } = config;
     let loss = config.init()?;
-    let exact = exact_iterates(game, reference, (tau, eta), 1)?.remove(0);
+    let exact = exact_iterates(game, reference, config, 1)?.remove(0);
     let mut total = 0.0;
     for seed in 0..seeds {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);

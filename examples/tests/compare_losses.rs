@@ -2,7 +2,7 @@
 //! lands where its exact solver does.
 
 use inpo_core::game::games;
-use inpo_core::train::config::Algorithm;
+use inpo_core::train::Algorithm;
 use inpo_examples::compare::{Feedback, METHODS, Settings, exact_strategies, play};
 use inpo_examples::proof::{largest_error, tiny_transformer};
 

@@ -8,7 +8,11 @@ use inpo_examples::proof::{
 };
 
 /// Inside the stability region of the cyclic game for both references used here.
-const SETTINGS: [(f64, f64); 3] = [(0.1, 0.3), (0.1, 1.0), (0.5, 1.0)];
+const SETTINGS: [InpoLossConfig; 3] = [
+    InpoLossConfig { tau: 0.1, eta: 0.3 },
+    InpoLossConfig { tau: 0.1, eta: 1.0 },
+    InpoLossConfig { tau: 0.5, eta: 1.0 },
+];
 
 fn assert_close(exact: &[Strategy], neural: &[Strategy], tolerance: f64, what: &str) {
     assert_eq!(exact.len(), neural.len());

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use inpo_core::burn::tensor::Device;
+use inpo_core::data::{Message, read_rows};
 use inpo_core::game::{MatrixGame, RecordOptions, read_records_csv, read_records_json};
 use inpo_core::kernels::BlockKind;
 use inpo_core::policy::files::ModelFiles;
-use inpo_core::policy::{Message, ModelConfig, Policy, TextCodec};
+use inpo_core::policy::{ModelConfig, Policy, TextCodec};
 use inpo_core::train::TrainConfig;
 use inpo_core::train::pairs::read_pairs;
-use inpo_core::train::rows::read_rows;
 
 fn fixtures() -> PathBuf {
     // The fuzz package and the package of the test that includes this file lie at different depths.
@@ -183,8 +183,8 @@ pub fn rows(bytes: &[u8]) {
     let dir = directory(&[("rows.jsonl", bytes)]);
     let path = dir.path().join("rows.jsonl");
     for row in read_rows(&path).into_iter().flatten() {
-        let _ = row.prompt_ids(policy(), &path);
-        let _ = row.response_ids(policy(), &path);
+        let _ = policy().prompt_ids(&row.to_prompt(0));
+        let _ = row.response.map(|text| policy().response_ids(&text));
     }
 }
 

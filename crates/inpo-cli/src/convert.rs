@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
-use inpo_core::policy::{Policy, Precision, SaveOptions, StoredType, hub};
+use clap::Args;
+use inpo_core::policy::{FloatType, Policy, Precision, SaveOptions};
 
 use crate::error::CliError;
 use crate::print::tell;
@@ -24,31 +24,21 @@ pub(crate) struct ConvertArgs {
     /// Directory to write, which must be absent or empty.
     #[arg(long)]
     output: PathBuf,
-    /// Float type of the weights.
-    #[arg(long, value_enum, default_value_t = Dtype::Float32)]
-    dtype: Dtype,
+    /// Float type of the weights: float32, bfloat16 or float16.
+    #[arg(long, value_parser = float_type, default_value = "float32", value_name = "TYPE")]
+    dtype: FloatType,
     /// Largest weight file in bytes; a larger model is written in shards.
     #[arg(long, default_value_t = SaveOptions::default().max_shard_bytes)]
     max_shard_bytes: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Dtype {
-    #[value(alias = "f32")]
-    Float32,
-    #[value(alias = "bf16")]
-    Bfloat16,
-    #[value(alias = "f16")]
-    Float16,
-}
-
-impl Dtype {
-    fn stored(self) -> StoredType {
-        match self {
-            Self::Float32 => StoredType::F32,
-            Self::Bfloat16 => StoredType::Bf16,
-            Self::Float16 => StoredType::F16,
-        }
+/// A float type by torch's name or its short one.
+fn float_type(word: &str) -> Result<FloatType, String> {
+    match word {
+        "float32" | "f32" => Ok(FloatType::F32),
+        "bfloat16" | "bf16" => Ok(FloatType::Bf16),
+        "float16" | "f16" => Ok(FloatType::F16),
+        _ => Err("possible values: float32, bfloat16, float16".to_owned()),
     }
 }
 
@@ -58,11 +48,11 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<(), CliError> {
         return Err(CliError::Input(message.to_owned()));
     }
     check_output(&args.output)?;
-    let path = hub::resolve(&args.model, &hub::ResolveOptions::default())?;
+    let path = inpo_console::find_model(&args.model)?;
     let device = inpo_core::device("flex")?;
     // Weights that nothing is added to can be held as they will be written.
     let precision = match (args.dtype, &args.adapter) {
-        (Dtype::Bfloat16, None) => Precision::Bf16,
+        (FloatType::Bf16, None) => Precision::Bf16,
         _ => Precision::F32,
     };
     let policy = Policy::load_in(&path, &device, precision)?;
@@ -71,7 +61,7 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<(), CliError> {
         None => policy,
     };
     let options = SaveOptions {
-        dtype: Some(args.dtype.stored()),
+        dtype: Some(args.dtype),
         max_shard_bytes: args.max_shard_bytes,
     };
     policy.save_whole(&args.output, &options)?;

@@ -1,4 +1,6 @@
 use inpo_core::DeviceError;
+use inpo_core::data::DataError;
+use inpo_core::hub::HubError;
 use inpo_core::policy::PolicyError;
 use inpo_core::train::TrainError;
 
@@ -37,18 +39,38 @@ impl std::fmt::Display for CliError {
     }
 }
 
+impl CliError {
+    /// An error whose sentence is `message`; `input` says whether the user's input is at fault.
+    fn new(input: bool, message: String) -> Self {
+        if input {
+            Self::Input(message)
+        } else {
+            Self::Other(message)
+        }
+    }
+}
+
 impl From<TrainError> for CliError {
     fn from(error: TrainError) -> Self {
-        match error.is_input() {
-            true => Self::Input(error.to_string()),
-            false => Self::Other(error.to_string()),
-        }
+        Self::new(error.is_input(), error.to_string())
     }
 }
 
 impl From<PolicyError> for CliError {
     fn from(error: PolicyError) -> Self {
-        TrainError::from(error).into()
+        Self::new(error.is_input(), error.to_string())
+    }
+}
+
+impl From<DataError> for CliError {
+    fn from(error: DataError) -> Self {
+        Self::new(error.is_input(), error.to_string())
+    }
+}
+
+impl From<HubError> for CliError {
+    fn from(error: HubError) -> Self {
+        Self::Input(error.to_string())
     }
 }
 

@@ -3,17 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
-#[cfg(not(feature = "remote"))]
-use inpo_core::policy::Policy;
-use inpo_core::policy::{Answer, GenerationConfig, Generator, Prompt, PromptContent, PromptTask};
-use inpo_core::train::files::write_jsonl;
-use inpo_core::train::rows::{PromptInput, Row, read_rows};
+use inpo_core::data::files::write_jsonl;
+use inpo_core::data::{Completion, Prompt, Row, read_rows};
+use inpo_core::policy::{DrawKey, GenerationConfig, Sampler, Samples, SamplingCost};
 use serde_json::{Map, Value, json};
 
 use crate::error::CliError;
 use crate::model::ModelArgs;
 use crate::print::{lines, tell};
+use crate::server::ServerArgs;
 
 /// Samples responses to the prompts of a file.
 #[derive(Debug, Args)]
@@ -65,15 +63,8 @@ pub(crate) struct GenerateArgs {
     /// Where the rows go; default: standard output.
     #[arg(long)]
     output: Option<PathBuf>,
-    #[cfg(feature = "remote")]
     #[command(flatten)]
-    server: crate::server::ServerArgs,
-}
-
-/// The answers to a row's prompt.
-struct Answered {
-    prompt_ids: Option<Vec<u32>>,
-    answers: Vec<Answer>,
+    server: ServerArgs,
 }
 
 pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
@@ -93,24 +84,28 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     };
     config.validate()?;
     let rows = read_rows(&args.prompts)?;
-    let bar = ProgressBar::new((rows.len() * config.num_generations) as u64);
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} samples, {eta} left");
-    let bar = bar.with_style(style.expect("the template is valid"));
-    let mut progress = |done| bar.inc(done as u64);
-    #[cfg(feature = "remote")]
-    let remote = args.server.model(args.model.name())?;
-    #[cfg(not(feature = "remote"))]
-    let remote = None::<Policy>;
-    let answered = match remote {
-        Some(model) => ask(&model, args, &rows, &config, &mut progress)?,
-        None => sample(args, &rows, &config, &mut progress)?,
+    let sampler: Box<dyn Sampler> = match args.server.model(args.model.name())? {
+        Some(remote) => Box::new(remote),
+        None => Box::new(args.model.load()?),
     };
-    bar.finish_and_clear();
-
-    let mut output = Vec::with_capacity(rows.len());
-    for (row, answered) in rows.into_iter().zip(answered) {
-        output.push(columns(row, answered, args.seed));
+    let mut prompts: Vec<Prompt> = Vec::with_capacity(rows.len());
+    for (row, number) in rows.iter().zip(0..) {
+        let mut prompt = row.to_prompt(number);
+        let prepared = sampler.prepare(&mut prompt, &config);
+        prepared.map_err(|error| row.error(&args.prompts, error.to_string()))?;
+        prompts.push(prompt);
     }
+    let total = (rows.len() * config.num_generations) as u64;
+    let bar = inpo_console::bar(total, "{bar:40} {pos}/{len} samples, {eta} left");
+    let draws = DrawKey::new(args.seed, 0);
+    let samples = sampler.sample(&prompts, &config, draws, &mut |done| bar.inc(done as u64));
+    bar.finish_and_clear();
+    let samples = samples?;
+    if let Some(cost) = &samples.cost {
+        tell(&speed(cost));
+    }
+
+    let output = written(rows, samples, args.seed);
     match &args.output {
         Some(path) => write_jsonl(path, &output)?,
         None => lines(output.iter().map(|row| json!(row).to_string()))?,
@@ -118,120 +113,57 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Samples with a model that is loaded here.
-fn sample(
-    args: &GenerateArgs,
-    rows: &[Row],
-    config: &GenerationConfig,
-    progress: &mut dyn FnMut(usize),
-) -> Result<Vec<Answered>, CliError> {
-    let policy = args.model.load()?;
-    let mut tasks = Vec::with_capacity(rows.len());
-    for (number, row) in (0..).zip(rows) {
-        let ids = row.prompt_ids(&policy, &args.prompts)?;
-        let task = PromptTask { ids, number };
-        policy
-            .check_prompt(&task, config)
-            .map_err(|error| row.error(&args.prompts, error.to_string()))?;
-        tasks.push(task);
-    }
-    let result = policy.generate(&tasks, config, (args.seed, 0), progress)?;
+fn speed(cost: &SamplingCost) -> String {
     let rate = |tokens: usize, time: std::time::Duration| tokens as f64 / time.as_secs_f64();
-    tell(&format!(
+    format!(
         "prefill: {} tokens, {:.1} tokens/s; decoding: {} tokens, {:.1} tokens/s",
-        result.prefill_tokens,
-        rate(result.prefill_tokens, result.prefill_time),
-        result.decode_tokens,
-        rate(result.decode_tokens, result.decode_time),
-    ));
-    let codec = policy.codec().ok();
-    let mut answered = Vec::with_capacity(tasks.len());
-    for (task, samples) in tasks.into_iter().zip(result.samples) {
-        let mut answers = Vec::with_capacity(samples.len());
-        for sample in samples {
-            answers.push(Answer {
-                text: codec.map(|codec| codec.decode(&sample.ids)).transpose()?,
-                prompt_ids: None,
-                ids: Some(sample.ids),
-                logps: Some(sample.logps),
-                finish_reason: sample.finish_reason,
-            });
-        }
-        answered.push(Answered {
-            prompt_ids: Some(task.ids),
-            answers,
-        });
-    }
-    Ok(answered)
+        cost.prefill_tokens,
+        rate(cost.prefill_tokens, cost.prefill_time),
+        cost.decode_tokens,
+        rate(cost.decode_tokens, cost.decode_time),
+    )
 }
 
-/// Samples with a model that runs elsewhere.
-fn ask(
-    model: &impl Generator,
-    args: &GenerateArgs,
-    rows: &[Row],
-    config: &GenerationConfig,
-    progress: &mut dyn FnMut(usize),
-) -> Result<Vec<Answered>, CliError> {
-    #[cfg(feature = "remote")]
-    let takes_ids = args.server.takes_ids();
-    #[cfg(not(feature = "remote"))]
-    let takes_ids = true;
-    let content = |row: &Row| {
-        let messages = row.prompt.as_ref().map(PromptInput::messages);
-        match (&row.prompt_token_ids, messages) {
-            (Some(ids), None) => PromptContent::Ids(ids.clone()),
-            (Some(ids), Some(_)) if takes_ids => PromptContent::Ids(ids.clone()),
-            (_, messages) => PromptContent::Messages(messages.unwrap_or_default()),
-        }
-    };
-    let prompts: Vec<Prompt> = (0..)
-        .zip(rows)
-        .map(|(number, row)| Prompt {
-            number,
-            content: content(row),
-        })
-        .collect();
-    let answers = model.answer(&prompts, config, (args.seed, 0), progress)?;
-    let answered = answers.into_iter().map(|answers| Answered {
-        prompt_ids: answers.first().and_then(|answer| answer.prompt_ids.clone()),
-        answers,
-    });
-    Ok(answered.collect())
-}
-
-/// A row with what was answered; what is not known of all its answers is left out.
-fn columns(row: Row, answered: Answered, seed: u64) -> Map<String, Value> {
-    let Answered {
+/// Each row with its responses; what is not known of all of them is left out.
+fn written(rows: Vec<Row>, samples: Samples, seed: u64) -> Vec<Map<String, Value>> {
+    let Samples {
+        completions,
         prompt_ids,
-        answers,
-    } = answered;
-    let mut columns = row.columns;
-    fn of_all<T>(answers: &[Answer], what: impl Fn(&Answer) -> Option<T>) -> Option<Vec<T>> {
-        answers.iter().map(what).collect()
+        have_text,
+        ..
+    } = samples;
+    fn of_all<T>(all: &[Completion], what: impl Fn(&Completion) -> Option<T>) -> Option<Vec<T>> {
+        all.iter().map(what).collect()
     }
-    let texts = of_all(&answers, |answer| answer.text.clone());
-    let ids = of_all(&answers, |answer| answer.ids.clone());
-    let logps = of_all(&answers, |answer| {
-        Some(answer.logps.as_ref()?.iter().sum::<f64>())
-    });
-    let reasons: Vec<_> = answers.iter().map(|answer| answer.finish_reason).collect();
-    // What an earlier answer left would be another response's.
-    for stale in ["response_token_ids", "sampling_logps"] {
-        columns.remove(stale);
-    }
-    let known = [
-        ("prompt_token_ids", prompt_ids.map(|ids| json!(ids))),
-        ("responses", Some(json!(texts))),
-        ("response_token_ids", ids.map(|ids| json!(ids))),
-        ("finish_reason", Some(json!(reasons))),
-        ("sampling_logps", logps.map(|logps| json!(logps))),
-        ("seed", Some(json!(seed))),
-    ];
-    for (key, value) in known {
-        if let Some(value) = value {
-            columns.insert(key.to_owned(), value);
+    let row = |((row, completions), prompt_ids): ((Row, Vec<Completion>), Option<Vec<u32>>)| {
+        let texts = of_all(&completions, |c| have_text.then(|| c.text.clone()));
+        let ids = of_all(&completions, |c| c.token_ids.clone());
+        let sum = |c: &Completion| Some(c.token_logps.as_ref()?.iter().sum::<f64>());
+        let logps = of_all(&completions, sum);
+        let reasons: Vec<_> = completions.iter().map(|c| c.finish_reason).collect();
+        let mut columns = row.columns;
+        // What an earlier answer left would be another response's.
+        for stale in ["response_token_ids", "sampling_logps"] {
+            columns.remove(stale);
         }
-    }
-    columns
+        let known = [
+            ("prompt_token_ids", prompt_ids.map(|ids| json!(ids))),
+            ("responses", Some(json!(texts))),
+            ("response_token_ids", ids.map(|ids| json!(ids))),
+            ("finish_reason", Some(json!(reasons))),
+            ("sampling_logps", logps.map(|logps| json!(logps))),
+            ("seed", Some(json!(seed))),
+        ];
+        for (key, value) in known {
+            if let Some(value) = value {
+                columns.insert(key.to_owned(), value);
+            }
+        }
+        columns
+    };
+    rows.into_iter()
+        .zip(completions)
+        .zip(prompt_ids)
+        .map(row)
+        .collect()
 }

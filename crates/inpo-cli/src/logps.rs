@@ -1,11 +1,11 @@
 //! `inpo logps`: log-probs of given responses.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use inpo_core::policy::Sequence;
-use inpo_core::train::files::write_jsonl;
-use inpo_core::train::rows::read_rows;
+use inpo_core::data::files::write_jsonl;
+use inpo_core::data::{Row, read_rows};
+use inpo_core::policy::{Policy, PolicyError, Sequence};
 use serde_json::{Map, Value, json};
 
 use crate::error::CliError;
@@ -38,9 +38,7 @@ pub(crate) fn run(args: &LogpsArgs) -> Result<(), CliError> {
     let policy = args.model.load()?;
     let mut sequences = Vec::with_capacity(rows.len());
     for row in &rows {
-        let prompt = row.prompt_ids(&policy, &args.input)?;
-        let response = row.response_ids(&policy, &args.input)?;
-        let sequence = Sequence::new(&prompt, &response);
+        let sequence = sequence(row, &policy, &args.input)?;
         policy
             .check(row.line as u64, &sequence)
             .map_err(|error| row.error(&args.input, error.to_string()))?;
@@ -79,4 +77,23 @@ pub(crate) fn run(args: &LogpsArgs) -> Result<(), CliError> {
         None => lines(scored.iter().map(|row| json!(row).to_string()))?,
     }
     Ok(())
+}
+
+/// The ids of a row's prompt and response.
+fn sequence(row: &Row, policy: &Policy, path: &Path) -> Result<Sequence, CliError> {
+    let in_row = |error: PolicyError| match error {
+        // The model's fault, and not the row's.
+        PolicyError::NoTokenizer { .. } => CliError::from(error),
+        error => row.error(path, error.to_string()).into(),
+    };
+    let prompt = policy.prompt_ids(&row.to_prompt(0)).map_err(in_row)?;
+    let response = match (&row.response_token_ids, &row.response) {
+        (Some(ids), _) => ids.clone(),
+        (None, Some(text)) => policy.response_ids(text).map_err(in_row)?,
+        (None, None) => {
+            let reason = "there is neither `response` nor `response_token_ids`";
+            return Err(row.error(path, reason.to_owned()).into());
+        }
+    };
+    Ok(Sequence::new(&prompt, &response))
 }

@@ -9,7 +9,6 @@ mod logps;
 mod model;
 mod print;
 mod run;
-#[cfg(feature = "remote")]
 mod server;
 mod train;
 

@@ -1,7 +1,7 @@
 //! Loading the model that a command names.
 
 use clap::Args;
-use inpo_core::policy::{Policy, hub};
+use inpo_core::policy::Policy;
 
 use crate::error::CliError;
 
@@ -21,7 +21,6 @@ pub(crate) struct ModelArgs {
 
 impl ModelArgs {
     /// The name that was given.
-    #[cfg(feature = "remote")]
     pub(crate) fn name(&self) -> &str {
         &self.model
     }
@@ -29,7 +28,7 @@ impl ModelArgs {
     /// Finds (or fetches) and loads the model.
     pub(crate) fn load(&self) -> Result<Policy, CliError> {
         let device = inpo_core::device(&self.device)?;
-        let path = hub::resolve(&self.model, &hub::ResolveOptions::default())?;
+        let path = inpo_console::find_model(&self.model)?;
         let policy = Policy::load(&path, &device)?;
         Ok(match &self.adapter {
             Some(dir) => policy.with_saved_adapters(dir)?,

@@ -19,7 +19,4 @@ pub(crate) fn lines(lines: impl IntoIterator<Item = String>) -> Result<(), CliEr
     }
 }
 
-/// Tells people something on standard error, if anyone listens.
-pub(crate) fn tell(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
-}
+pub(crate) use inpo_console::tell;

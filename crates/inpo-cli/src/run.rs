@@ -1,7 +1,8 @@
 //! `inpo run`: the whole loop.
 
 use clap::Args;
-use inpo_core::train::{Console, Models, RunConfig, run as run_loop};
+use inpo_console::{Console, find_model};
+use inpo_core::train::{Models, Players, RunConfig, TrainError, run as run_loop};
 
 use crate::config::ConfigArgs;
 use crate::error::CliError;
@@ -20,12 +21,15 @@ pub(crate) struct RunArgs {
 pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let flags = &args.config;
     let mut config = RunConfig::load(&flags.config, &flags.overrides)?;
-    flags.set_device(&mut config.device);
-    let device = inpo_core::device(&config.device)?;
-    let models = Models::load(&config.policy, config.reference.as_ref(), None, &device)?;
-    let evaluations = run_loop(&config, models, flags.resume, &mut Console::default())?;
-    match args.json {
-        true => lines([serde_json::json!(evaluations).to_string()]),
-        false => lines(evaluations.iter().map(ToString::to_string)),
+    flags.set_device(&mut config.common.device);
+    let oracle = config.oracle.init().map_err(TrainError::from)?;
+    let device = inpo_core::device(&config.common.device)?;
+    let models = Models::load(&config.common, None, &device, find_model)?;
+    let players = Players::new(models, &*oracle);
+    let evaluations = run_loop(&config, players, flags.resume, &mut Console::default())?;
+    if args.json {
+        lines([serde_json::json!(evaluations).to_string()])
+    } else {
+        lines(evaluations.iter().map(ToString::to_string))
     }
 }

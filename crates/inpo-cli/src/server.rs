@@ -27,20 +27,16 @@ pub(crate) struct ServerArgs {
 }
 
 impl ServerArgs {
-    /// Whether the server is asked with token ids where a row has both.
-    pub(crate) fn takes_ids(&self) -> bool {
-        self.completions
-    }
-
     /// The model of this name on the server, where one is given.
     pub(crate) fn model(&self, name: &str) -> Result<Option<RemoteModel>, CliError> {
         let Some(server) = &self.server else {
             return Ok(None);
         };
         let config = RemoteConfig {
-            endpoint: match self.completions {
-                true => Endpoint::Completions,
-                false => Endpoint::Chat,
+            endpoint: if self.completions {
+                Endpoint::Completions
+            } else {
+                Endpoint::Chat
             },
             api_key_env: self.api_key_env.clone(),
             logprobs: self.server_ids,

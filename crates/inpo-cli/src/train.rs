@@ -1,7 +1,8 @@
 //! `inpo train`: one optimisation phase on given pairs.
 
 use clap::Args;
-use inpo_core::train::{Console, Models, TrainConfig, train};
+use inpo_console::{Console, find_model};
+use inpo_core::train::{Models, TrainConfig, train};
 
 use crate::config::ConfigArgs;
 use crate::error::CliError;
@@ -17,11 +18,15 @@ pub(crate) struct TrainArgs {
 pub(crate) fn run(args: &TrainArgs) -> Result<(), CliError> {
     let args = &args.config;
     let mut config = TrainConfig::load(&args.config, &args.overrides)?;
-    args.set_device(&mut config.device);
-    let device = inpo_core::device(&config.device)?;
-    let (reference, previous) = (config.reference.as_ref(), config.previous.as_ref());
-    let models = Models::load(&config.policy, reference, previous, &device)?;
-    let policy = config.output_dir.join("policy");
+    args.set_device(&mut config.common.device);
+    let device = inpo_core::device(&config.common.device)?;
+    let models = Models::load(
+        &config.common,
+        config.previous.as_ref(),
+        &device,
+        find_model,
+    )?;
+    let policy = config.common.output_dir.join("policy");
     let before = policy.join(".complete").exists();
     train(&config, models, args.resume, &mut Console::default())?;
     let word = if before { "already trained" } else { "trained" };

@@ -1,5 +1,4 @@
 //! `inpo generate --server`: a model behind a server, which is a thread here.
-#![cfg(feature = "remote")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

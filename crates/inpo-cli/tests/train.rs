@@ -50,9 +50,10 @@ fn config(dir: &Path, case: &Value, batch: &str) -> String {
         }
         _ => String::new(),
     };
-    let adapter = match settings["lora"].is_object() {
-        true => format!("adapter = '{}'\n", fixture("adapter").display()),
-        false => String::new(),
+    let adapter = if settings["lora"].is_object() {
+        format!("adapter = '{}'\n", fixture("adapter").display())
+    } else {
+        String::new()
     };
     format!(
         "output_dir = '{out}'\n[policy]\nmodel = '{model}'\n{adapter}{reference}\
@@ -119,8 +120,8 @@ fn follows_pytorch(name: &str, batch: &str) {
     std::fs::write(&input, rows.join("\n")).unwrap();
     let (policy, input) = (out.join("policy"), input.display().to_string());
     let (policy, base) = (policy.display().to_string(), model("tiny_llama_untied"));
-    let scored = match case["settings"]["lora"].is_object() {
-        true => inpo(&[
+    let scored = if case["settings"]["lora"].is_object() {
+        inpo(&[
             "logps",
             "--model",
             &base,
@@ -128,8 +129,9 @@ fn follows_pytorch(name: &str, batch: &str) {
             &policy,
             "--input",
             &input,
-        ]),
-        false => inpo(&["logps", "--model", &policy, "--input", &input]),
+        ])
+    } else {
+        inpo(&["logps", "--model", &policy, "--input", &input])
     };
     assert!(scored.status.success(), "{name}: {scored:?}");
     let scored = String::from_utf8(scored.stdout).unwrap();

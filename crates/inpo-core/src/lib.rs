@@ -3,8 +3,14 @@
 pub use inpo_game as game;
 pub use inpo_solver as solver;
 
+#[cfg(feature = "data")]
+pub use inpo_data as data;
+#[cfg(feature = "eval")]
+pub use inpo_eval as eval;
+#[cfg(feature = "hub")]
+pub use inpo_hub as hub;
 #[cfg(feature = "policy")]
-pub use inpo_kernels::{self as kernels, keep_freed_memory};
+pub use inpo_kernels as kernels;
 #[cfg(feature = "loss")]
 pub use inpo_loss as loss;
 #[cfg(feature = "oracle")]
@@ -22,5 +28,11 @@ mod device;
 #[cfg(any(feature = "loss", feature = "policy"))]
 pub use device::{DeviceError, device};
 
+#[cfg(feature = "policy")]
+mod models;
+#[cfg(feature = "policy")]
+pub use models::{FindModelError, find_model};
+
 #[cfg(feature = "plot")]
 pub mod plot;
+pub mod prelude;

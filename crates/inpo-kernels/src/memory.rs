@@ -8,7 +8,7 @@ use crate::environment::switches;
 /// handing it back to the system. Returns whether the setting is in force; only the first call sets it.
 ///
 /// A training step frees and allocates the same few gigabytes again and again. By default large blocks
-/// go back to the system and every page of the next ones is mapped and zeroed anew, which takes up to a
+/// go back to the system and every page of the next ones is mapped and zeroed again, which takes up to a
 /// fifth of a step's processor time. The price: the memory of the largest step stays with the process
 /// until it ends.
 ///

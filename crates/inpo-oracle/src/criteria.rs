@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
+use inpo_data::Completion;
 use serde::{Deserialize, Serialize};
 
-use crate::message::Response;
 use crate::text::{content_stems, is_function_word, topic_stems, words};
 
 /// New content words at which [`relevance`] stops asking for more.
@@ -117,7 +117,7 @@ impl Criterion {
     }
 
     /// The score of a response that is an answer at all (see [`is_void`]).
-    pub fn score(self, instruction: &str, response: &Response, target_words: usize) -> f64 {
+    pub fn score(self, instruction: &str, response: &Completion, target_words: usize) -> f64 {
         match self {
             Self::Relevance => relevance(instruction, &response.text),
             Self::Brevity => brevity(&response.text, target_words),
@@ -263,7 +263,7 @@ fn ends_sentence(text: &str) -> bool {
 /// else 0. `f` is the share that holds of: it opens with a capital letter, a digit, a list marker, a quote or a bracket;
 /// it starts without a preamble ("Sure", "Here is", "As an AI"); it has no markup, template token or speaker label; it
 /// does not end by asking back; its brackets and double quotes are balanced. Range [0, 1].
-pub fn form(response: &Response) -> f64 {
+pub fn form(response: &Completion) -> f64 {
     let text = response.text.trim();
     let held = [
         opens_well(text),
@@ -273,7 +273,7 @@ pub fn form(response: &Response) -> f64 {
         is_balanced(text),
     ];
     let faultless = held.iter().filter(|&&holds| holds).count() as f64 / held.len() as f64;
-    (ending(response.finished, text) + faultless) / 2.0
+    (ending(response.is_finished(), text) + faultless) / 2.0
 }
 
 fn ending(finished: bool, text: &str) -> f64 {

@@ -3,7 +3,6 @@
 use std::iter::Sum;
 use std::ops::AddAssign;
 
-use inpo_game::{Comparison, OracleError, PreferenceOracle};
 use serde::{Deserialize, Serialize};
 
 /// How far P(i > j) + P(j > i) may be from 1.
@@ -74,10 +73,18 @@ pub enum CycleError {
     },
 }
 
-/// Counts the cyclic triples among the responses to one prompt: `preferences[i][j]` is P(response i beats response j).
+/// Counts the cyclic triples among the responses to one prompt: `preferences[i][j]` is P(response i beats response j),
+/// a number, or an option that is none where nothing was asked.
 ///
-/// The diagonal is not read. Reports of several prompts add up with `sum()`.
-pub fn cycle_report(preferences: &[Vec<f64>]) -> Result<CycleReport, CycleError> {
+/// Only triples whose three comparisons were asked are counted, in [`CycleReport::triples`] too. The diagonal is not
+/// read. Reports of several prompts add up with `sum()`.
+///
+/// # Errors
+///
+/// A matrix that is not square, or two entries that are no complement of each other.
+pub fn cycle_report<P: Copy + Into<Option<f64>>>(
+    preferences: &[Vec<P>],
+) -> Result<CycleReport, CycleError> {
     let n = preferences.len();
     for (row, entries) in preferences.iter().enumerate() {
         if entries.len() != n {
@@ -88,30 +95,33 @@ pub fn cycle_report(preferences: &[Vec<f64>]) -> Result<CycleReport, CycleError>
             });
         }
     }
-    for (i, row) in preferences.iter().enumerate() {
-        for (j, &p) in row.iter().enumerate().skip(i + 1) {
-            let q = preferences[j][i];
+    let entry = |i: usize, j: usize| -> Option<f64> { preferences[i][j].into() };
+    for i in 0..n {
+        for j in i + 1..n {
+            let (Some(p), Some(q)) = (entry(i, j), entry(j, i)) else {
+                continue;
+            };
             let probabilities = (0.0..=1.0).contains(&p) && (0.0..=1.0).contains(&q);
             if !probabilities || (p + q - 1.0).abs() > COMPLEMENT_TOLERANCE {
                 return Err(CycleError::NotComplementary { i, j, p, q });
             }
         }
     }
-    // One half of a complementary pair decides, so that i > j and j > i exclude each other also within the tolerance.
+    // The entry above the diagonal decides, so that i > j and j > i exclude each other also within the tolerance.
     let beats = |i: usize, j: usize| {
-        if i < j {
-            preferences[i][j] > 0.5
-        } else {
-            preferences[j][i] < 0.5
-        }
+        let p = entry(i.min(j), i.max(j))?;
+        Some(if i < j { p > 0.5 } else { p < 0.5 })
     };
     let mut report = CycleReport::default();
     for i in 0..n {
         for j in i + 1..n {
             for k in j + 1..n {
+                let turns = [(i, j), (j, k), (k, i), (j, i), (k, j), (i, k)];
+                let [a, b, c, d, e, f] = turns.map(|(x, y)| beats(x, y));
+                let (Some(forward), Some(backward)) = (all(a, b, c), all(d, e, f)) else {
+                    continue;
+                };
                 report.triples += 1;
-                let forward = beats(i, j) && beats(j, k) && beats(k, i);
-                let backward = beats(j, i) && beats(k, j) && beats(i, k);
                 report.cyclic += u64::from(forward || backward);
             }
         }
@@ -119,46 +129,14 @@ pub fn cycle_report(preferences: &[Vec<f64>]) -> Result<CycleReport, CycleError>
     Ok(report)
 }
 
-/// All preferences among the responses to one prompt, as [`cycle_report`] reads them: K (K - 1) / 2 comparisons, the
-/// other half being their complements and the diagonal 1/2. The oracle must not depend on the order of a pair, or be
-/// wrapped so that both orders are averaged.
-pub fn preference_matrix<X: ?Sized, Y>(
-    oracle: &(impl PreferenceOracle<X, Y> + ?Sized),
-    prompt: &X,
-    responses: &[Y],
-) -> Result<Vec<Vec<f64>>, OracleError> {
-    let n = responses.len();
-    let pairs: Vec<(usize, usize)> = (0..n)
-        .flat_map(|i| (i + 1..n).map(move |j| (i, j)))
-        .collect();
-    let comparisons: Vec<Comparison<'_, X, Y>> = pairs
-        .iter()
-        .map(|&(i, j)| Comparison {
-            prompt,
-            first: &responses[i],
-            second: &responses[j],
-        })
-        .collect();
-    let verdicts = oracle.compare(&comparisons)?;
-    if verdicts.len() != pairs.len() {
-        return Err(OracleError::WrongCount {
-            oracle: oracle.name(),
-            expected: pairs.len(),
-            got: verdicts.len(),
-        });
-    }
-    let mut matrix = vec![vec![0.5; n]; n];
-    for ((i, j), verdict) in pairs.into_iter().zip(verdicts) {
-        matrix[i][j] = verdict.get();
-        matrix[j][i] = verdict.complement().get();
-    }
-    Ok(matrix)
+/// Whether all three hold; none where one is not known.
+fn all(a: Option<bool>, b: Option<bool>, c: Option<bool>) -> Option<bool> {
+    let (a, b, c) = (a?, b?, c?);
+    Some(a && b && c)
 }
 
 #[cfg(test)]
 mod tests {
-    use inpo_game::Preference;
-
     use super::*;
 
     /// The matrix with P(i > j) = 1 for the listed pairs, 1/2 elsewhere.
@@ -198,7 +176,7 @@ mod tests {
             Ok(none)
         );
         assert_eq!(cycle_report(&tournament(3, &[(0, 1), (1, 2)])), Ok(none));
-        assert_eq!(cycle_report(&[]), Ok(CycleReport::default()));
+        assert_eq!(cycle_report::<f64>(&[]), Ok(CycleReport::default()));
         assert_eq!(CycleReport::default().rate(), 0.0);
     }
 
@@ -226,29 +204,30 @@ mod tests {
         );
     }
 
-    /// Gives one answer too few.
-    struct Forgetful;
-
-    impl PreferenceOracle<str, &str> for Forgetful {
-        fn compare(
-            &self,
-            comparisons: &[Comparison<'_, str, &str>],
-        ) -> Result<Vec<Preference>, OracleError> {
-            Ok(vec![Preference::HALF; comparisons.len() - 1])
-        }
-
-        fn name(&self) -> String {
-            "forgetful".into()
-        }
-    }
-
+    /// Of the four triples of a cycle 0 > 1 > 2 > 0 and a response 3 that met 0 alone, one was asked; of three responses
+    /// with two matches, whoever won them, none.
     #[test]
-    fn a_missing_answer_is_an_error() {
-        let error = preference_matrix(&Forgetful, "?", &["a", "b", "c"]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the oracle \"forgetful\" gave 2 answers to 3 comparisons"
-        );
+    fn triples_that_were_not_asked_are_not_counted() {
+        let counts = |n: usize, wins: &[(usize, usize)]| {
+            let mut matrix = vec![vec![None; n]; n];
+            for &(i, j) in wins {
+                matrix[i][j] = Some(1.0);
+                matrix[j][i] = Some(0.0);
+            }
+            let report = cycle_report(&matrix).unwrap();
+            (report.triples, report.cyclic)
+        };
+        assert_eq!(counts(4, &[(0, 1), (1, 2), (2, 0), (3, 0)]), (1, 1));
+        for (a, b) in [(0, 1), (1, 2), (0, 2)].into_iter().flat_map(|(i, j)| {
+            let others = [(0, 1), (1, 2), (0, 2)];
+            let others = others.into_iter().filter(move |&pair| pair != (i, j));
+            others.map(move |other| ((i, j), other))
+        }) {
+            let swap = |(i, j): (usize, usize)| (j, i);
+            for wins in [[a, b], [swap(a), b], [a, swap(b)], [swap(a), swap(b)]] {
+                assert_eq!(counts(3, &wins), (0, 0), "{wins:?}");
+            }
+        }
     }
 
     #[test]

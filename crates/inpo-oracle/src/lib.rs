@@ -1,33 +1,42 @@
 //! Preference oracles over text.
 //!
-//! An oracle says how likely one response to a prompt is to be preferred to another. Prompts are slices of
-//! [`Message`]s, so that a judge sees roles; a [`Response`] is a text and whether the model ended it itself.
+//! An oracle says how likely one completion of a prompt is to be preferred to another: it is a
+//! [`PreferenceOracle`](inpo_game::PreferenceOracle) over [`Prompt`](inpo_data::Prompt)s, whose metadata holds whatever a
+//! judge needs beside the conversation, and [`Completion`](inpo_data::Completion)s.
 //!
 //! ```
+//! use inpo_data::{Completion, Prompt};
 //! use inpo_game::{Comparison, PreferenceOracle};
-//! use inpo_oracle::{Message, Response, RulesOracleConfig};
+//! use inpo_oracle::RulesOracleConfig;
 //!
 //! let oracle = RulesOracleConfig::default().init()?;
-//! let prompt = [Message::user("What is the capital of France?")];
-//! let (good, bad) = (Response::finished("The capital of France is Paris."), Response::finished("Yes."));
-//! let verdicts = oracle.compare(&[Comparison { prompt: &prompt[..], first: &good, second: &bad }])?;
+//! let prompt = Prompt::user("What is the capital of France?");
+//! let good = Completion::finished("The capital of France is Paris.");
+//! let bad = Completion::finished("Yes.");
+//! let verdicts = oracle.compare(&[Comparison { prompt: &prompt, first: &good, second: &bad }])?;
 //! assert_eq!(verdicts[0].get(), 1.0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! - [`RulesOracle`]: [`criteria`] over the text that vote. No model, no network, and not Bradley-Terry.
-//! - [`cycle_report`], [`preference_matrix`]: how often sampled responses beat each other in a circle.
-//! - [`JudgeStats`]: calls, ties and margins of a judge.
+//! - [`OracleConfig`]: `[oracle]` of a configuration, one of the shipped kinds. [`RulesOracle`]: [`criteria`] over the
+//!   text that vote. No model, no network, and not Bradley-Terry.
+//! - [`judge`]: asks an oracle about the responses to many prompts, each comparison once, in few batches;
+//!   [`SelectionStrategy`]: which responses meet, and which pair is kept.
+//! - [`cycle_report`]: how often sampled responses beat each other in a circle.
 
 pub mod criteria;
 mod cycles;
-mod message;
+mod judge;
+mod kind;
+mod kinds;
 mod rules;
-mod stats;
+mod select;
 mod text;
 
 pub use criteria::Criterion;
-pub use cycles::{CycleError, CycleReport, cycle_report, preference_matrix};
-pub use message::{Message, Response, instruction};
+pub use cycles::{CycleError, CycleReport, cycle_report};
+pub use judge::{Answers, judge};
+pub use kind::{BoxedOracle, OracleConfigError, TextOracle};
+pub use kinds::{OracleConfig, OracleKind};
 pub use rules::{Ballot, RulesConfigError, RulesOracle, RulesOracleConfig, Vote};
-pub use stats::JudgeStats;
+pub use select::{Dropped, Selected, SelectionStrategy, Step, iid_pair, tournament};

@@ -1,10 +1,10 @@
 //! An oracle of rules: several criteria over the text that vote.
 
+use inpo_data::{Completion, Prompt};
 use inpo_game::{Comparison, OracleError, Preference, PreferenceOracle};
 use serde::{Deserialize, Serialize};
 
 use crate::criteria::{Criterion, is_void};
-use crate::message::{Message, Response, instruction};
 
 /// How the votes of the criteria become a preference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -158,7 +158,7 @@ impl RulesOracle {
     }
 
     /// The scores of a response in the order of the configured criteria, or `None` if it is no answer ([`is_void`]).
-    pub fn scores(&self, instruction: &str, response: &Response) -> Option<Vec<f64>> {
+    pub fn scores(&self, instruction: &str, response: &Completion) -> Option<Vec<f64>> {
         if is_void(instruction, &response.text, self.config.min_words) {
             return None;
         }
@@ -173,7 +173,7 @@ impl RulesOracle {
     }
 
     /// How each criterion votes on two responses.
-    pub fn ballot(&self, instruction: &str, first: &Response, second: &Response) -> Ballot {
+    pub fn ballot(&self, instruction: &str, first: &Completion, second: &Completion) -> Ballot {
         let criteria = &self.config.criteria;
         match (
             self.scores(instruction, first),
@@ -195,10 +195,12 @@ impl RulesOracle {
                 let mut ballot = Ballot::default();
                 for ((&criterion, a), b) in criteria.iter().zip(a).zip(b) {
                     // |a - b| is the same in both orders, so that swapping the responses swaps the ballot.
-                    let side = match (a - b).abs() <= self.config.tie_band {
-                        true => &mut ballot.ties,
-                        false if a > b => &mut ballot.first,
-                        false => &mut ballot.second,
+                    let side = if (a - b).abs() <= self.config.tie_band {
+                        &mut ballot.ties
+                    } else if a > b {
+                        &mut ballot.first
+                    } else {
+                        &mut ballot.second
                     };
                     side.push(criterion);
                 }
@@ -208,14 +210,14 @@ impl RulesOracle {
     }
 }
 
-impl PreferenceOracle<[Message], Response> for RulesOracle {
+impl PreferenceOracle<Prompt, Completion> for RulesOracle {
     fn compare(
         &self,
-        comparisons: &[Comparison<'_, [Message], Response>],
+        comparisons: &[Comparison<'_, Prompt, Completion>],
     ) -> Result<Vec<Preference>, OracleError> {
-        let answer = |(index, comparison): (usize, &Comparison<'_, [Message], Response>)| {
+        let answer = |(index, comparison): (usize, &Comparison<'_, Prompt, Completion>)| {
             // A prompt without a user message has no instruction: relevance then ties, the rest can be told.
-            let instruction = instruction(comparison.prompt).unwrap_or_default();
+            let instruction = comparison.prompt.instruction().unwrap_or_default();
             let ballot = self.ballot(instruction, comparison.first, comparison.second);
             Preference::new(ballot.probability(self.config.vote)).map_err(|error| {
                 OracleError::Invalid {

@@ -29,7 +29,7 @@ pub enum Activation {
 
 /// The hyper-parameters of a decoder, by their Hugging Face names where those have one.
 ///
-/// [`ModelConfig::of`] gives the defaults of a family; whoever builds one fills in the sizes.
+/// [`ModelConfig::of`] gives the defaults of a family; the caller fills in the sizes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
     /// The family, which decides norms and names.

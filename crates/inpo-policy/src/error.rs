@@ -5,6 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
+use inpo_data::DataError;
+pub(crate) use inpo_data::excerpt;
+
 #[cfg(test)]
 mod tests;
 
@@ -12,23 +15,9 @@ mod tests;
 #[derive(thiserror::Error, Debug)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// A file or directory could not be read.
-    #[error("cannot read {}: {source}; check that it exists and that you may read it", path.display())]
-    Read {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-
-    /// A file or directory could not be written.
-    #[error("cannot write {}: {source}; check the free space and that you may write there", path.display())]
-    Write {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
+    /// A file that cannot be read or written, a server that does not answer.
+    #[error(transparent)]
+    Data(#[from] DataError),
 
     /// A file that must hold JSON does not.
     #[error("{} is not the JSON expected: {reason}; restore the file from its source", path.display())]
@@ -215,51 +204,6 @@ pub enum PolicyError {
         role: String,
     },
 
-    /// A file whose contents are not the published ones.
-    #[error("{} has the wrong sha256: found {found}, expected {expected}; delete it so that it is fetched again", path.display())]
-    Checksum {
-        /// The file.
-        path: PathBuf,
-        /// The digest of the file.
-        found: String,
-        /// The digest of the published file.
-        expected: String,
-    },
-
-    /// A model name that is neither a path nor an alias nor a hub id.
-    #[error(
-        "there is no model {model}; give a Hugging Face directory, a .gguf file, the alias `smollm2-135m-instruct`, or a hub id such as `owner/name`"
-    )]
-    UnknownModel {
-        /// The name given, shortened.
-        model: String,
-    },
-
-    /// A model that would have to be fetched while fetching is switched off.
-    #[error("the model {model} is not in {} and INPO_OFFLINE=1 forbids fetching it; unset INPO_OFFLINE, or {advice}", cache.display())]
-    Offline {
-        /// The name given.
-        model: String,
-        /// The cache directory that was looked into.
-        cache: PathBuf,
-        /// What else can be done.
-        advice: String,
-    },
-
-    /// A model that could not be fetched by any of the ways tried.
-    #[error(
-        "the model {model} could not be fetched; {advice}. Tried:{}",
-        list_attempts(attempts)
-    )]
-    Fetch {
-        /// The name given.
-        model: String,
-        /// What the user can do.
-        advice: String,
-        /// The ways tried and why each failed.
-        attempts: Vec<(String, String)>,
-    },
-
     /// A setting outside its range.
     #[error("`{key}` is {got}; allowed: {allowed}")]
     InvalidSetting {
@@ -322,15 +266,6 @@ pub enum PolicyError {
         step: usize,
     },
 
-    /// A server that cannot be asked, or does not give what was asked for.
-    #[error("{url}: {reason}")]
-    Remote {
-        /// The address.
-        url: String,
-        /// What is wrong and what to do.
-        reason: String,
-    },
-
     /// A PEFT adapter that cannot be used.
     #[error("{}: {reason}", path.display())]
     Adapter {
@@ -368,26 +303,25 @@ pub enum PolicyError {
 impl PolicyError {
     /// For `map_err`: a failed read of `path`.
     pub(crate) fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.to_path_buf();
-        move |source| Self::Read { path, source }
+        let read = DataError::read(path);
+        |source| Self::Data(read(source))
     }
 
     /// For `map_err`: a failed write of `path`.
     pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.to_path_buf();
-        move |source| Self::Write { path, source }
+        let write = DataError::write(path);
+        |source| Self::Data(write(source))
     }
-}
 
-/// A short, printable form of text from outside: quoted, escaped, at most 60 characters.
-#[must_use]
-pub(crate) fn excerpt(text: &str) -> String {
-    const LIMIT: usize = 60;
-    let mut short: String = text.chars().take(LIMIT).collect();
-    if short.len() < text.len() {
-        short.push('…');
+    /// Whether the user's input is at fault, and not the machine or the weights.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::NonFiniteLogits { .. } => false,
+            Self::Data(error) => error.is_input(),
+            _ => true,
+        }
     }
-    format!("{short:?}")
 }
 
 fn list_names(names: &[String]) -> String {
@@ -400,11 +334,4 @@ fn list_names(names: &[String]) -> String {
         String::new()
     };
     format!("{}{tail}", shown.join(", "))
-}
-
-fn list_attempts(attempts: &[(String, String)]) -> String {
-    attempts
-        .iter()
-        .map(|(what, why)| format!("\n  - {what}: {why}"))
-        .collect()
 }

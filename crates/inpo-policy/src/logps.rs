@@ -16,8 +16,7 @@ const BATCH_TOKENS: usize = 2048;
 pub fn response_logps(decoder: &Decoder, sequences: &[Sequence]) -> Vec<Vec<f64>> {
     let mut result = vec![Vec::new(); sequences.len()];
     let head = decoder.vocabulary_head();
-    let padded = PackedAttention::pads(&decoder.device(), decoder.dtype());
-    for members in batches(sequences, padded) {
+    for members in scoring_batches(decoder, sequences) {
         let rows: Vec<&Sequence> = members.iter().map(|&i| &sequences[i]).collect();
         let batch = PackedBatch::new(&rows, decoder.token_multiple());
         if batch.targets.is_empty() {
@@ -30,6 +29,12 @@ pub fn response_logps(decoder: &Decoder, sequences: &[Sequence]) -> Vec<Vec<f64>
         }
     }
     result
+}
+
+/// Indices of `sequences` in the batches that `decoder` scores together.
+pub(crate) fn scoring_batches(decoder: &Decoder, sequences: &[Sequence]) -> Vec<Vec<usize>> {
+    let padded = PackedAttention::pads(&decoder.device(), decoder.dtype());
+    batches(sequences, padded)
 }
 
 /// Indices of `sequences` in batches of at most [`BATCH_TOKENS`], those of one prompt together, long ones

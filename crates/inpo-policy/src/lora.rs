@@ -66,9 +66,10 @@ impl LoraConfig {
     /// The scale `s` of the side path: `alpha / rank`, or `alpha / sqrt(rank)` for rsLoRA.
     pub fn scale(&self) -> f64 {
         let rank = self.rank as f64;
-        match self.use_rslora {
-            true => self.alpha / rank.sqrt(),
-            false => self.alpha / rank,
+        if self.use_rslora {
+            self.alpha / rank.sqrt()
+        } else {
+            self.alpha / rank
         }
     }
 

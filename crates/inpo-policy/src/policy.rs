@@ -1,6 +1,7 @@
 //! The policy: a decoder with its configuration and its text codec.
 
 mod files;
+mod mixture;
 mod sampling;
 
 use std::path::{Path, PathBuf};
@@ -8,14 +9,16 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{DType, Device};
+use inpo_data::sha256;
 use inpo_kernels::Kernels;
 use serde_json::{Map, Value};
 
 pub use files::{PolicyFiles, Precision};
+pub use mixture::PolicyMixture;
 
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
-use crate::files::{ModelFiles, RandomWeights, WeightSource, sha256_bytes};
+use crate::files::{ModelFiles, RandomWeights, WeightSource};
 use crate::logps::{Sequence, response_logps};
 use crate::lora::{
     LoraConfig, adapter_digest, add_adapters, load_adapters, merged, save_adapters,
@@ -173,7 +176,7 @@ impl Policy {
             // Gains, embedding and head are not rounded.
             Precision::Bf16Mixed => "\nbf16 over f32",
         };
-        sha256_bytes(format!("{}\n{trained}{precision}", self.identity).as_bytes())
+        sha256(format!("{}\n{trained}{precision}", self.identity).as_bytes())
     }
 
     /// Where the weights were read from.
@@ -367,12 +370,12 @@ impl Policy {
 
 /// Refuses a model without a vocabulary head.
 fn require_language_model(config: &ModelConfig, path: &Path) -> Result<(), PolicyError> {
-    match config.classifier {
-        false => Ok(()),
-        true => Err(PolicyError::NotAModel {
-            path: path.to_path_buf(),
-            reason: "its `architectures` name a sequence classifier, which has no vocabulary head"
-                .to_owned(),
-        }),
+    if !config.classifier {
+        return Ok(());
     }
+    Err(PolicyError::NotAModel {
+        path: path.to_path_buf(),
+        reason: "its `architectures` name a sequence classifier, which has no vocabulary head"
+            .to_owned(),
+    })
 }

@@ -1,24 +1,22 @@
 //! Models behind an OpenAI-compatible server: vLLM, SGLang, llama.cpp, or a paid service.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 
+use inpo_data::http::{Client, ServerConfig};
+use inpo_data::{DataError, Prompt};
 use serde::{Deserialize, Serialize};
 
 use crate::error::PolicyError;
-use crate::generator::{Answer, Generator, Prompt};
 use crate::logps::Sequence;
-use crate::sample::GenerationConfig;
+use crate::sample::{DrawKey, GenerationConfig};
+use crate::sampler::{Sampler, Samples};
 use crate::tokenizer::TextCodec;
 
-mod http;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-use http::Client;
-use wire::Ask;
+use wire::{Answer, Ask};
 
 /// Where a server is and how it is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,19 +59,19 @@ pub struct RemoteConfig {
 }
 
 fn default_concurrency() -> usize {
-    16
+    ServerConfig::new("").concurrency
 }
 
 fn default_timeout() -> f64 {
-    600.0
+    ServerConfig::new("").timeout_seconds
 }
 
 fn default_retries() -> usize {
-    5
+    ServerConfig::new("").max_retries
 }
 
 fn default_wait() -> f64 {
-    0.5
+    ServerConfig::new("").retry_seconds
 }
 
 /// What of a server is asked.
@@ -119,27 +117,24 @@ impl RemoteConfig {
                 allowed: allowed.to_owned(),
             })
         };
-        let web = ["http://", "https://"];
-        if !web.iter().any(|start| self.base_url.starts_with(start)) {
-            let allowed = "an address such as http://localhost:8000/v1";
-            return fail("base_url", format!("{:?}", self.base_url), allowed);
-        }
-        if self.concurrency == 0 {
-            return fail("concurrency", "0".into(), "at least 1");
+        if let Some((key, got, allowed)) = self.server().out_of_range() {
+            return fail(key, got, allowed);
         }
         if self.samples_per_request == Some(0) {
             return fail("samples_per_request", "0".into(), "at least 1, or absent");
         }
-        let year = 366.0 * 86_400.0;
-        if !(self.timeout_seconds > 0.0 && self.timeout_seconds <= year) {
-            let got = self.timeout_seconds.to_string();
-            return fail("timeout_seconds", got, "above 0, at most a year");
-        }
-        if !(0.0..=60.0).contains(&self.retry_seconds) {
-            let got = self.retry_seconds.to_string();
-            return fail("retry_seconds", got, "from 0 to 60");
-        }
         Ok(())
+    }
+
+    fn server(&self) -> ServerConfig {
+        ServerConfig {
+            base_url: self.base_url.clone(),
+            api_key_env: self.api_key_env.clone(),
+            concurrency: self.concurrency,
+            timeout_seconds: self.timeout_seconds,
+            max_retries: self.max_retries,
+            retry_seconds: self.retry_seconds,
+        }
     }
 }
 
@@ -159,7 +154,7 @@ impl RemoteModel {
     /// Invalid settings; an environment variable for the key that is not set.
     pub fn new(config: RemoteConfig) -> Result<Self, PolicyError> {
         config.validate()?;
-        let client = Client::new(&config)?;
+        let client = Client::new(&config.server())?;
         Ok(Self {
             config,
             client,
@@ -178,79 +173,54 @@ impl RemoteModel {
     }
 
     fn codec(&self) -> Result<&TextCodec, PolicyError> {
-        self.codec.as_deref().ok_or_else(|| PolicyError::Remote {
+        let missing = || {
+            DataError::Server {
             url: self.config.base_url.clone(),
             reason: "`endpoint = \"completions\"` takes token ids, and no tokenizer was given to make them \
                      of a conversation; give ids, a tokenizer, or ask `chat`"
                 .to_owned(),
-        })
-    }
-
-    /// Runs `work` on each of `items` on `concurrency` threads; `done` is told of each that succeeds.
-    fn on_threads<T: Sync, R: Send>(
-        &self,
-        items: &[T],
-        work: impl Fn(&T) -> Result<R, PolicyError> + Sync,
-        done: &mut dyn FnMut(&T),
-    ) -> Result<Vec<R>, PolicyError> {
-        let next = AtomicUsize::new(0);
-        let (sender, receiver) = mpsc::channel();
-        let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
-        std::thread::scope(|scope| {
-            for _ in 0..self.config.concurrency.min(items.len()) {
-                let (next, work, sender) = (&next, &work, sender.clone());
-                scope.spawn(move || {
-                    loop {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(item) = items.get(index) else { return };
-                        if sender.send((index, work(item))).is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-            drop(sender);
-            for (index, result) in receiver {
-                match result {
-                    Ok(result) => {
-                        results[index] = Some(result);
-                        done(&items[index]);
-                    }
-                    Err(error) => {
-                        // No thread takes another item.
-                        next.store(items.len(), Ordering::Relaxed);
-                        return Err(error);
-                    }
-                }
-            }
-            Ok(())
-        })?;
-        Ok(results.into_iter().flatten().collect())
+        }
+        };
+        Ok(self.codec.as_deref().ok_or_else(missing)?)
     }
 }
 
-impl Generator for RemoteModel {
+impl Sampler for RemoteModel {
     fn name(&self) -> String {
         format!("{} at {}", self.config.model, self.config.base_url)
     }
 
+    /// Makes ids of a conversation for [`Endpoint::Completions`]; [`Endpoint::Chat`] takes conversations, and ids
+    /// that stand beside one are left to the server's own template.
+    fn prepare(&self, prompt: &mut Prompt, _config: &GenerationConfig) -> Result<(), PolicyError> {
+        match self.config.endpoint {
+            Endpoint::Completions if prompt.token_ids.is_none() => {
+                prompt.token_ids = Some(self.codec()?.encode_prompt(&prompt.messages)?);
+            }
+            Endpoint::Chat if !prompt.messages.is_empty() => prompt.token_ids = None,
+            Endpoint::Completions | Endpoint::Chat => {}
+        }
+        Ok(())
+    }
+
     /// As it says, with the settings in vLLM's words where OpenAI has none (`top_k`, `min_p`,
     /// `repetition_penalty`, `min_tokens`, `stop_token_ids`), and only where they are not the default. The seed
-    /// of a request is made of seed, iteration, prompt and first sample; whether equal seeds mean equal texts is
+    /// of a request is made of seed, stream, prompt and first sample; whether equal seeds mean equal texts is
     /// the server's affair. A stop string is not part of a server's text.
-    fn answer(
+    fn sample(
         &self,
         prompts: &[Prompt],
         config: &GenerationConfig,
-        seed_and_iteration: (u64, u64),
+        draws: DrawKey,
         progress: &mut dyn FnMut(usize),
-    ) -> Result<Vec<Vec<Answer>>, PolicyError> {
+    ) -> Result<Samples, PolicyError> {
         config.validate()?;
         let total = config.num_generations;
-        let at_once = match config.temperature == 0.0 {
+        let at_once = if config.temperature == 0.0 {
             // Servers refuse several greedy samples.
-            true => 1,
-            false => self.config.samples_per_request.unwrap_or(total).min(total),
+            1
+        } else {
+            self.config.samples_per_request.unwrap_or(total).min(total)
         };
         let mut asks = Vec::new();
         for prompt in prompts {
@@ -259,27 +229,42 @@ impl Generator for RemoteModel {
                 asks.push(Ask { prompt, samples });
             }
         }
+        let path = self.config.endpoint.path();
         let ask = |ask: &Ask<'_>| {
-            let body = ask.body(&self.config, config, seed_and_iteration, || self.codec())?;
-            let reply = self.client.post(self.config.endpoint.path(), &body)?;
+            let body = ask.body(&self.config, config, draws, || self.codec())?;
+            let reply = self.client.post(path, &body)?;
             let answers = wire::answers(&reply, ask.samples.len(), self.config.endpoint);
-            answers.map_err(|reason| self.client.error(self.config.endpoint.path(), reason))
+            answers.map_err(|reason| PolicyError::from(self.client.error(path, reason)))
         };
-        let answers = self.on_threads(&asks, ask, &mut |ask| progress(ask.samples.len()))?;
+        let mut done = |ask: &Ask<'_>| progress(ask.samples.len());
+        let answers = self.client.for_each(&asks, ask, &mut done)?;
         let mut all = answers.into_iter().flatten();
-        let of_prompt = |_| all.by_ref().take(total).collect();
-        Ok(prompts.iter().map(of_prompt).collect())
+        let mut samples = Samples::default();
+        let mut have_text = true;
+        for _ in prompts {
+            let answers: Vec<Answer> = all.by_ref().take(total).collect();
+            have_text &= answers.iter().all(|answer| answer.has_text);
+            let ids = answers.first().and_then(|first| first.prompt_ids.clone());
+            samples.prompt_ids.push(ids);
+            let completions = answers.into_iter().map(|answer| answer.completion);
+            samples.completions.push(completions.collect());
+        }
+        Ok(Samples {
+            have_text,
+            ..samples
+        })
     }
 
     /// By `/completions` with `echo`, whatever the endpoint of answers is: vLLM and SGLang give the log-probs
     /// of a prompt, most others do not.
-    fn score(&self, sequences: &[Sequence]) -> Result<Vec<Vec<f64>>, PolicyError> {
+    fn logps(&self, sequences: &[Sequence]) -> Result<Vec<Vec<f64>>, PolicyError> {
         let path = Endpoint::Completions.path();
         let score = |sequence: &Sequence| {
             let body = wire::echo(&self.config.model, sequence);
             let reply = self.client.post(path, &body)?;
-            wire::echoed(&reply, sequence).map_err(|reason| self.client.error(path, reason))
+            let logps = wire::echoed(&reply, sequence);
+            logps.map_err(|reason| PolicyError::from(self.client.error(path, reason)))
         };
-        self.on_threads(sequences, score, &mut |_| {})
+        self.client.for_each(sequences, score, &mut |_| {})
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device};
-use inpo_kernels::{PackedGroup, PackedLayout, embedding};
+use inpo_kernels::{Kernels, PackedGroup, PackedLayout, embedding};
 
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
@@ -31,6 +31,7 @@ impl RewardModel {
     ///
     /// Whatever is wrong with the files, by name; a model with a vocabulary head.
     pub fn load(path: &Path, device: &Device) -> Result<Self, PolicyError> {
+        Kernels::on(device, DType::F32).keep_freed_memory();
         let files = ModelFiles::open(path)?;
         if !files.config.classifier {
             return Err(PolicyError::NotAModel {

@@ -11,44 +11,17 @@ use sha2::{Digest, Sha256};
 
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
-use crate::files::{hex, write_whole, write_whole_with};
+use crate::float_type::FloatType;
 use crate::model::{Decoder, Projection};
 use crate::tokenizer::TextCodec;
-
-/// The float type of saved weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoredType {
-    /// 32 bits.
-    F32,
-    /// 16 bits with the range of f32.
-    Bf16,
-    /// 16 bits with a range of 65504; a weight beyond it is refused.
-    F16,
-}
-
-impl StoredType {
-    fn bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::Bf16 | Self::F16 => 2,
-        }
-    }
-
-    /// What `config.json` calls it.
-    fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "float32",
-            Self::Bf16 => "bfloat16",
-            Self::F16 => "float16",
-        }
-    }
-}
+use inpo_data::files::{write_whole, write_whole_with};
+use inpo_data::hex;
 
 /// How a model is saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SaveOptions {
     /// The float type; none is the one that the weights have in memory.
-    pub dtype: Option<StoredType>,
+    pub dtype: Option<FloatType>,
     /// Weights beyond so many bytes go to several files, each of at most so many unless one tensor has
     /// more.
     pub max_shard_bytes: usize,
@@ -146,15 +119,15 @@ pub(crate) fn weight_digest(decoder: &Decoder) -> String {
 struct Stored {
     weight: Weight,
     shape: Vec<usize>,
-    dtype: StoredType,
+    dtype: FloatType,
 }
 
 impl View for &Stored {
     fn dtype(&self) -> Dtype {
         match self.dtype {
-            StoredType::F32 => Dtype::F32,
-            StoredType::Bf16 => Dtype::BF16,
-            StoredType::F16 => Dtype::F16,
+            FloatType::F32 => Dtype::F32,
+            FloatType::Bf16 => Dtype::BF16,
+            FloatType::F16 => Dtype::F16,
         }
     }
 
@@ -165,12 +138,12 @@ impl View for &Stored {
     fn data(&self) -> Cow<'_, [u8]> {
         let values = self.weight.values();
         let bytes: Vec<u8> = match self.dtype {
-            StoredType::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            StoredType::Bf16 => values
+            FloatType::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            FloatType::Bf16 => values
                 .iter()
                 .flat_map(|v| bf16::from_f32(*v).to_le_bytes())
                 .collect(),
-            StoredType::F16 => values
+            FloatType::F16 => values
                 .iter()
                 .flat_map(|v| f16::from_f32(*v).to_le_bytes())
                 .collect(),
@@ -226,12 +199,12 @@ pub(crate) fn save_model(
 ) -> Result<(), PolicyError> {
     std::fs::create_dir_all(dir).map_err(PolicyError::write(dir))?;
     let dtype = options.dtype.unwrap_or(match decoder.stored_dtype() {
-        DType::BF16 => StoredType::Bf16,
-        DType::F16 => StoredType::F16,
-        _ => StoredType::F32,
+        DType::BF16 => FloatType::Bf16,
+        DType::F16 => FloatType::F16,
+        _ => FloatType::F32,
     });
     let list = weights(decoder, around.config.classifier);
-    if dtype == StoredType::F16 {
+    if dtype == FloatType::F16 {
         check_range(&list)?;
     }
     let stored = list.into_iter().map(|(name, weight)| {
@@ -247,11 +220,11 @@ pub(crate) fn save_model(
     carry_files(around, dir)?;
     let json = config_json(around, dtype);
     let json = serde_json::to_vec_pretty(&json).expect("plain JSON");
-    write_whole(&dir.join("config.json"), &json)
+    Ok(write_whole(&dir.join("config.json"), &json)?)
 }
 
 /// The configuration as it was read, with the float type that is written now; else one that is made.
-fn config_json(around: &Surroundings<'_>, dtype: StoredType) -> Value {
+fn config_json(around: &Surroundings<'_>, dtype: FloatType) -> Value {
     let mut object = match around.original {
         Some(original) => original.clone(),
         None => match around.config.to_hf_json() {
@@ -262,12 +235,12 @@ fn config_json(around: &Surroundings<'_>, dtype: StoredType) -> Value {
     let mut found = false;
     for key in ["dtype", "torch_dtype"] {
         if let Some(value) = object.get_mut(key) {
-            *value = json!(dtype.name());
+            *value = json!(dtype.torch_name());
             found = true;
         }
     }
     if !found {
-        object.insert("torch_dtype".to_owned(), json!(dtype.name()));
+        object.insert("torch_dtype".to_owned(), json!(dtype.torch_name()));
     }
     Value::Object(object)
 }
@@ -324,7 +297,8 @@ fn write_file(list: &[(String, Stored)], path: &Path) -> Result<(), PolicyError>
     write_whole_with(path, |temporary| {
         safetensors::serialize_to_file(views, Some(metadata), temporary)
             .map_err(std::io::Error::other)
-    })
+    })?;
+    Ok(())
 }
 
 fn remove(path: &Path) -> Result<(), PolicyError> {

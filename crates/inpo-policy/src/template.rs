@@ -8,11 +8,11 @@
 //! its steps, the depth of its calls and the length of what it writes are limited.
 
 use minijinja::{Environment, Error, ErrorKind, Value};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use crate::error::{PolicyError, excerpt};
-use crate::files::sha256_bytes;
+use inpo_data::{Message, sha256};
 
 mod clock;
 mod methods;
@@ -22,45 +22,6 @@ mod python;
 mod tests;
 
 pub(crate) use named::{DEFAULT, Templates};
-
-/// One message of a conversation.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-pub struct Message {
-    /// `system`, `user`, `assistant` or `tool`.
-    pub role: String,
-    /// The text.
-    pub content: String,
-}
-
-impl Message {
-    /// A message with this role and text.
-    #[must_use]
-    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Self {
-            role: role.into(),
-            content: content.into(),
-        }
-    }
-
-    /// What a person says.
-    #[must_use]
-    pub fn user(content: impl Into<String>) -> Self {
-        Self::new("user", content)
-    }
-
-    /// What the model says.
-    #[must_use]
-    pub fn assistant(content: impl Into<String>) -> Self {
-        Self::new("assistant", content)
-    }
-
-    /// What is said before the conversation.
-    #[must_use]
-    pub fn system(content: impl Into<String>) -> Self {
-        Self::new("system", content)
-    }
-}
 
 /// Checks a conversation that is to be answered: it has messages, their roles are known, and
 /// their texts are not blank. A blank system message is allowed: it switches a default one off.
@@ -254,7 +215,7 @@ impl ChatTemplate {
     }
 
     pub(crate) fn hash(&self) -> String {
-        sha256_bytes(self.source.as_bytes())
+        sha256(self.source.as_bytes())
     }
 }
 

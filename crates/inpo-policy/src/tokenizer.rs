@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
 
 use crate::error::{PolicyError, excerpt};
-use crate::files::sha256_bytes;
 use crate::template::{SpecialTokens, Templates};
+use inpo_data::sha256;
 
 mod chat;
 mod files;
@@ -45,7 +45,7 @@ impl TextCodec {
         let text = tokenizer
             .to_string(false)
             .map_err(|e| refuse(e.to_string()))?;
-        let hash = sha256_bytes(text.as_bytes());
+        let hash = sha256(text.as_bytes());
         let mut codec = Self {
             tokenizer,
             templates,

@@ -40,10 +40,10 @@ struct Nudge;
 
 impl ModuleMapper for Nudge {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        match param.val().is_require_grad() {
-            true => param
-                .map(|tensor| Tensor::from_inner(tensor.inner().add_scalar(0.1)).require_grad()),
-            false => param,
+        if param.val().is_require_grad() {
+            param.map(|tensor| Tensor::from_inner(tensor.inner().add_scalar(0.1)).require_grad())
+        } else {
+            param
         }
     }
 }

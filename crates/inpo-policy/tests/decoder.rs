@@ -4,12 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use inpo_data::FinishReason;
+use inpo_hub::{HubError, find};
 use inpo_policy::head::Head;
-use inpo_policy::hub::{ResolveOptions, resolve};
 use inpo_policy::logps::{PackedBatch, scored_hidden};
-use inpo_policy::{
-    FinishReason, GenerationConfig, Policy, PolicyError, Precision, PromptTask, Sequence,
-};
+use inpo_policy::{DrawKey, GenerationConfig, Policy, Precision, PromptTask, Sequence};
 use serde::Deserialize;
 
 fn fixture(name: &str) -> PathBuf {
@@ -109,7 +108,9 @@ fn cached_decoding_is_the_full_forward_pass() {
     let prompts = prompts();
     let mut finished = 0;
     let result = policy
-        .generate(&prompts, &config, (3, 1), &mut |n| finished += n)
+        .generate(&prompts, &config, DrawKey::new(3, 1), &mut |n| {
+            finished += n
+        })
         .unwrap();
     assert_eq!(finished, 15);
     let mut sequences = Vec::new();
@@ -131,8 +132,11 @@ fn cached_decoding_is_the_full_forward_pass() {
     let gap = largest_gap(&sampled, &full);
     assert!(gap < 1e-5, "{gap}");
     let tokens: usize = sampled.iter().map(Vec::len).sum();
-    assert_eq!(result.decode_tokens, tokens);
-    assert_eq!(result.prefill_tokens, 15, "each prompt is computed once");
+    assert_eq!(result.cost.decode_tokens, tokens);
+    assert_eq!(
+        result.cost.prefill_tokens, 15,
+        "each prompt is computed once"
+    );
 }
 
 /// In bf16 the log-probs of what was sampled are those of the full pass in bf16 and, up to bf16's rounding, those of f32.
@@ -149,7 +153,7 @@ fn decoding_in_bf16_is_f32_up_to_rounding() {
     };
     for precision in [Precision::Bf16, Precision::Bf16Mixed] {
         let policy = load(precision);
-        let result = policy.generate(&prompts(), &config, (3, 1), &mut |_| {});
+        let result = policy.generate(&prompts(), &config, DrawKey::new(3, 1), &mut |_| {});
         let (mut sequences, mut sampled) = (Vec::new(), Vec::new());
         for (prompt, samples) in prompts().iter().zip(result.unwrap().samples) {
             for sample in samples {
@@ -163,7 +167,7 @@ fn decoding_in_bf16_is_f32_up_to_rounding() {
     }
 }
 
-/// The draws belong to (seed, iteration, prompt, sample): the batch's company changes nothing.
+/// The draws belong to (seed, stream, prompt, sample): the batch's company changes nothing.
 #[test]
 fn samples_do_not_depend_on_the_batch() {
     let policy = tiny("tiny_llama_tied");
@@ -179,14 +183,17 @@ fn samples_do_not_depend_on_the_batch() {
         let ids = |samples: Vec<inpo_policy::Sample>| samples.into_iter().map(|s| s.ids).collect();
         result.samples.into_iter().map(ids).collect()
     };
-    let together = ids(&prompts(), (3, 1));
+    let together = ids(&prompts(), DrawKey::new(3, 1));
     for (prompt, expected) in prompts().iter().zip(&together) {
-        assert_eq!(&ids(std::slice::from_ref(prompt), (3, 1))[0], expected);
+        assert_eq!(
+            &ids(std::slice::from_ref(prompt), DrawKey::new(3, 1))[0],
+            expected
+        );
     }
     assert_ne!(
-        ids(&prompts(), (3, 2)),
+        ids(&prompts(), DrawKey::new(3, 2)),
         together,
-        "another iteration, other draws"
+        "another stream, other draws"
     );
     assert_ne!(together[0][0], together[0][1], "samples differ");
 }
@@ -201,7 +208,7 @@ fn min_new_tokens_holds_the_end_token_back() {
         ..GenerationConfig::default()
     };
     let result = policy
-        .generate(&prompts(), &config, (0, 0), &mut |_| {})
+        .generate(&prompts(), &config, DrawKey::new(0, 0), &mut |_| {})
         .unwrap();
     assert!(result.samples.iter().flatten().all(|s| s.ids.len() == 40));
 }
@@ -215,7 +222,7 @@ fn bad_prompts_are_refused_in_sentences() {
     };
     let error = |ids: Vec<u32>| {
         let prompt = PromptTask { number: 4, ids };
-        let result = policy.generate(&[prompt], &config, (0, 0), &mut |_| {});
+        let result = policy.generate(&[prompt], &config, DrawKey::new(0, 0), &mut |_| {});
         result.unwrap_err().to_string()
     };
     let context = policy.config().max_position_embeddings;
@@ -238,7 +245,7 @@ fn bad_prompts_are_refused_in_sentences() {
         top_p: 0.0,
         ..config.clone()
     };
-    let result = policy.generate(&prompts(), &setting, (0, 0), &mut |_| {});
+    let result = policy.generate(&prompts(), &setting, DrawKey::new(0, 0), &mut |_| {});
     assert_eq!(
         result.unwrap_err().to_string(),
         "`generation.top_p` is 0; allowed: above 0 and at most 1"
@@ -247,9 +254,9 @@ fn bad_prompts_are_refused_in_sentences() {
 
 /// The real model; `None`, reported, where `INPO_OFFLINE=1` forbids fetching it.
 fn smollm2() -> Option<Policy> {
-    match resolve("smollm2-135m-instruct", &ResolveOptions::default()) {
+    match find("smollm2-135m-instruct") {
         Ok(path) => Some(Policy::load(&path, &Device::flex()).unwrap()),
-        Err(error @ PolicyError::Offline { .. }) => {
+        Err(error @ HubError::Offline { .. }) => {
             eprintln!("SKIPPED: {error}");
             None
         }
@@ -301,7 +308,7 @@ fn smollm2_gives_the_reference_logps_and_text() {
         ..GenerationConfig::default()
     };
     let result = policy
-        .generate(&[prompt], &greedy, (0, 0), &mut |_| {})
+        .generate(&[prompt], &greedy, DrawKey::new(0, 0), &mut |_| {})
         .unwrap();
     let sample = &result.samples[0][0];
     assert_eq!(sample.ids, first.response_ids);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use inpo_policy::{GenerationConfig, LoraConfig, Policy, PromptTask, Sequence};
+use inpo_policy::{DrawKey, GenerationConfig, LoraConfig, Policy, PromptTask, Sequence};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -59,7 +59,7 @@ fn samples_have_the_log_probs_of_the_weights_as_they_are() {
                 max_new_tokens: 8,
                 ..GenerationConfig::default()
             };
-            let drawn = policy.generate(&prompt, &config, (0, 0), &mut |_| {});
+            let drawn = policy.generate(&prompt, &config, DrawKey::new(0, 0), &mut |_| {});
             for sample in drawn.unwrap().samples.remove(0) {
                 let sequence = Sequence::new(&prompt[0].ids, &sample.ids);
                 let scored = policy.logps(&[sequence]).unwrap().remove(0);

@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use burn::tensor::Device;
-use inpo_policy::hub::{ResolveOptions, resolve};
-use inpo_policy::{Policy, PolicyError, Precision};
+use inpo_hub::{HubError, find};
+use inpo_policy::{Policy, Precision};
 
 /// A line of the process's status, in bytes; none where the system does not say.
 fn status(key: &str) -> Option<usize> {
@@ -44,9 +44,9 @@ fn loading_in_f32() {
 
 /// Loads SmolLM2, which has 134,515,008 weights.
 fn load(precision: Precision, bytes: usize) {
-    let path = match resolve("smollm2-135m-instruct", &ResolveOptions::default()) {
+    let path = match find("smollm2-135m-instruct") {
         Ok(path) => path,
-        Err(error @ PolicyError::Offline { .. }) => {
+        Err(error @ HubError::Offline { .. }) => {
             eprintln!("SKIPPED: {error}");
             return;
         }

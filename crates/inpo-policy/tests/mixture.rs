@@ -5,9 +5,13 @@ use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor};
+use inpo_data::Prompt;
 use inpo_policy::logps::{PackedBatch, scored_hidden};
 use inpo_policy::lora::LoraConfig;
-use inpo_policy::{GenerationConfig, Policy, PromptTask, Sample, Sequence};
+use inpo_policy::{
+    BehaviourPolicy, DrawKey, Engine, GenerationConfig, LocalEngine, Policy, PolicyMixture,
+    PromptTask, Sample, Sequence,
+};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -91,7 +95,7 @@ fn one_token_responses_follow_the_mixture() {
             0.3,
             &prompts()[..1],
             &config,
-            (11, 0),
+            DrawKey::new(11, 0),
             &mut |_| {},
         )
         .unwrap();
@@ -137,15 +141,20 @@ fn recorded_logps_are_those_of_the_mixture() {
     let prompts = prompts();
     let mut finished = 0;
     let result = policy
-        .generate_mixture(&reference, 0.4, &prompts, &config, (5, 2), &mut |n| {
-            finished += n
-        })
+        .generate_mixture(
+            &reference,
+            0.4,
+            &prompts,
+            &config,
+            DrawKey::new(5, 2),
+            &mut |n| finished += n,
+        )
         .unwrap();
     assert_eq!(finished, 18);
-    assert_eq!(result.prefill_tokens, 15);
+    assert_eq!(result.cost.prefill_tokens, 15);
     let samples = result.samples.iter().flatten();
     let tokens: Vec<usize> = samples.map(|s| s.ids.len()).collect();
-    assert_eq!(result.decode_tokens, tokens.iter().sum::<usize>());
+    assert_eq!(result.cost.decode_tokens, tokens.iter().sum::<usize>());
     // Finished rows leave once they are a quarter of the 18.
     let early = tokens.iter().filter(|&&n| n < 40).count();
     assert!(early >= 5, "{early} rows end early: too few to leave");
@@ -181,7 +190,7 @@ fn sample(policy: &Policy, reference: &Policy, weight: f64) -> Vec<Vec<Sample>> 
             weight,
             &prompts(),
             &config(),
-            (3, 1),
+            DrawKey::new(3, 1),
             &mut |_| {},
         )
         .unwrap()
@@ -193,7 +202,7 @@ fn sample(policy: &Policy, reference: &Policy, weight: f64) -> Vec<Vec<Sample>> 
 fn the_ends_are_the_policy_and_the_reference() {
     let (policy, reference) = pair();
     let alone = |policy: &Policy| {
-        let result = policy.generate(&prompts(), &config(), (3, 1), &mut |_| {});
+        let result = policy.generate(&prompts(), &config(), DrawKey::new(3, 1), &mut |_| {});
         result.unwrap().samples
     };
     let (of_policy, of_reference) = (alone(&policy), alone(&reference));
@@ -216,14 +225,21 @@ fn weight_0_does_not_run_the_reference() {
         sample(&policy, &short, 0.0),
         sample(&policy, &reference, 0.0)
     );
-    let result = policy.generate_mixture(&short, 0.1, &prompts(), &config(), (3, 1), &mut |_| {});
+    let result = policy.generate_mixture(
+        &short,
+        0.1,
+        &prompts(),
+        &config(),
+        DrawKey::new(3, 1),
+        &mut |_| {},
+    );
     assert_eq!(
         result.unwrap_err().to_string(),
         "prompt 2 has 11 tokens, but at most 4 fit; shorten it, or ask for fewer new tokens"
     );
 }
 
-/// The draws belong to (seed, iteration, prompt, sample): the batch's company changes nothing.
+/// The draws belong to (seed, stream, prompt, sample): the batch's company changes nothing.
 #[test]
 fn samples_do_not_depend_on_the_batch() {
     let (policy, reference) = pair();
@@ -232,12 +248,15 @@ fn samples_do_not_depend_on_the_batch() {
         let ids = |samples: Vec<Sample>| samples.into_iter().map(|s| s.ids).collect();
         result.unwrap().samples.into_iter().map(ids).collect()
     };
-    let together = ids(&prompts(), (3, 1));
+    let together = ids(&prompts(), DrawKey::new(3, 1));
     for (prompt, expected) in prompts().iter().zip(&together) {
-        assert_eq!(&ids(std::slice::from_ref(prompt), (3, 1))[0], expected);
+        assert_eq!(
+            &ids(std::slice::from_ref(prompt), DrawKey::new(3, 1))[0],
+            expected
+        );
     }
-    let other = ids(&prompts(), (3, 2));
-    assert_ne!(other, together, "another iteration, other draws");
+    let other = ids(&prompts(), DrawKey::new(3, 2));
+    assert_ne!(other, together, "another stream, other draws");
     assert_ne!(together[0][0], together[0][1], "samples differ");
 }
 
@@ -246,10 +265,10 @@ struct Nudge;
 
 impl ModuleMapper for Nudge {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        match param.val().is_require_grad() {
-            true => param
-                .map(|tensor| Tensor::from_inner(tensor.inner().add_scalar(0.1)).require_grad()),
-            false => param,
+        if param.val().is_require_grad() {
+            param.map(|tensor| Tensor::from_inner(tensor.inner().add_scalar(0.1)).require_grad())
+        } else {
+            param
         }
     }
 }
@@ -276,7 +295,14 @@ fn adapters_mix_with_their_reference() {
         ..GenerationConfig::default()
     };
     let result = policy
-        .generate_mixture(&reference, 0.5, &prompts(), &config, (0, 0), &mut |_| {})
+        .generate_mixture(
+            &reference,
+            0.5,
+            &prompts(),
+            &config,
+            DrawKey::new(0, 0),
+            &mut |_| {},
+        )
         .unwrap();
     let mut moved = 0.0_f64;
     for (prompt, samples) in prompts().iter().zip(&result.samples) {
@@ -300,6 +326,54 @@ fn adapters_mix_with_their_reference() {
     );
 }
 
+/// Scoring a whole response gives what sampling gave token by token, and at weights 0 and 1 it is one model's.
+#[test]
+fn a_mixture_scores_what_it_samples() {
+    let (policy, reference) = pair();
+    let prompts: Vec<Prompt> = prompts()
+        .into_iter()
+        .map(|task| Prompt::from_ids(task.ids).numbered(task.number))
+        .collect();
+    let one_model = |weight: f64| match weight {
+        0.0 => Some(&policy),
+        1.0 => Some(&reference),
+        _ => None,
+    };
+    for weight in [0.0, 0.3, 1.0] {
+        let mixture = PolicyMixture {
+            policy: policy.clone(),
+            reference: reference.clone(),
+            weight,
+        };
+        let sampler = LocalEngine
+            .sampler(BehaviourPolicy::Mixture(Box::new(mixture)))
+            .unwrap();
+        let drawn = sampler.sample(&prompts, &config(), DrawKey::new(3, 1), &mut |_| {});
+        let drawn = drawn.unwrap();
+        assert!(!drawn.have_text, "the fixtures have no tokenizer");
+        let mut sequences = Vec::new();
+        let mut expected = Vec::new();
+        for (ids, completions) in drawn.prompt_ids.iter().zip(&drawn.completions) {
+            for completion in completions {
+                let response = completion.token_ids.as_ref().unwrap();
+                sequences.push(Sequence::new(ids.as_ref().unwrap(), response));
+                expected.push(completion.token_logps.clone().unwrap());
+            }
+        }
+        let scored = sampler.logps(&sequences).unwrap();
+        let close = |scored: &[Vec<f64>], expected: &[Vec<f64>]| {
+            assert_eq!(scored.len(), expected.len());
+            for (a, b) in scored.concat().iter().zip(expected.concat()) {
+                assert!((a - b).abs() < 1e-4, "weight {weight}: {a} {b}");
+            }
+        };
+        close(&scored, &expected);
+        if let Some(alone) = one_model(weight) {
+            close(&scored, &alone.logps(&sequences).unwrap());
+        }
+    }
+}
+
 #[test]
 fn bad_mixtures_are_refused_in_sentences() {
     let (policy, reference) = pair();
@@ -309,7 +383,7 @@ fn bad_mixtures_are_refused_in_sentences() {
             weight,
             &prompts(),
             &config(),
-            (0, 0),
+            DrawKey::new(0, 0),
             &mut |_| {},
         );
         result.unwrap_err().to_string()

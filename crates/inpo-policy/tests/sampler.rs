@@ -6,11 +6,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use inpo_policy::sample::{SampleKey, Sampler};
-use inpo_policy::{
-    FinishReason, GenerationConfig, Generator, Policy, Prompt, PromptContent, PromptTask, Sample,
-    Sequence,
-};
+use inpo_data::{FinishReason, Prompt};
+use inpo_policy::sample::{SampleKey, TokenSampler};
+use inpo_policy::{DrawKey, GenerationConfig, Policy, PromptTask, Sample, Sampler, Sequence};
 use serde::Deserialize;
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 
@@ -46,11 +44,11 @@ impl Case {
         for sample in 0..draws {
             let key = SampleKey {
                 seed: 5,
-                iteration: 0,
+                stream: 0,
                 prompt: 0,
                 sample,
             };
-            let mut sampler = Sampler::new(&config, key, &self.prompt);
+            let mut sampler = TokenSampler::new(&config, key, &self.prompt);
             for &id in &self.response {
                 // The one id that these logits can give.
                 let mut logits = vec![f32::NEG_INFINITY; self.logits.len()];
@@ -118,7 +116,7 @@ fn prompt() -> PromptTask {
 }
 
 fn samples(policy: &Policy, config: &GenerationConfig) -> Vec<Sample> {
-    let result = policy.generate(&[prompt()], config, (3, 1), &mut |_| {});
+    let result = policy.generate(&[prompt()], config, DrawKey::new(3, 1), &mut |_| {});
     result.unwrap().samples.remove(0)
 }
 
@@ -229,7 +227,7 @@ fn stop_strings_need_a_tokenizer() {
         stop_strings: vec!["x".to_owned()],
         ..config()
     };
-    let result = tiny().generate(&[prompt()], &config, (3, 1), &mut |_| {});
+    let result = tiny().generate(&[prompt()], &config, DrawKey::new(3, 1), &mut |_| {});
     let error = result.unwrap_err().to_string();
     assert!(
         error.starts_with("`generation.stop_strings` need a tokenizer, and ")
@@ -288,14 +286,14 @@ fn a_stream_is_the_first_sample() {
     let policy = tiny();
     let expected = samples(&policy, &config()).remove(0);
     let mut streamed = Vec::new();
-    let sample = policy.stream(&prompt(), &config(), (3, 1), &mut |id| {
+    let sample = policy.stream(&prompt(), &config(), DrawKey::new(3, 1), &mut |id| {
         streamed.push(id);
         ControlFlow::Continue(())
     });
     assert_eq!(drawn(&sample.unwrap()), drawn(&expected));
     assert_eq!(streamed, expected.ids);
     let mut left = 3;
-    let sample = policy.stream(&prompt(), &config(), (3, 1), &mut |_| {
+    let sample = policy.stream(&prompt(), &config(), DrawKey::new(3, 1), &mut |_| {
         left -= 1;
         match left {
             0 => ControlFlow::Break(()),
@@ -305,30 +303,31 @@ fn a_stream_is_the_first_sample() {
     assert_eq!(sample.unwrap().ids, expected.ids[..3]);
 }
 
-/// A policy is a generator: text, ids and log-probs of what it samples, and its log-probs as scores.
+/// A policy is a sampler: text, ids and log-probs of what it samples, and log-probs of given responses.
 #[test]
-fn a_policy_is_a_generator() {
+fn a_policy_is_a_sampler() {
     let dir = tempfile::tempdir().unwrap();
     let policy = with_characters(dir.path());
-    let generator: &dyn Generator = &policy;
-    let content = PromptContent::Ids(prompt().ids);
-    let prompts = [Prompt { number: 0, content }];
-    let answers = generator.answer(&prompts, &config(), (3, 1), &mut |_| {});
-    let answers = answers.unwrap().remove(0);
+    let sampler: &dyn Sampler = &policy;
+    let prompts = [Prompt::from_ids(prompt().ids)];
+    let drawn = sampler.sample(&prompts, &config(), DrawKey::new(3, 1), &mut |_| {});
+    let mut drawn = drawn.unwrap();
+    assert_eq!(drawn.prompt_ids, [Some(prompt().ids)]);
+    assert!(drawn.have_text);
+    let answers = drawn.completions.remove(0);
     let sequences: Vec<Sequence> = answers
         .iter()
-        .map(|answer| Sequence::new(&prompt().ids, answer.ids.as_ref().unwrap()))
+        .map(|answer| Sequence::new(&prompt().ids, answer.token_ids.as_ref().unwrap()))
         .collect();
-    let scores = generator.score(&sequences).unwrap();
+    let scores = sampler.logps(&sequences).unwrap();
     let expected = samples(&policy, &config());
     assert_eq!(answers.len(), expected.len());
     for ((answer, sample), scores) in answers.iter().zip(&expected).zip(scores) {
         let text = policy.codec().unwrap().decode(&sample.ids).unwrap();
-        assert_eq!(answer.text, Some(text));
-        assert_eq!(answer.prompt_ids, Some(prompt().ids));
-        assert_eq!(answer.ids.as_ref(), Some(&sample.ids));
+        assert_eq!(answer.text, text);
+        assert_eq!(answer.token_ids.as_ref(), Some(&sample.ids));
         assert_eq!(answer.finish_reason, sample.finish_reason);
-        for (logp, score) in answer.logps.as_ref().unwrap().iter().zip(scores) {
+        for (logp, score) in answer.token_logps.as_ref().unwrap().iter().zip(scores) {
             assert!((logp - score).abs() < 1e-4, "{logp} {score}");
         }
     }

@@ -3,11 +3,10 @@
 
 use std::path::Path;
 
+use inpo_data::Message;
+use inpo_hub::{HubError, find};
 use inpo_policy::config::{ModelConfig, RopeScaling};
-use inpo_policy::error::PolicyError;
 use inpo_policy::files::ModelFiles;
-use inpo_policy::hub::{ResolveOptions, resolve};
-use inpo_policy::template::Message;
 use inpo_policy::tokenizer::TextCodec;
 use serde::Deserialize;
 
@@ -15,9 +14,9 @@ const MODEL: &str = "smollm2-135m-instruct";
 
 /// The model; `None`, reported, where `INPO_OFFLINE=1` forbids fetching it.
 fn model() -> Option<ModelFiles> {
-    match resolve(MODEL, &ResolveOptions::default()) {
+    match find(MODEL) {
         Ok(path) => Some(ModelFiles::open(&path).unwrap()),
-        Err(error @ PolicyError::Offline { .. }) => {
+        Err(error @ HubError::Offline { .. }) => {
             eprintln!("SKIPPED: {error}");
             None
         }

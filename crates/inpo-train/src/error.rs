@@ -1,7 +1,9 @@
 use std::path::{Path, PathBuf};
 
+use inpo_data::DataError;
 use inpo_game::OracleError;
 use inpo_loss::LossError;
+use inpo_oracle::OracleConfigError;
 use inpo_policy::PolicyError;
 
 /// What can go wrong in a run.
@@ -26,19 +28,6 @@ pub enum TrainError {
         /// What it may be.
         allowed: String,
     },
-    /// A malformed row of a data file.
-    #[error("{path}, line {line}: {reason}", path = .path.display())]
-    Row {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A data file without a row.
-    #[error("{} holds no rows", .0.display())]
-    NoRows(PathBuf),
     /// A file of pairs of which nothing is left.
     #[error(
         "no pair of {path} is left: {dropped} of {rows} rows were dropped for an empty response",
@@ -52,31 +41,18 @@ pub enum TrainError {
         /// Those dropped because a response has no token.
         dropped: usize,
     },
-    /// A file that cannot be read or written.
-    #[error("{path}: {source}", path = .path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A file of the run directory that does not hold what it should.
-    #[error("{path}: {reason}", path = .path.display())]
-    Artefact {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// A file, a row, a directory in use.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A model that cannot be found by its name.
+    #[error("{0}")]
+    Model(String),
     /// The output directory holds a run already.
     #[error(
         "{} already holds a run; pass --resume to go on with it, or choose another output_dir",
         .0.display()
     )]
     RunExists(PathBuf),
-    /// The output directory is in use.
-    #[error("another process is running in {}; wait for it, or choose another output_dir", .0.display())]
-    Busy(PathBuf),
     /// The output directory holds a run with other settings or of other inputs.
     #[error(
         "{root} was written with {different}; restore that, or choose another output_dir",
@@ -122,13 +98,26 @@ pub enum TrainError {
     /// Log-probs that an objective needs are neither given nor can they be computed.
     #[error(
         "{method} needs the columns {} and {} in the file of pairs{}", .columns[0], .columns[1],
-        if *.method == "mnpo" { ", or fewer objective.history_weights" } else { "" }
+        if *.shorter_history { ", or fewer objective.history_weights" } else { "" }
     )]
     MissingAnchors {
         /// The objective.
         method: &'static str,
         /// The columns, chosen and rejected.
         columns: [String; 2],
+        /// Whether fewer past policies would do without them.
+        shorter_history: bool,
+    },
+    /// A sampler that does not give what is trained on.
+    #[error(
+        "the sampler {sampler} gives no {what}; the loop trains on the token ids that were sampled, and reads their \
+         log-probs"
+    )]
+    Sampler {
+        /// The sampler's name.
+        sampler: String,
+        /// What is missing.
+        what: &'static str,
     },
     /// Cached anchors that are not those of the policy being trained.
     #[error(
@@ -145,17 +134,22 @@ pub enum TrainError {
     /// The oracle.
     #[error(transparent)]
     Oracle(#[from] OracleError),
+    /// The settings of the oracle.
+    #[error(transparent)]
+    OracleConfig(#[from] OracleConfigError),
     /// The loss.
     #[error(transparent)]
     Loss(#[from] LossError),
+    /// What a program's own [`PairSource`](crate::PairSource) says.
+    #[error(transparent)]
+    Source(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl TrainError {
-    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
-        Self::Io {
-            path: path.to_owned(),
-            source,
-        }
+    /// A file of the run directory that does not hold what it should.
+    pub(crate) fn artefact(path: &Path, reason: String) -> Self {
+        let path = path.to_owned();
+        Self::Data(DataError::Artefact { path, reason })
     }
 
     /// The error, with the optimiser step it happened in.
@@ -178,14 +172,16 @@ impl TrainError {
 
     /// Whether the user's input is at fault (exit status 2) and not the machine or the run.
     pub fn is_input(&self) -> bool {
-        !matches!(
-            self,
+        match self {
             Self::NonFinite { .. }
-                | Self::FirstLoss { .. }
-                | Self::StaleAnchors { .. }
-                | Self::NoPairs { .. }
-                | Self::Oracle(_)
-                | Self::Policy(PolicyError::NonFiniteLogits { .. } | PolicyError::Write { .. })
-        )
+            | Self::FirstLoss { .. }
+            | Self::StaleAnchors { .. }
+            | Self::NoPairs { .. }
+            | Self::Sampler { .. }
+            | Self::Oracle(_) => false,
+            Self::Policy(error) => error.is_input(),
+            Self::Data(error) => error.is_input(),
+            _ => true,
+        }
     }
 }

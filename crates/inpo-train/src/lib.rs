@@ -1,8 +1,9 @@
 //! The loop of INPO and its relatives: generate, judge, select, anchor, optimise, evaluate (arXiv
 //! 2407.00617, Algorithm 1), and its one phase on given pairs.
 //!
-//! [`run`] is the whole of it on one screen. Each stage computes one file of the run directory or
-//! reads it when it is there:
+//! [`run`] plays it with [`Players`]: models, any preference oracle over text, and an engine that samples. [`train`] is the
+//! same loop with one iteration whose pairs come from a file, and [`run_from`] takes pairs of any other origin. Each stage
+//! computes one file of the run directory or reads it when it is there:
 //!
 //! ```text
 //! OUTPUT_DIR/run.toml  manifest.json  metrics.jsonl  trainer_state.json
@@ -12,52 +13,56 @@
 //!                           aux/ or half/: the first of ONPO's and EGPO's two phases
 //! ```
 //!
-//! [`phases`] says what an iteration of each algorithm is made of, [`train`] runs one phase on a file of
-//! pairs. [`RunConfig`] and [`TrainConfig`] have every setting with its default, [`StepMetrics`] the names of
-//! the metrics.
+//! [`methods`] has a file for each method with its keys, anchors and phases. [`RunConfig`] and [`TrainConfig`] have
+//! every setting with its default, [`StepMetrics`] the figures of a step.
 
-pub mod anchors;
+mod anchors;
 pub mod config;
 mod error;
-pub mod evaluate;
-pub mod files;
 mod header;
-pub mod judge;
-pub mod metrics;
+mod inputs;
+pub mod methods;
+mod metrics;
 mod models;
 mod objective;
-pub mod observer;
+mod observer;
 mod optim;
 mod optimise;
+mod pair;
+mod pair_source;
 pub mod pairs;
 pub mod phases;
 mod policies;
 mod prompts;
 mod ratio;
-pub mod records;
 mod resume;
-pub mod rows;
 mod run;
 mod run_dir;
-pub mod select;
-mod stages;
+mod selection;
+mod self_play;
+mod session;
+mod stage;
 mod step;
+mod streams;
 mod train;
 mod work;
 
-pub use config::{RunConfig, TrainConfig};
+pub use config::{CommonConfig, RunConfig, TrainConfig};
 pub use error::TrainError;
-pub use evaluate::{Evaluation, Interval};
-pub use header::{ObjectiveHeader, RunHeader};
 pub use inpo_loss::PairFigures;
-pub use metrics::StepMetrics;
+pub use methods::Algorithm;
+pub use metrics::{StepMetrics, StepProgress};
 pub use models::{Models, StoredPolicy};
-pub use objective::{Evaluated, Objective, ObjectiveLoss};
-pub use observer::{Console, Observer, Silent};
+pub use objective::{Evaluated, Objective};
+pub use observer::{Observer, Silent};
 pub use optim::{Optimiser, clip_grad_norm, learning_rate};
 pub use optimise::{Order, optimise};
+pub use pair::TrainPair;
+pub use pair_source::PairSource;
 pub use ratio::Ratio;
-pub use run::run;
-pub use step::{TrainPair, pair_gradient};
-pub use train::{TrainHeader, train};
+pub use run::{Players, run, run_from};
+pub use session::{PhasePairs, Session};
+pub use stage::Stage;
+pub use step::pair_gradient;
+pub use train::train;
 pub use work::Peak;

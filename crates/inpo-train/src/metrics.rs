@@ -1,17 +1,19 @@
-//! Rows of metrics, with the names users know from TRL.
+//! Rows of metrics, with the names users know from TRL. Each name stands here once.
 
+use inpo_eval::Evaluation;
 use inpo_loss::{BatchMetrics, PairFigures};
+use inpo_oracle::{Answers, CycleReport, cycle_report};
+use inpo_policy::SamplingCost;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::evaluate::Evaluation;
 use crate::objective::Objective;
-use crate::records::PreferenceRecord;
-use crate::step::TrainPair;
+use crate::pair::TrainPair;
 use crate::work::Peak;
 
-/// Where and when an optimiser step took place.
+/// The place of an optimiser step in its phase, and what it took.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Timing {
+pub struct StepProgress {
     /// The step of the phase, from 1.
     pub step: usize,
     /// Steps of the phase.
@@ -36,8 +38,8 @@ pub struct Timing {
 /// `timing_s/step`. The loss is the plain mean over pairs, whatever their weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepMetrics {
-    /// Where and when.
-    pub timing: Timing,
+    /// Its place in the phase, and what it took.
+    pub progress: StepProgress,
     /// The batch.
     pub batch: BatchMetrics,
     /// Prompt and response tokens of the step.
@@ -47,7 +49,7 @@ pub struct StepMetrics {
 impl StepMetrics {
     /// From the figures of the step's pairs.
     pub fn new(
-        timing: Timing,
+        progress: StepProgress,
         figures: &[PairFigures],
         pairs: &[&TrainPair],
         objective: &Objective,
@@ -57,7 +59,7 @@ impl StepMetrics {
             pair.chosen.ids.len() + pair.rejected.ids.len() + explored
         };
         Self {
-            timing,
+            progress,
             batch: BatchMetrics::new(figures, objective.pair_loss().reward_scale()),
             num_tokens: pairs.iter().map(tokens).sum(),
         }
@@ -65,14 +67,14 @@ impl StepMetrics {
 
     /// Whether the step has a row: every `logging_steps`-th has, and the last one.
     pub fn is_logged(&self, logging_steps: usize) -> bool {
-        let Timing { step, steps, .. } = self.timing;
+        let StepProgress { step, steps, .. } = self.progress;
         step.is_multiple_of(logging_steps) || step == steps
     }
 
     /// A row for metrics.jsonl and trainer_state.json; with the device's `peak` the share of it that the step
     /// made use of.
     pub fn row(&self, peak: Option<&Peak>) -> Map<String, Value> {
-        let Timing {
+        let StepProgress {
             step,
             epoch,
             learning_rate,
@@ -81,19 +83,21 @@ impl StepMetrics {
             tokens_before,
             flops,
             ..
-        } = self.timing;
-        let first = json!({
-            "step": step,
-            "epoch": epoch,
-            "learning_rate": learning_rate,
-            "grad_norm": grad_norm,
-            "num_tokens": tokens_before + self.num_tokens,
-            "perf/tokens_per_second_step": self.num_tokens as f64 / seconds,
-            "timing_s/step": seconds,
-        });
-        let Value::Object(mut row) = first else {
-            unreachable!("a JSON object literal")
-        };
+        } = self.progress;
+        let mut row = Map::new();
+        let entries = [
+            ("step", json!(step)),
+            ("epoch", json!(epoch)),
+            ("learning_rate", json!(learning_rate)),
+            ("grad_norm", json!(grad_norm)),
+            ("num_tokens", json!(tokens_before + self.num_tokens)),
+            (
+                "perf/tokens_per_second_step",
+                json!(self.num_tokens as f64 / seconds),
+            ),
+            ("timing_s/step", json!(seconds)),
+        ];
+        row.extend(entries.map(|(name, value)| (name.to_owned(), value)));
         if let Some(peak) = peak {
             row.insert("perf/mfu_step".into(), json!(flops / seconds / peak.flops));
             row.insert("perf/peak_flops".into(), json!(peak.flops));
@@ -104,50 +108,123 @@ impl StepMetrics {
     }
 }
 
-/// A row of metrics with the phase it is of, where an iteration has two.
-pub(crate) fn with_phase(mut row: Value, phase: Option<&'static str>) -> Value {
-    if let Some(phase) = phase {
-        row["phase"] = phase.into();
-    }
-    row
+/// The sampling of a stage.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct GenerateMetrics {
+    #[serde(rename = "timing_s/gen")]
+    seconds: f64,
+    #[serde(rename = "perf/decode_tokens_per_second")]
+    decode_speed: f64,
 }
 
-/// The oracle on the responses of a phase.
-pub(crate) fn judge_metrics(t: usize, rows: &[PreferenceRecord], calls: u64) -> Value {
-    let above = |matrix: &[Vec<f64>]| -> Vec<f64> {
-        let upper = matrix.iter().enumerate();
-        upper.flat_map(|(i, row)| row[i + 1..].to_vec()).collect()
-    };
-    let all: Vec<f64> = rows.iter().flat_map(|row| above(&row.preference)).collect();
-    let count = all.len().max(1) as f64;
-    let mut report = inpo_oracle::CycleReport::default();
-    for row in rows {
-        report += inpo_oracle::cycle_report(&row.preference).expect("an oracle's matrix");
+impl From<&SamplingCost> for GenerateMetrics {
+    fn from(cost: &SamplingCost) -> Self {
+        let seconds = cost.decode_time.as_secs_f64();
+        Self {
+            seconds: seconds + cost.prefill_time.as_secs_f64(),
+            decode_speed: cost.decode_tokens as f64 / seconds,
+        }
     }
-    json!({
-        "stage": "judge",
-        "iteration": t,
-        "judge/report_calls": calls,
-        "judge/tie_rate": all.iter().filter(|&&p| p == 0.5).count() as f64 / count,
-        "judge/mean_margin": all.iter().map(|p| (2.0 * p - 1.0).abs()).sum::<f64>() / count,
-        "judge/cycle_rate": report.rate(),
-        "judge/cyclic_triples": report.cyclic,
-        "judge/triples": report.triples,
-    })
+}
+
+/// The oracle on the responses of a phase, over the comparisons that were asked.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct JudgeMetrics {
+    #[serde(rename = "judge/calls")]
+    calls: u64,
+    #[serde(rename = "judge/tie_rate")]
+    tie_rate: f64,
+    #[serde(rename = "judge/mean_margin")]
+    mean_margin: f64,
+    /// None where no triple was asked whole.
+    #[serde(rename = "judge/cycle_rate")]
+    cycle_rate: Option<f64>,
+    #[serde(rename = "judge/cyclic_triples")]
+    cyclic_triples: u64,
+    #[serde(rename = "judge/triples")]
+    triples: u64,
+}
+
+impl JudgeMetrics {
+    /// Those of `answers`, for which the oracle was called `calls` times.
+    pub(crate) fn new(answers: &[Answers], calls: u64) -> Self {
+        let asked: Vec<f64> = answers.iter().flat_map(Answers::asked).collect();
+        let count = asked.len().max(1) as f64;
+        let reports = answers.iter().map(|answers| cycle_report(answers.matrix()));
+        let report: CycleReport = reports.map(|r| r.expect("answers are complementary")).sum();
+        Self {
+            calls,
+            tie_rate: asked.iter().filter(|&&p| p == 0.5).count() as f64 / count,
+            mean_margin: asked.iter().map(|p| (2.0 * p - 1.0).abs()).sum::<f64>() / count,
+            cycle_rate: (report.triples > 0).then(|| report.rate()),
+            cyclic_triples: report.cyclic,
+            triples: report.triples,
+        }
+    }
+}
+
+/// What a selection kept and what it dropped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub(crate) struct SelectMetrics {
+    /// Pairs kept.
+    #[serde(rename = "select/pairs")]
+    pub(crate) pairs: usize,
+    /// Dropped: the final match was a tie.
+    #[serde(rename = "select/dropped_tie")]
+    pub(crate) dropped_tie: usize,
+    /// Dropped: the final match went the other way.
+    #[serde(rename = "select/dropped_final")]
+    pub(crate) dropped_final: usize,
+    /// Dropped: both responses have the same ids.
+    #[serde(rename = "select/dropped_dup")]
+    pub(crate) dropped_dup: usize,
+    /// Dropped: a response without a token but its end.
+    #[serde(rename = "select/dropped_empty")]
+    pub(crate) dropped_empty: usize,
+    /// Mean difference in tokens.
+    #[serde(rename = "select/len_chosen_minus_rejected")]
+    pub(crate) length_gap: f64,
+}
+
+/// The scoring of the pairs.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct AnchorMetrics {
+    #[serde(rename = "timing_s/logp")]
+    pub(crate) seconds: f64,
 }
 
 /// An evaluation.
-pub(crate) fn eval_metrics(evaluation: &Evaluation) -> Value {
-    json!({
-        "stage": "eval",
-        "iteration": evaluation.iteration,
-        "game/win_rate_vs_ref": evaluation.win_rate_vs_ref.mean,
-        "game/win_rate_vs_ref_low": evaluation.win_rate_vs_ref.low,
-        "game/win_rate_vs_ref_high": evaluation.win_rate_vs_ref.high,
-        "game/win_rate_vs_prev": evaluation.win_rate_vs_prev.mean,
-        "game/kl_ref": evaluation.kl_ref,
-        "completions/mean_length": evaluation.mean_length,
-        "completions/clipped_ratio": evaluation.clipped_ratio,
-        "judge/cycle_rate": evaluation.cycles.rate(),
-    })
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct EvalMetrics {
+    #[serde(rename = "game/win_rate_vs_ref")]
+    win_rate_vs_ref: f64,
+    #[serde(rename = "game/win_rate_vs_ref_low")]
+    win_rate_vs_ref_low: f64,
+    #[serde(rename = "game/win_rate_vs_ref_high")]
+    win_rate_vs_ref_high: f64,
+    #[serde(rename = "game/win_rate_vs_prev")]
+    win_rate_vs_prev: f64,
+    #[serde(rename = "game/kl_ref")]
+    kl_ref: f64,
+    #[serde(rename = "completions/mean_length")]
+    mean_length: f64,
+    #[serde(rename = "completions/clipped_ratio")]
+    clipped_ratio: f64,
+    #[serde(rename = "judge/cycle_rate")]
+    cycle_rate: f64,
+}
+
+impl From<&Evaluation> for EvalMetrics {
+    fn from(evaluation: &Evaluation) -> Self {
+        Self {
+            win_rate_vs_ref: evaluation.win_rate_vs_ref.mean,
+            win_rate_vs_ref_low: evaluation.win_rate_vs_ref.low,
+            win_rate_vs_ref_high: evaluation.win_rate_vs_ref.high,
+            win_rate_vs_prev: evaluation.win_rate_vs_prev.mean,
+            kl_ref: evaluation.kl_ref,
+            mean_length: evaluation.mean_length,
+            clipped_ratio: evaluation.clipped_ratio,
+            cycle_rate: evaluation.cycles.rate(),
+        }
+    }
 }

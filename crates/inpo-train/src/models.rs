@@ -1,9 +1,11 @@
 //! The models a run or a training phase starts from.
 
-use burn::tensor::{DType, Device};
-use inpo_policy::{Policy, PolicyFiles, hub};
+use std::path::PathBuf;
 
-use crate::config::{ModelSection, PolicySection};
+use burn::tensor::{DType, Device};
+use inpo_policy::{Policy, PolicyFiles};
+
+use crate::config::{CommonConfig, ModelSection};
 use crate::error::TrainError;
 
 /// A policy that need not stay in memory between its uses: weights that were read from files can be read
@@ -45,7 +47,7 @@ impl StoredPolicy {
         }
     }
 
-    /// The policy; one that is not in memory is read, for whoever asks and as long as they keep it.
+    /// The policy; one that is not in memory is read for the caller, and stays in memory as long as the caller keeps it.
     ///
     /// # Errors
     ///
@@ -55,12 +57,13 @@ impl StoredPolicy {
             (Some(policy), _) => Ok(policy.clone()),
             (None, Some(files)) => {
                 let policy = files.load()?;
-                match policy.digest() == self.digest {
-                    true => Ok(policy),
-                    false => Err(TrainError::Artefact {
-                        path: policy.source().to_owned(),
-                        reason: "it is another model now than at the beginning".to_owned(),
-                    }),
+                if policy.digest() == self.digest {
+                    Ok(policy)
+                } else {
+                    Err(TrainError::artefact(
+                        policy.source(),
+                        "it is another model now than at the beginning".to_owned(),
+                    ))
                 }
             }
             (None, None) => unreachable!("only policies with files are forgotten"),
@@ -124,29 +127,31 @@ impl From<Policy> for Models {
 }
 
 impl Models {
-    /// Finds (or fetches) and loads the models that a configuration names. All are read, one after the other;
-    /// the policy alone is in memory afterwards.
+    /// Loads the models that a configuration names, and `previous` where there is one; `find` gives the path of a
+    /// model's name. All are read, one after the other; the policy alone is in memory afterwards.
     ///
     /// # Errors
     ///
     /// A model that cannot be found or read.
-    pub fn load(
-        policy: &PolicySection,
-        reference: Option<&ModelSection>,
+    pub fn load<E: std::fmt::Display>(
+        config: &CommonConfig,
         previous: Option<&ModelSection>,
         device: &Device,
+        mut find: impl FnMut(&str) -> Result<PathBuf, E>,
     ) -> Result<Self, TrainError> {
-        let load = |model: &str, adapter: Option<&std::path::PathBuf>, precision| {
-            let path = hub::resolve(model, &hub::ResolveOptions::default())?;
+        let policy = &config.policy;
+        let mut load = |model: &str, adapter: Option<&PathBuf>, precision| {
+            let path = find(model).map_err(|error| TrainError::Model(error.to_string()))?;
             let policy = Policy::load_in(&path, device, precision)?;
             Ok::<_, TrainError>(match adapter {
                 Some(dir) => policy.with_saved_adapters(dir)?,
                 None => policy,
             })
         };
-        let other = |section: Option<&ModelSection>| {
+        let first = load(&policy.model, policy.adapter.as_ref(), policy.precision())?;
+        let mut other = |section: Option<&ModelSection>| {
             let stored = section.map(|section| {
-                let frozen = policy.dtype.frozen();
+                let frozen = policy.frozen_precision();
                 let loaded = load(&section.model, section.adapter.as_ref(), frozen)?;
                 let mut stored = StoredPolicy::from(loaded);
                 stored.forget();
@@ -155,8 +160,8 @@ impl Models {
             stored.transpose()
         };
         Ok(Self {
-            policy: load(&policy.model, policy.adapter.as_ref(), policy.precision())?,
-            reference: other(reference)?,
+            policy: first,
+            reference: other(config.reference.as_ref())?,
             previous: other(previous)?,
         })
     }

@@ -2,17 +2,17 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use inpo_loss::{
-    Anchor, Exploration, Label, LabelKind, LogpSum, LossError, LossOutput, MeanPairLoss,
-    PairFigures, PairLogps, PairLoss, Reduction, Role, SftTerm,
+    Anchor, Exploration, Label, LabelKind, LogpSum, Loss, LossError, LossOutput, PairFigures,
+    PairLogps, PairLoss, Reduction, Role, SftTerm,
 };
 
-use crate::step::TrainPair;
+use crate::pair::TrainPair;
 
 /// A loss with its addends and its labels: all that an optimisation phase minimises.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Objective {
     /// The loss of the pairs.
-    pub loss: ObjectiveLoss,
+    pub loss: Loss,
     /// Which label of a pair is used.
     pub label: LabelKind,
     /// The SFT term.
@@ -21,21 +21,12 @@ pub struct Objective {
     pub exploration: Option<Exploration>,
 }
 
-/// A loss on log-prob sums, or its length-normalised variant.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ObjectiveLoss {
-    /// On sums.
-    Sum(PairLoss),
-    /// On means over tokens.
-    Mean(MeanPairLoss),
-}
-
 impl From<PairLoss> for Objective {
     /// The loss with its usual label and no addend.
     fn from(loss: PairLoss) -> Self {
         Self {
             label: loss.labels()[0],
-            loss: ObjectiveLoss::Sum(loss),
+            loss: Loss::Sum(loss),
             sft: None,
             exploration: None,
         }
@@ -61,10 +52,7 @@ impl Objective {
 
     /// The loss's name, anchors and kernel.
     pub fn pair_loss(&self) -> &PairLoss {
-        match &self.loss {
-            ObjectiveLoss::Sum(loss) => loss,
-            ObjectiveLoss::Mean(loss) => loss.inner(),
-        }
+        self.loss.pair_loss()
     }
 
     /// The anchors whose log-probs each [`TrainPair`] must bring, in this order.
@@ -86,8 +74,8 @@ impl Objective {
     /// How token log-probs become a response's: `sum`, or `mean` for the length-normalised variant.
     pub fn reduction(&self) -> &'static str {
         match self.loss {
-            ObjectiveLoss::Sum(_) => "sum",
-            ObjectiveLoss::Mean(_) => "mean",
+            Loss::Sum(_) => "sum",
+            Loss::Mean(_) => "mean",
         }
     }
 
@@ -138,13 +126,13 @@ impl Objective {
         };
         let tokens = |i: usize| pairs[i].tokens();
         let (output, divisor): (LossOutput, [Vec<f64>; 2]) = match &self.loss {
-            ObjectiveLoss::Sum(loss) => {
+            Loss::Sum(loss) => {
                 let anchors: Vec<(Role, &PairLogps)> =
                     anchors.iter().map(|(role, logps)| (*role, logps)).collect();
                 let ones = || vec![1.0; pairs.len()];
                 (loss.evaluate(&policy, &anchors, &label)?, [ones(), ones()])
             }
-            ObjectiveLoss::Mean(loss) => {
+            Loss::Mean(loss) => {
                 let lengths = [0, 1].map(|k| {
                     let lengths = (0..pairs.len()).map(|i| tokens(i)[k].max(1) as f64);
                     lengths.collect::<Vec<f64>>()

@@ -3,7 +3,6 @@
 mod clip;
 mod rules;
 mod schedule;
-mod settings;
 
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};

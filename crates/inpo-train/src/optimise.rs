@@ -14,10 +14,11 @@ use rand::{RngExt, SeedableRng};
 
 use crate::config::TrainSection;
 use crate::error::TrainError;
-use crate::metrics::{StepMetrics, Timing};
+use crate::metrics::{StepMetrics, StepProgress};
 use crate::objective::Objective;
 use crate::optim::{Optimiser, clip_grad_norm, learning_rate};
-use crate::step::{TrainPair, loss_dtype, pair_gradient};
+use crate::pair::TrainPair;
+use crate::step::{loss_dtype, pair_gradient};
 use crate::work::{ModelFlops, StepTokens};
 
 /// How far the policy's log-prob of a response may be from its cached value before the first step, in
@@ -36,7 +37,7 @@ fn anchor_tolerance(activations: DType) -> (f64, f64) {
 pub enum Order {
     /// As they stand, every epoch.
     Given(u64),
-    /// Shuffled anew each epoch.
+    /// Shuffled again each epoch.
     Shuffled(u64),
 }
 
@@ -143,7 +144,7 @@ fn steps(
         let rate = learning_rate(config, step, total);
         decoder = optimiser.step(rate, clipped, grads);
         let per_epoch = pairs.len().div_ceil(config.pairs_per_step());
-        let timing = Timing {
+        let progress = StepProgress {
             step: step + 1,
             steps: total,
             epoch: (step + 1) as f64 / per_epoch as f64,
@@ -153,7 +154,7 @@ fn steps(
             tokens_before: tokens,
             flops: flops.step(computed),
         };
-        let metrics = StepMetrics::new(timing, &figures, &members, objective);
+        let metrics = StepMetrics::new(progress, &figures, &members, objective);
         tokens += metrics.num_tokens;
         log(metrics)?;
     }
@@ -225,9 +226,10 @@ fn check_start(
     let mean = |figures: &[PairFigures]| figures.iter().map(|f| f.loss).sum::<f64>() / count;
     let at_zero = |pair: &&TrainPair| pair.anchors.iter().all(|anchor| *anchor == pair.start);
     let known = objective.label == LabelKind::Hard && objective.sft.is_none();
-    let expected_loss = match known && pairs.iter().all(at_zero) {
-        true => objective.loss_at_zero(),
-        false => mean(&expected.figures),
+    let expected_loss = if known && pairs.iter().all(at_zero) {
+        objective.loss_at_zero()
+    } else {
+        mean(&expected.figures)
     };
     let got_loss = mean(figures);
     let slack: f64 = expected

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::DType;
+use inpo_loss::Role;
 use inpo_policy::Policy;
 
-use crate::config::RunConfig;
+use crate::config::CommonConfig;
 use crate::error::TrainError;
 use crate::models::{Models, StoredPolicy};
 use crate::phases::PolicyId;
@@ -20,14 +21,26 @@ pub(crate) struct Policies {
     /// The starting weights with adapters to be trained, which share all the others.
     adapted: Option<Policy>,
     reference: Option<StoredPolicy>,
+    previous: Option<StoredPolicy>,
+    /// Whether the models are scored before the only optimisation, and never again.
+    scored_once: bool,
     made: BTreeMap<PolicyId, Policy>,
     /// Digests of what was made.
     digests: BTreeMap<PolicyId, String>,
 }
 
 impl Policies {
-    pub(crate) fn new(config: &RunConfig, models: Models) -> Result<Self, TrainError> {
-        models.check(config.reference.is_some(), false)?;
+    /// The policies that a run of `config` starts from, `previous` says whether it names a previous policy.
+    ///
+    /// # Errors
+    ///
+    /// Models that are not those of the configuration, or read other tokens.
+    pub(crate) fn new(
+        config: &CommonConfig,
+        previous: bool,
+        models: Models,
+    ) -> Result<Self, TrainError> {
+        models.check(config.reference.is_some(), previous)?;
         let start = models.policy;
         let adapted = match &config.policy.lora {
             Some(lora) => Some(start.clone().with_adapters(lora, config.seed)?),
@@ -40,9 +53,20 @@ impl Policies {
             },
             adapted,
             reference: models.reference,
+            previous: models.previous,
+            scored_once: false,
             made: BTreeMap::new(),
             digests: BTreeMap::new(),
         })
+    }
+
+    /// The same policies for a single optimisation: the models that it is held against leave memory before it, in a
+    /// file or not.
+    pub(crate) fn scored_once(self) -> Self {
+        Self {
+            scored_once: true,
+            ..self
+        }
     }
 
     /// Tokens that every policy of the run can read.
@@ -59,8 +83,11 @@ impl Policies {
     pub(crate) fn release(&mut self) {
         self.made.clear();
         self.start.forget();
-        if let Some(reference) = &mut self.reference {
-            reference.forget();
+        for other in [&mut self.reference, &mut self.previous]
+            .into_iter()
+            .flatten()
+        {
+            other.forget();
         }
     }
 
@@ -74,12 +101,39 @@ impl Policies {
         self.reference.as_ref().unwrap_or(&self.start)
     }
 
+    /// The model that the configuration names for `role`, where it names one.
+    pub(crate) fn named(&self, role: Role) -> Option<&StoredPolicy> {
+        match role {
+            Role::Reference => self.reference.as_ref(),
+            Role::Previous | Role::History(0) => self.previous.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The policies that are not made by the run.
+    fn given(&self, id: PolicyId) -> Option<&StoredPolicy> {
+        match id {
+            PolicyId::Reference => Some(self.reference()),
+            PolicyId::Previous => Some(self.previous.as_ref().unwrap_or(&self.start)),
+            PolicyId::After(0) | PolicyId::Intermediate(0) => Some(&self.start),
+            PolicyId::After(_) | PolicyId::Intermediate(_) => None,
+        }
+    }
+
+    /// The digest of a policy that is not made by the run.
+    ///
+    /// # Panics
+    ///
+    /// If the run makes it: a fault of the caller.
+    pub(crate) fn given_digest(&self, id: PolicyId) -> Result<String, TrainError> {
+        let given = self.given(id).expect("a policy of the start");
+        Ok(given.digest().to_owned())
+    }
+
     /// The policy `id`, to be scored or sampled.
     pub(crate) fn get(&mut self, id: PolicyId, dir: &RunDir) -> Result<Policy, TrainError> {
-        match id {
-            PolicyId::Reference => return self.reference().get(),
-            PolicyId::After(0) | PolicyId::Side(0) => return self.start.get(),
-            _ => {}
+        if let Some(given) = self.given(id) {
+            return given.get();
         }
         if let Some(policy) = self.made.get(&id) {
             return Ok(policy.clone());
@@ -95,10 +149,8 @@ impl Policies {
 
     /// The digest of `id`.
     pub(crate) fn digest(&mut self, id: PolicyId, dir: &RunDir) -> Result<String, TrainError> {
-        match id {
-            PolicyId::Reference => return Ok(self.reference().digest().to_owned()),
-            PolicyId::After(0) | PolicyId::Side(0) => return Ok(self.start.digest().to_owned()),
-            _ => {}
+        if let Some(given) = self.given(id) {
+            return Ok(given.digest().to_owned());
         }
         if let Some(digest) = self.digests.get(&id) {
             return Ok(digest.clone());
@@ -112,11 +164,15 @@ impl Policies {
     /// and those that are in no file.
     pub(crate) fn trainable(&mut self, id: PolicyId, dir: &RunDir) -> Result<Policy, TrainError> {
         let policy = match (id, &self.adapted) {
-            (PolicyId::After(0) | PolicyId::Side(0), Some(adapted)) => adapted.clone(),
-            (PolicyId::After(0) | PolicyId::Side(0), None) => self.start.lend()?,
+            (PolicyId::After(0) | PolicyId::Intermediate(0), Some(adapted)) => adapted.clone(),
+            (PolicyId::After(0) | PolicyId::Intermediate(0), None) => self.start.lend()?,
             _ => self.get(id, dir)?,
         };
         self.release();
+        if self.scored_once {
+            self.reference = None;
+            self.previous = None;
+        }
         Ok(policy)
     }
 
@@ -130,8 +186,8 @@ impl Policies {
     /// directory has them.
     pub(crate) fn forget_before(&mut self, t: usize) {
         self.made.retain(|id, _| match id {
-            PolicyId::Reference => true,
-            PolicyId::After(of) | PolicyId::Side(of) => *of >= t,
+            PolicyId::Reference | PolicyId::Previous => true,
+            PolicyId::After(of) | PolicyId::Intermediate(of) => *of >= t,
         });
     }
 }

@@ -2,32 +2,36 @@
 
 use std::path::Path;
 
-use inpo_policy::{Policy, PromptTask};
+use inpo_data::{Prompt, PromptInput, read_rows, sha256};
+use inpo_policy::{Policy, PolicyError, Sampler};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
 
 use crate::config::{RunConfig, token_limit};
 use crate::error::TrainError;
-use crate::files::sha256;
-use crate::rows::{PromptInput, read_rows};
+use crate::streams::FIRST_HELD_OUT;
 
-/// Held-out prompts draw from streams of their own.
-const EVAL_PROMPTS: u64 = 1 << 32;
-
-/// A prompt of the run.
+/// A prompt of the run, with its token ids.
 #[derive(Debug, Clone)]
-pub(crate) struct Prompt {
-    pub(crate) number: u64,
-    pub(crate) input: Option<PromptInput>,
-    pub(crate) ids: Vec<u32>,
+pub(crate) struct RunPrompt {
+    /// What is answered and judged.
+    pub(crate) prompt: Prompt,
+    /// The conversation as its file writes it.
+    pub(crate) input: PromptInput,
+}
+
+impl RunPrompt {
+    pub(crate) fn ids(&self) -> &[u32] {
+        self.prompt.token_ids.as_deref().unwrap_or_default()
+    }
 }
 
 /// The run's prompts: one disjoint slice per iteration, and the held-out ones.
 #[derive(Debug)]
 pub(crate) struct Prompts {
-    pub(crate) slices: Vec<Vec<Prompt>>,
-    pub(crate) held_out: Vec<Prompt>,
+    pub(crate) slices: Vec<Vec<RunPrompt>>,
+    pub(crate) held_out: Vec<RunPrompt>,
 }
 
 impl Prompts {
@@ -40,9 +44,9 @@ impl Prompts {
     ) -> Result<Self, TrainError> {
         // Judges read text: a model without a tokenizer cannot run the loop.
         policy.codec()?;
-        let mut prompts = encode(&config.data.prompts, config, (policy, context), 0)?;
+        let mut prompts = encode(&config.data.prompts, config, policy, context, 0)?;
         if config.data.shuffle {
-            prompts.shuffle(&mut ChaCha8Rng::seed_from_u64(config.seed));
+            prompts.shuffle(&mut ChaCha8Rng::seed_from_u64(config.common.seed));
         }
         let rounds = config.iteration.num_iterations;
         let size = config.iteration.prompts_per_iteration;
@@ -57,7 +61,7 @@ impl Prompts {
             return Err(TrainError::setting(key, size, &allowed));
         }
         let mut held_out = match &config.data.eval_prompts {
-            Some(path) => encode(path, config, (policy, context), EVAL_PROMPTS)?,
+            Some(path) => encode(path, config, policy, context, FIRST_HELD_OUT)?,
             None => Vec::new(),
         };
         held_out.truncate(config.eval.num_prompts.unwrap_or(usize::MAX));
@@ -71,7 +75,7 @@ impl Prompts {
     /// sha256 over the token ids of all prompts, in order.
     pub(crate) fn digest(&self) -> String {
         let all = self.slices.iter().flatten().chain(&self.held_out);
-        let ids: Vec<&Vec<u32>> = all.map(|prompt| &prompt.ids).collect();
+        let ids: Vec<&[u32]> = all.map(RunPrompt::ids).collect();
         sha256(&serde_json::to_vec(&ids).expect("lists of ids are JSON"))
     }
 }
@@ -79,36 +83,40 @@ impl Prompts {
 fn encode(
     path: &Path,
     config: &RunConfig,
-    (policy, context): (&Policy, usize),
+    policy: &Policy,
+    context: usize,
     first: u64,
-) -> Result<Vec<Prompt>, TrainError> {
-    let limit = token_limit(config.policy.max_length, context)?;
+) -> Result<Vec<RunPrompt>, TrainError> {
+    let limit = token_limit(config.common.policy.max_length, context)?;
     let limit = limit.saturating_sub(config.generation.max_new_tokens);
-    read_rows(path)?
-        .into_iter()
-        .zip(first..)
-        .map(|(row, number)| {
-            let ids = row.prompt_ids(policy, path)?;
-            if ids.len() > limit {
-                let tokens = ids.len();
-                let reason = format!(
-                    "the prompt has {tokens} tokens, but only {limit} fit beside \
-                     generation.max_new_tokens; shorten it or leave it out"
-                );
-                return Err(row.error(path, reason));
-            }
-            let task = PromptTask { ids, number };
-            policy
-                .check_prompt(&task, &config.generation)
-                .map_err(|error| row.error(path, error.to_string()))?;
-            let ids = task.ids;
+    let mut prompts = Vec::new();
+    for (row, number) in read_rows(path)?.into_iter().zip(first..) {
+        let refuse = |error: PolicyError| row.error(path, error.to_string());
+        let mut prompt = row.to_prompt(number);
+        let ids = policy.prompt_ids(&prompt).map_err(refuse)?;
+        if ids.len() > limit {
+            let tokens = ids.len();
+            let reason = format!(
+                "the prompt has {tokens} tokens, but only {limit} fit beside \
+                 generation.max_new_tokens; shorten it or leave it out"
+            );
+            return Err(row.error(path, reason).into());
+        }
+        prompt.token_ids = Some(ids);
+        policy
+            .prepare(&mut prompt, &config.generation)
+            .map_err(refuse)?;
+        let input = match row.prompt {
+            Some(input) => input,
             // A prompt that is given as ids alone is shown to the judge as the text they stand for.
-            let input = match row.prompt {
-                Some(input) => input,
-                None => PromptInput::Text(policy.codec()?.decode(&ids)?),
-            };
-            let input = Some(input);
-            Ok(Prompt { number, input, ids })
-        })
-        .collect()
+            None => {
+                let ids = prompt.token_ids.as_deref().unwrap_or_default();
+                let input = PromptInput::Text(policy.codec()?.decode(ids)?);
+                prompt.messages = input.messages();
+                input
+            }
+        };
+        prompts.push(RunPrompt { prompt, input });
+    }
+    Ok(prompts)
 }

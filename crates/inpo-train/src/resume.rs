@@ -1,46 +1,16 @@
-//! Whether the run in a directory is the one that is to be gone on with.
-
-use std::path::Path;
+//! Compares the settings of a run with those that its directory was written with.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 use toml::{Table, Value};
 
-use crate::error::TrainError;
-use crate::header::Inputs;
-
-/// Checks that the run in `root` has the settings `config`, by its own copy in the file `name`, and that nothing
-/// else is different: `others` is what is, in words.
+/// The settings in which `saved`, TOML, differs from `config`, each with its old and its new value. The device is left
+/// out: a run may be resumed elsewhere. Settings that an older version did not know have their defaults.
 ///
 /// # Errors
 ///
-/// A file of settings that cannot be read; what is different.
-pub(crate) fn check<T: DeserializeOwned + Serialize>(
-    root: &Path,
-    name: &str,
-    config: &T,
-    others: Vec<String>,
-) -> Result<(), TrainError> {
-    let path = root.join(name);
-    let saved = std::fs::read_to_string(&path).map_err(|e| TrainError::io(&path, e))?;
-    let changed =
-        changed_settings(&saved, config).map_err(|reason| TrainError::Artefact { path, reason })?;
-    let settings = format!("other settings ({})", changed.join(", "));
-    let settings = (!changed.is_empty()).then_some(settings);
-    let different: Vec<String> = settings.into_iter().chain(others).collect();
-    match different.is_empty() {
-        true => Ok(()),
-        false => Err(TrainError::OtherRun {
-            root: root.to_owned(),
-            different: different.join(", "),
-        }),
-    }
-}
-
-/// The settings in which `saved`, TOML, differs from `config`, each with what it was and what it is; but for the
-/// device: a run may go on elsewhere. Settings that an older version did not know have their defaults.
-fn changed_settings<T: DeserializeOwned + Serialize>(
+/// Settings that cannot be read, in words.
+pub(crate) fn changed_settings<T: DeserializeOwned + Serialize>(
     saved: &str,
     config: &T,
 ) -> Result<Vec<String>, String> {
@@ -51,11 +21,11 @@ fn changed_settings<T: DeserializeOwned + Serialize>(
         table
     });
     let mut changed = Vec::new();
-    compare("", (&saved, &now), &mut changed);
+    compare("", &saved, &now, &mut changed);
     Ok(changed)
 }
 
-fn compare(section: &str, (saved, now): (&Table, &Table), changed: &mut Vec<String>) {
+fn compare(section: &str, saved: &Table, now: &Table, changed: &mut Vec<String>) {
     let added = now.keys().filter(|&key| !saved.contains_key(key));
     for key in saved.keys().chain(added) {
         let name = match section {
@@ -65,7 +35,7 @@ fn compare(section: &str, (saved, now): (&Table, &Table), changed: &mut Vec<Stri
         let word = |value: Option<&Value>| value.map_or("absent".to_owned(), Value::to_string);
         match (saved.get(key), now.get(key)) {
             (Some(Value::Table(saved)), Some(Value::Table(now))) => {
-                compare(&name, (saved, now), changed);
+                compare(&name, saved, now, changed);
             }
             (was, is) if was != is => {
                 changed.push(format!("`{name}` was {}, is {}", word(was), word(is)));
@@ -73,25 +43,6 @@ fn compare(section: &str, (saved, now): (&Table, &Table), changed: &mut Vec<Stri
             _ => {}
         }
     }
-}
-
-/// What of `inputs` is another than in `saved`, those of a manifest, in words; `prompts` are those for the digest
-/// of the same name.
-pub(crate) fn other_inputs(
-    inputs: &Inputs,
-    saved: &serde_json::Value,
-    prompts: &str,
-) -> Vec<String> {
-    let now = json!(inputs);
-    let words = [
-        ("policy", "another policy"),
-        ("reference", "another reference"),
-        ("tokenizer", "another tokenizer"),
-        ("chat_template", "another chat template"),
-        ("prompts", prompts),
-    ];
-    let other = words.iter().filter(|(key, _)| saved[key] != now[key]);
-    other.map(|(_, words)| (*words).to_owned()).collect()
 }
 
 #[cfg(test)]

@@ -1,101 +1,194 @@
-//! The run directory: every arrow of the loop is a file, written whole or not at all.
+//! The directory of a run or a training: every arrow of the loop is a file, written whole or not at all.
 
 use std::path::{Path, PathBuf};
 
+use inpo_data::DataError;
+use inpo_data::files::{append_jsonl, lock, read_json, write_json, write_jsonl, write_whole};
+use inpo_data::rows::read_jsonl;
 use inpo_policy::Policy;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
 
-use crate::config::{Algorithm, RunConfig, TrainSection};
+use crate::config::TrainSection;
 use crate::error::TrainError;
-use crate::files::{
-    append_jsonl, lock, read_json, read_jsonl, write_json, write_jsonl, write_whole,
-};
-use crate::header::RunHeader;
-use crate::phases::{Phase, PolicyId, phases};
-use crate::resume::{self, other_inputs};
+use crate::inputs::Inputs;
+use crate::phases::PolicyId;
+use crate::resume::changed_settings;
+use crate::stage::{POLICY, Place, Stage};
 
-/// `output_dir` of a run.
+const MANIFEST: &str = "manifest.json";
+const METRICS: &str = "metrics.jsonl";
+const STATE: &str = "trainer_state.json";
+
+/// What lies where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// A folder for each iteration, and in it one for the first of two phases.
+    Iterations {
+        /// The folder of a first phase; empty where there is one phase.
+        first_phase: &'static str,
+    },
+    /// One phase on given pairs: everything in the directory itself.
+    OnePhase,
+}
+
+impl Layout {
+    /// The file that holds the settings.
+    fn settings(self) -> &'static str {
+        match self {
+            Self::Iterations { .. } => "run.toml",
+            Self::OnePhase => "train.toml",
+        }
+    }
+}
+
+/// What decides whether a directory holds the run being resumed, beside the settings.
+#[derive(Debug)]
+pub(crate) struct Identity<'a> {
+    /// What is read.
+    pub(crate) inputs: &'a Inputs,
+    /// The words for another `inputs.prompts`.
+    pub(crate) other_prompts: &'static str,
+    /// The digest of labels and log-probs that were given, in the manifest's `content`.
+    pub(crate) content: Option<&'a str>,
+}
+
+impl Identity<'_> {
+    fn differences(&self, manifest: &Value) -> Vec<String> {
+        let inputs = &manifest["inputs"];
+        let mut others = self.inputs.differences(inputs, self.other_prompts);
+        if let Some(content) = self.content
+            && others.is_empty()
+            && manifest["content"] != content
+        {
+            let content =
+                "other labels, other given log-probs or another policy that scores the pairs";
+            others.push(content.to_owned());
+        }
+        others
+    }
+}
+
+/// `output_dir`, held by this process.
 #[derive(Debug)]
 pub(crate) struct RunDir {
     root: PathBuf,
-    /// The folder of an iteration's first phase where there are two.
-    side: &'static str,
-    /// Held while the run goes on.
+    layout: Layout,
+    /// Whether the directory belongs to this run.
+    claimed: bool,
+    /// The manifest and the settings, to be written.
+    manifest: Value,
+    settings: String,
     _lock: std::fs::File,
 }
 
 impl RunDir {
-    /// Opens the directory: a new one gets `run.toml` and `manifest.json`; one that holds a run is gone
-    /// on with when `resume` is set and its settings are the same.
+    /// Opens the directory for the run of `config`. With `resume`, an existing run is resumed if it has the same settings
+    /// and identity. A new directory is left as it is until it is [claimed](Self::claim).
     ///
     /// # Errors
     ///
-    /// A directory that holds a run while `resume` is not set, or a run with other settings; files that
-    /// cannot be written.
-    pub(crate) fn open(
-        config: &RunConfig,
-        header: &RunHeader,
+    /// A directory that holds a run while `resume` is not set, or another run; files that cannot be read or written.
+    pub(crate) fn open<C: Serialize + DeserializeOwned>(
+        root: &Path,
+        layout: Layout,
+        config: &C,
+        manifest: &impl Serialize,
+        identity: &Identity<'_>,
         resume: bool,
     ) -> Result<Self, TrainError> {
-        let dir = Self {
-            root: config.output_dir.clone(),
-            side: side(config.objective.algorithm),
-            _lock: lock(&config.output_dir)?,
+        let mut dir = Self {
+            root: root.to_owned(),
+            layout,
+            claimed: false,
+            manifest: json!(manifest),
+            settings: toml::to_string_pretty(config).expect("a configuration is TOML"),
+            _lock: lock(root)?,
         };
-        let path = dir.root.join("run.toml");
-        if path.exists() {
-            if !resume {
-                return Err(TrainError::RunExists(dir.root));
-            }
-            let manifest: serde_json::Value = read_json(&dir.root.join("manifest.json"))?;
-            let others = other_inputs(&header.inputs, &manifest["inputs"], "other prompts");
-            resume::check(&dir.root, "run.toml", config, others)?;
-            dir.drop_unfinished_metrics()?;
-        } else {
-            write_json(&dir.root.join("manifest.json"), header)?;
-            let text = toml::to_string_pretty(config).expect("a configuration is TOML");
-            write_whole(&path, text.as_bytes())?;
+        let path = dir.root.join(layout.settings());
+        if !path.exists() {
+            return Ok(dir);
         }
+        if !resume {
+            return Err(TrainError::RunExists(dir.root));
+        }
+        let saved = std::fs::read_to_string(&path).map_err(DataError::read(&path))?;
+        let changed = changed_settings(&saved, config);
+        let changed = changed.map_err(|reason| TrainError::artefact(&path, reason))?;
+        let settings = format!("other settings ({})", changed.join(", "));
+        let mut different = Vec::from_iter((!changed.is_empty()).then_some(settings));
+        let manifest: Value = read_json(&dir.root.join(MANIFEST))?;
+        different.extend(identity.differences(&manifest));
+        if !different.is_empty() {
+            return Err(TrainError::OtherRun {
+                root: dir.root,
+                different: different.join(", "),
+            });
+        }
+        dir.claimed = true;
+        dir.drop_unfinished_metrics()?;
         Ok(dir)
+    }
+
+    /// Whether the directory held this very run before, or was claimed for it.
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.claimed
+    }
+
+    /// Writes whose directory it is: the manifest, empty metrics, and last the settings.
+    ///
+    /// # Errors
+    ///
+    /// Files that cannot be written.
+    pub(crate) fn claim(&mut self) -> Result<(), TrainError> {
+        if self.claimed {
+            return Ok(());
+        }
+        write_json(&self.root.join(MANIFEST), &self.manifest)?;
+        write_whole(&self.root.join(METRICS), b"")?;
+        let path = self.root.join(self.layout.settings());
+        write_whole(&path, self.settings.as_bytes())?;
+        self.claimed = true;
+        Ok(())
     }
 
     /// The directory of iteration `t`.
     pub(crate) fn iteration(&self, t: usize) -> PathBuf {
-        self.root.join(format!("iteration-{t:04}"))
-    }
-
-    /// The directory of a phase: the iteration's, or a folder of it.
-    pub(crate) fn phase(&self, phase: &Phase) -> PathBuf {
-        let iteration = self.iteration(phase.iteration);
-        phase
-            .name
-            .map_or(iteration.clone(), |name| iteration.join(name))
-    }
-
-    /// Where a phase's responses, preferences and pairs are.
-    pub(crate) fn data(&self, phase: &Phase) -> PathBuf {
-        match phase.shares_pairs {
-            true => self.iteration(phase.iteration),
-            false => self.phase(phase),
+        match self.layout {
+            Layout::Iterations { .. } => self.root.join(format!("iteration-{t:04}")),
+            Layout::OnePhase => self.root.clone(),
         }
     }
 
-    /// Where the weights of `id` are, when they were trained.
+    /// The file of a stage.
+    pub(crate) fn file(&self, place: Place<'_>) -> PathBuf {
+        let dir = self.iteration(place.iteration);
+        dir.join(place.folder.unwrap_or_default())
+            .join(place.stage.file())
+    }
+
+    /// The directory of the weights of `id`, when they are trained.
     fn policy(&self, id: PolicyId) -> Option<PathBuf> {
-        let dir = match id {
-            PolicyId::Reference | PolicyId::After(0) | PolicyId::Side(0) => return None,
-            PolicyId::After(t) => self.iteration(t),
-            PolicyId::Side(t) => self.iteration(t).join(self.side),
+        let dir = match (id, self.layout) {
+            (PolicyId::Reference | PolicyId::Previous, _) => return None,
+            (PolicyId::After(0) | PolicyId::Intermediate(0), _) => return None,
+            (PolicyId::After(t), _) => self.iteration(t),
+            (PolicyId::Intermediate(t), Layout::Iterations { first_phase }) => {
+                self.iteration(t).join(first_phase)
+            }
+            (PolicyId::Intermediate(_), Layout::OnePhase) => return None,
         };
-        Some(dir.join("policy"))
+        Some(dir.join(POLICY))
     }
 
-    /// Whether the phase that makes `id` is finished.
+    /// Whether the phase that makes `id` is complete.
     pub(crate) fn has(&self, id: PolicyId) -> bool {
-        self.policy(id)
-            .is_some_and(|dir| dir.join(".complete").exists())
+        let marker = |dir: PathBuf| dir.with_file_name(Stage::Train.file()).exists();
+        self.claimed && self.policy(id).is_some_and(marker)
     }
 
-    /// A trained policy of a finished phase; `base` is the run's starting policy, whose full weights go first.
+    /// A trained policy of a complete phase; `base` is the run's starting policy, whose full weights are dropped first.
     ///
     /// # Errors
     ///
@@ -108,7 +201,7 @@ impl RunDir {
         })
     }
 
-    /// Saves a trained policy; the marker that makes it count is written last.
+    /// Saves a trained policy; the marker that says that it is complete is written last.
     ///
     /// # Errors
     ///
@@ -116,124 +209,84 @@ impl RunDir {
     pub(crate) fn save(&self, id: PolicyId, policy: &Policy, base: &str) -> Result<(), TrainError> {
         let dir = self.policy(id).expect("only trained policies are saved");
         policy.save(base, &dir)?;
-        write_whole(&dir.join(".complete"), b"")
+        Ok(write_whole(&dir.with_file_name(Stage::Train.file()), b"")?)
     }
 
-    /// The rows of a JSONL stage: read when the file is there, else computed and written.
-    ///
-    /// # Errors
-    ///
-    /// Those of `compute`; a file that does not hold what it should.
-    pub(crate) fn stage<T>(
-        &self,
-        path: &Path,
-        compute: impl FnOnce() -> Result<Vec<T>, TrainError>,
-    ) -> Result<Vec<T>, TrainError>
-    where
-        T: serde::Serialize + serde::de::DeserializeOwned,
-    {
-        if path.exists() {
-            return read_jsonl(path);
-        }
-        let rows = compute()?;
-        write_jsonl(path, &rows)?;
-        Ok(rows)
-    }
-
-    /// Adds a row to metrics.jsonl.
+    /// Adds a row to metrics.jsonl: the metrics, with their stage, iteration and phase. A training on given pairs logs
+    /// its optimiser steps alone.
     ///
     /// # Errors
     ///
     /// A file that cannot be written.
-    pub(crate) fn log(&self, row: &serde_json::Value) -> Result<(), TrainError> {
-        append_jsonl(&self.root.join("metrics.jsonl"), row)
+    pub(crate) fn log(&self, place: Place<'_>, metrics: &impl Serialize) -> Result<(), TrainError> {
+        let mut row = Map::new();
+        if self.layout == Layout::OnePhase {
+            if place.stage != Stage::Train {
+                return Ok(());
+            }
+        } else {
+            row.insert("stage".into(), json!(place.stage));
+            row.insert("iteration".into(), json!(place.iteration));
+            let phase = place
+                .folder
+                .map(|folder| ("phase".to_owned(), json!(folder)));
+            row.extend(phase);
+        }
+        let Value::Object(metrics) = json!(metrics) else {
+            unreachable!("metrics have names");
+        };
+        row.extend(metrics);
+        Ok(append_jsonl(&self.root.join(METRICS), &row)?)
     }
 
-    /// Writes trainer_state.json from everything logged so far.
+    /// Writes trainer_state.json, as Hugging Face's Trainer does, after `steps` optimiser steps, from the metrics so
+    /// far.
     ///
     /// # Errors
     ///
     /// Files that cannot be read or written.
     pub(crate) fn save_state(&self, config: &TrainSection, steps: usize) -> Result<(), TrainError> {
-        save_state(&self.root, config, steps)
+        let rows: Vec<Value> = read_jsonl(&self.root.join(METRICS))?;
+        let state = json!({
+            "best_global_step": null,
+            "best_metric": null,
+            "best_model_checkpoint": null,
+            "epoch": rows.iter().rev().find_map(|row| row["epoch"].as_f64()),
+            "global_step": steps,
+            "is_hyper_param_search": false,
+            "is_local_process_zero": true,
+            "is_world_process_zero": true,
+            "log_history": rows,
+            "logging_steps": config.logging_steps,
+            "max_steps": steps,
+            "num_train_epochs": config.num_train_epochs,
+            "train_batch_size": config.per_device_train_batch_size,
+        });
+        Ok(write_json(&self.root.join(STATE), &state)?)
     }
 
-    /// Forgets the metrics of stages whose file is missing, as they are computed again, and a last line
-    /// that was cut off in the middle.
+    /// Forgets the metrics of stages that are not complete, as they are computed again, and a last line that was cut off
+    /// in the middle.
     fn drop_unfinished_metrics(&self) -> Result<(), TrainError> {
-        let path = self.root.join("metrics.jsonl");
+        let path = self.root.join(METRICS);
         if !path.exists() {
             return Ok(());
         }
-        let mut bytes = std::fs::read(&path).map_err(|e| TrainError::io(&path, e))?;
+        let mut bytes = std::fs::read(&path).map_err(DataError::read(&path))?;
         let whole = bytes.iter().rposition(|&byte| byte == b'\n');
         bytes.truncate(whole.map_or(0, |end| end + 1));
         write_whole(&path, &bytes)?;
-        let rows: Vec<serde_json::Value> = read_jsonl(&path)?;
-        let finished = |row: &serde_json::Value| {
-            let file = match row["stage"].as_str() {
-                Some("generate") => "responses.jsonl",
-                Some("judge") => "preferences.jsonl",
-                Some("select") => "pairs.jsonl",
-                Some("anchors") => "anchors.safetensors",
-                Some("train") => "policy/.complete",
-                Some("evaluate") => "eval_responses.jsonl",
-                Some("evaluate_start") => "start_responses.jsonl",
-                _ => "eval.json",
+        let rows: Vec<Value> = read_jsonl(&path)?;
+        let complete = |row: &Value| {
+            // The rows of a training on given pairs say no stage.
+            let place = Place {
+                stage: Stage::deserialize_or(&row["stage"], Stage::Train),
+                iteration: row["iteration"].as_u64().unwrap_or(0) as usize,
+                folder: row["phase"].as_str(),
             };
-            let t = row["iteration"].as_u64().unwrap_or(0) as usize;
-            let phase = row["phase"].as_str().unwrap_or_default();
-            self.iteration(t).join(phase).join(file).exists()
+            self.file(place).exists()
         };
-        let kept: Vec<serde_json::Value> = rows.into_iter().filter(finished).collect();
-        write_jsonl(&path, &kept)
+        let kept: Vec<Value> = rows.into_iter().filter(complete).collect();
+        Ok(write_jsonl(&path, &kept)?)
     }
-
-    /// Reads a JSON file of an iteration when it is there.
-    ///
-    /// # Errors
-    ///
-    /// A file that does not hold what it should.
-    pub(crate) fn read_if_there<T: serde::de::DeserializeOwned>(
-        &self,
-        path: &Path,
-    ) -> Result<Option<T>, TrainError> {
-        path.exists().then(|| read_json(path)).transpose()
-    }
-}
-
-/// The folder of an iteration's first phase where there are two.
-fn side(algorithm: Algorithm) -> &'static str {
-    let first = phases(algorithm, 1, 0, 0.0).swap_remove(0);
-    first.name.unwrap_or_default()
-}
-
-/// Writes trainer_state.json, as Hugging Face's Trainer does, after `steps` optimiser steps, from the
-/// metrics.jsonl beside it.
-///
-/// # Errors
-///
-/// Files that cannot be read or written.
-pub(crate) fn save_state(
-    root: &Path,
-    config: &TrainSection,
-    steps: usize,
-) -> Result<(), TrainError> {
-    let rows: Vec<serde_json::Value> = read_jsonl(&root.join("metrics.jsonl"))?;
-    let state = serde_json::json!({
-        "best_global_step": null,
-        "best_metric": null,
-        "best_model_checkpoint": null,
-        "epoch": rows.iter().rev().find_map(|row| row["epoch"].as_f64()),
-        "global_step": steps,
-        "is_hyper_param_search": false,
-        "is_local_process_zero": true,
-        "is_world_process_zero": true,
-        "log_history": rows,
-        "logging_steps": config.logging_steps,
-        "max_steps": steps,
-        "num_train_epochs": config.num_train_epochs,
-        "train_batch_size": config.per_device_train_batch_size,
-    });
-    write_json(&root.join("trainer_state.json"), &state)
 }

@@ -1,6 +1,7 @@
 //! How much a step computes, and how fast the device could: the parts of `perf/mfu_step`.
 
 use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
@@ -9,7 +10,7 @@ use inpo_kernels::linear;
 use inpo_policy::Policy;
 use inpo_policy::model::Decoder;
 
-use crate::step::TrainPair;
+use crate::pair::TrainPair;
 
 /// Tokens that a step computes: those that go through the blocks, and those whose next token is scored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -102,9 +103,20 @@ pub struct Peak {
 }
 
 impl Peak {
-    /// That of the device that `policy` is on, in its type.
+    /// That of the device that `policy` is on, in its type; measured once in a process.
     pub(crate) fn of(policy: &Policy) -> Self {
-        Self::measure(&policy.decoder().device(), policy.decoder().dtype())
+        static MEASURED: Mutex<Vec<(Device, Peak)>> = Mutex::new(Vec::new());
+        let (device, dtype) = (policy.decoder().device(), policy.decoder().dtype());
+        let mut measured = MEASURED.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = measured
+            .iter()
+            .find(|(of, peak)| *of == device && peak.dtype == dtype);
+        if let Some((_, peak)) = known {
+            return *peak;
+        }
+        let peak = Self::measure(&device, dtype);
+        measured.push((device, peak));
+        peak
     }
 
     /// Multiplies square matrices of 1024 rows, and of 2048 where that is fast, in `dtype` on `device`, some
@@ -117,9 +129,10 @@ impl Peak {
             return small;
         }
         let large = Self::of_side(2048, Duration::from_millis(200), (&device, dtype));
-        match large.flops > small.flops {
-            true => large,
-            false => small,
+        if large.flops > small.flops {
+            large
+        } else {
+            small
         }
     }
 

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use inpo_loss::{EnpoLossConfig, InpoLossConfig, IpoMeanLossConfig, SftTerm, SppoLossConfig};
+use inpo_loss::{
+    EnpoLossConfig, InpoLossConfig, IpoMeanLossConfig, LabelKind, Loss, SftTerm, SppoLossConfig,
+};
 use inpo_policy::model::{Decoder, TraceOptions};
 use inpo_policy::{LoraConfig, Policy, Sequence};
-use inpo_train::config::LabelKind;
-use inpo_train::{Objective, ObjectiveLoss, TrainPair, pair_gradient};
+
+use inpo_train::{Objective, TrainPair, pair_gradient};
 
 /// With all activations kept and without: the same gradient.
 fn options(recompute: bool, dropout_key: Option<u64>) -> TraceOptions {
@@ -129,7 +131,7 @@ fn objectives() -> Vec<Objective> {
         inpo.clone().with_label(LabelKind::Soft),
         sppo.with_label(LabelKind::Scores),
         Objective {
-            loss: ObjectiveLoss::Mean(mean),
+            loss: Loss::Mean(mean),
             ..inpo.clone()
         },
         Objective {

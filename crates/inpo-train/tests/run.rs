@@ -5,8 +5,11 @@ mod common;
 
 use std::path::Path;
 
-use common::{assert_same, config, contents, metrics, prepare, start, train_rows, write_prompts};
-use inpo_train::{Evaluation, RunConfig, Silent, TrainError, run};
+use common::{
+    assert_same, config, contents, metrics, prepare, run, start, train_rows, write_prompts,
+};
+use inpo_eval::Evaluation;
+use inpo_train::{RunConfig, Silent, TrainError};
 
 fn run_to_end(dir: &Path, name: &str, resume: bool) -> Result<Vec<Evaluation>, TrainError> {
     run(&config(dir, name), start(dir), resume, &mut Silent)
@@ -69,9 +72,10 @@ fn a_resumed_run_repeats_the_uninterrupted_one() {
         let root = dir.path().join(name);
         for path in lost {
             let path = root.join(path);
-            match path.is_dir() {
-                true => std::fs::remove_dir_all(path).unwrap(),
-                false => std::fs::remove_file(path).unwrap(),
+            if path.is_dir() {
+                std::fs::remove_dir_all(path).unwrap()
+            } else {
+                std::fs::remove_file(path).unwrap()
             }
         }
         assert_eq!(run_to_end(dir.path(), name, true).unwrap(), whole);
@@ -97,8 +101,8 @@ fn full_fine_tuning_writes_models_and_resumes() {
     let dir = prepare();
     let full = |name: &str, resume| {
         let mut config = config(dir.path(), name);
-        config.policy.lora = None;
-        config.train.learning_rate = 1e-3;
+        config.common.policy.lora = None;
+        config.common.train.learning_rate = 1e-3;
         run(&config, start(dir.path()), resume, &mut Silent).unwrap()
     };
     let whole = full("whole", false);
@@ -133,7 +137,7 @@ fn a_torn_log_line_does_not_stop_a_resumed_run() {
 }
 
 #[test]
-fn a_run_is_not_gone_on_with_on_other_prompts() {
+fn a_run_is_not_resumed_on_other_prompts() {
     let dir = prepare();
     run_to_end(dir.path(), "a", false).unwrap();
     write_prompts(&dir.path().join("eval.jsonl"), 4);
@@ -148,7 +152,7 @@ fn a_directory_is_never_overwritten() {
     let error = run_to_end(dir.path(), "a", false).unwrap_err();
     assert!(error.to_string().contains("pass --resume"), "{error}");
     let mut other = config(dir.path(), "a");
-    other.objective.eta = Some(0.2);
+    other.common.objective.eta = Some(0.2);
     let error = run(&other, start(dir.path()), true, &mut Silent).unwrap_err();
     let expected = "other settings (`objective.eta` was 0.1, is 0.2); restore that";
     assert!(error.to_string().contains(expected), "{error}");
@@ -156,7 +160,7 @@ fn a_directory_is_never_overwritten() {
 
 /// A directory of a version that did not know some of the settings: they had the defaults that they have now.
 #[test]
-fn a_run_of_an_older_version_is_gone_on_with() {
+fn a_run_of_an_older_version_is_resumed() {
     let dir = prepare();
     let whole = run_to_end(dir.path(), "a", false).unwrap();
     let root = dir.path().join("a");
@@ -178,7 +182,7 @@ fn a_run_of_an_older_version_is_gone_on_with() {
 fn a_limit_beyond_the_context_is_refused() {
     let dir = prepare();
     let mut config = config(dir.path(), "a");
-    config.policy.max_length = Some(129);
+    config.common.policy.max_length = Some(129);
     let error = run(&config, start(dir.path()), false, &mut Silent).unwrap_err();
     assert_eq!(
         error.to_string(),

@@ -7,15 +7,15 @@ use inpo_core::solver::{
     Comal, Egpo, Inpo, Iterates, IterativeDpo, IterativeIpo, Method, Mnpo, Mpo, NashMd, Onpo,
     Opponents, Problem, Reference, Solver, SolverError, Sppo, State, StepSize,
 };
-use inpo_core::train::config::Algorithm;
+use inpo_core::train::Algorithm;
 
 use super::settings::{Settings, has_tau};
 
 /// Three equal weights: the default of `inpo run`.
 const HISTORY: usize = 3;
 
-/// The exact solver with the settings that `algorithm` is trained with; none for the hinge, whose
-/// minimiser is no update of a solver. ENPO's exploration term is left out.
+/// The exact solver with the settings that `algorithm` is trained with; none where the loss's minimiser is no update of
+/// a solver, as the hinge's. ENPO's exploration term is left out.
 fn method(algorithm: Algorithm, settings: &Settings) -> Option<Method> {
     let period = settings.period as u64;
     let section = settings.section(algorithm);
@@ -43,7 +43,7 @@ fn method(algorithm: Algorithm, settings: &Settings) -> Option<Method> {
         Algorithm::DnoPrct | Algorithm::IterativeDpo => {
             IterativeDpo::new(step, Reference::Previous).into()
         }
-        Algorithm::Hinge => return None,
+        _ => return None,
     })
 }
 
@@ -71,9 +71,10 @@ pub fn exact_strategies<G: PreferenceGame + Clone>(
         return Ok(Vec::new());
     };
     let problem = problem(game, reference, algorithm, settings)?;
-    let steps = match is_fixed_data(algorithm) {
-        true => settings.iterations.min(1),
-        false => settings.iterations,
+    let steps = if is_fixed_data(algorithm) {
+        settings.iterations.min(1)
+    } else {
+        settings.iterations
     };
     let mut strategies = Vec::with_capacity(settings.iterations + 1);
     for state in Iterates::new(&problem, &method, reference)?.take(steps + 1) {
@@ -96,9 +97,10 @@ fn problem<G: PreferenceGame + Clone>(
     settings: &Settings,
 ) -> Result<Problem<G>, SolverError> {
     let moves = settings.ref_update_every(algorithm) > 0;
-    let tau = match has_tau(algorithm) && !moves {
-        true => settings.tau,
-        false => 0.0,
+    let tau = if has_tau(algorithm) && !moves {
+        settings.tau
+    } else {
+        0.0
     };
     Problem::new(game.clone(), reference.clone(), tau)
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use inpo_core::plot::{Chart, LineGrid, LinePanel, Scale, Series};
-use inpo_core::train::config::Algorithm;
+use inpo_core::train::Algorithm;
 
 use super::report::{Contest, Outcome, mean_curve};
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use inpo_core::game::{PreferenceGame, Strategy};
+use inpo_core::game::{
+    Comparison, OracleError, Preference, PreferenceGame, PreferenceOracle, Strategy,
+};
 use inpo_core::loss::{Kernel, LabelKind};
 use inpo_core::train::Objective;
 use rand::RngExt;
@@ -11,39 +13,57 @@ use rand::rngs::ChaCha8Rng;
 /// Responses that are compared each with each where labels are win rates.
 const GROUP: usize = 4;
 
-/// A preference that is asked by comparisons, and counts them.
-#[derive(Debug)]
-pub struct Judge<'g, G> {
-    game: &'g G,
-    rng: ChaCha8Rng,
-    calls: usize,
+/// Draws the responses and the outcomes of comparisons, whose probabilities an oracle gives.
+struct Draw<'a> {
+    oracle: &'a dyn PreferenceOracle<(), usize>,
+    rng: &'a mut ChaCha8Rng,
+    sampler: &'a Strategy,
 }
 
-impl<'g, G: PreferenceGame> Judge<'g, G> {
-    /// A judge whose draws, and those of the responses, come from `rng`.
-    pub fn new(game: &'g G, rng: ChaCha8Rng) -> Self {
-        let calls = 0;
-        Self { game, rng, calls }
-    }
-
-    /// Comparisons so far.
-    pub fn calls(&self) -> usize {
-        self.calls
-    }
-
-    /// One comparison: whether `first` wins.
-    fn first_wins(&mut self, first: usize, second: usize) -> bool {
-        self.calls += 1;
-        self.rng.random::<f64>() < self.game.preference(first, second).get()
-    }
-
-    fn respond(&mut self, sampler: &Strategy) -> usize {
+impl Draw<'_> {
+    fn response(&mut self) -> usize {
         let mut left = self.rng.random::<f64>();
-        let found = sampler.iter().position(|p| {
+        let found = self.sampler.iter().position(|p| {
             left -= p;
             left < 0.0
         });
-        found.unwrap_or(sampler.num_actions() - 1)
+        found.unwrap_or(self.sampler.num_actions() - 1)
+    }
+
+    /// A match of two responses, with the number that decides it.
+    fn game(&mut self, first: usize, second: usize) -> Game {
+        let draw = self.rng.random();
+        Game {
+            first,
+            second,
+            draw,
+        }
+    }
+
+    /// Whether the first response wins, of each match: all are asked together.
+    fn outcomes(&self, games: &[Game]) -> Result<Vec<bool>, OracleError> {
+        let comparisons: Vec<_> = games.iter().map(Game::comparison).collect();
+        let answers = self.oracle.compare(&comparisons)?;
+        let won = |(game, p): (&Game, Preference)| game.draw < p.get();
+        Ok(games.iter().zip(answers).map(won).collect())
+    }
+}
+
+/// Two responses to be compared.
+struct Game {
+    first: usize,
+    second: usize,
+    /// Uniform from 0 to 1: the first wins where it is below the probability.
+    draw: f64,
+}
+
+impl Game {
+    fn comparison(&self) -> Comparison<'_, (), usize> {
+        Comparison {
+            prompt: &(),
+            first: &self.first,
+            second: &self.second,
+        }
     }
 }
 
@@ -118,52 +138,86 @@ impl Merger {
 /// responses are compared each with each (six calls), and all six pairs are kept. A response's score in a pair is
 /// the share that it beat of the two responses that are not in the pair: the pair's own match in it
 /// would make the difference of the two scores, on average over partners, 4/3 of that of the win rates.
-pub fn draw_rows<G: PreferenceGame>(
-    judge: &mut Judge<'_, G>,
+///
+/// # Errors
+///
+/// Those of the oracle.
+pub fn draw_rows(
+    oracle: &dyn PreferenceOracle<(), usize>,
+    rng: &mut ChaCha8Rng,
     sampler: &Strategy,
     calls: usize,
     objective: &Objective,
-) -> Vec<Row> {
+) -> Result<Vec<Row>, OracleError> {
+    let draw = Draw {
+        oracle,
+        rng,
+        sampler,
+    };
     let mut merger = Merger::default();
-    match objective.label {
-        LabelKind::Scores => {
-            for group in 0..calls / (GROUP * (GROUP - 1) / 2) {
-                let responses: [usize; GROUP] = std::array::from_fn(|_| judge.respond(sampler));
-                let mut wins = [[0.0; GROUP]; GROUP];
-                for (i, j) in pairs_of_group() {
-                    let first = judge.first_wins(responses[i], responses[j]);
-                    wins[i][j] = f64::from(u8::from(first));
-                    wins[j][i] = 1.0 - wins[i][j];
-                }
-                let explored = objective.exploration.map(|_| responses[group % GROUP]);
-                for (i, j) in pairs_of_group() {
-                    // The order of two responses with scores says nothing: the smaller one first.
-                    let (i, j) = match responses[i] <= responses[j] {
-                        true => (i, j),
-                        false => (j, i),
-                    };
-                    let others = || (0..GROUP).filter(|&k| k != i && k != j);
-                    let share = |of: usize| {
-                        let won: f64 = others().map(|k| wins[of][k]).sum();
-                        won / (GROUP - 2) as f64
-                    };
-                    let key = (responses[i], responses[j], explored);
-                    merger.add(key, 1.0, [share(i), share(j)]);
-                }
-            }
+    if objective.label == LabelKind::Scores {
+        add_groups(draw, calls, objective, &mut merger)?;
+    } else {
+        add_outcomes(draw, calls, &mut merger)?;
+    }
+    Ok(merger.rows(objective.pair_loss().kernel()))
+}
+
+fn add_outcomes(mut draw: Draw<'_>, calls: usize, merger: &mut Merger) -> Result<(), OracleError> {
+    let mut games = Vec::with_capacity(calls);
+    for _ in 0..calls {
+        let (first, second) = (draw.response(), draw.response());
+        games.push(draw.game(first, second));
+    }
+    for (game, won) in games.iter().zip(draw.outcomes(&games)?) {
+        let (chosen, rejected) = if won {
+            (game.first, game.second)
+        } else {
+            (game.second, game.first)
+        };
+        merger.add((chosen, rejected, None), 1.0, [1.0, 0.0]);
+    }
+    Ok(())
+}
+
+fn add_groups(
+    mut draw: Draw<'_>,
+    calls: usize,
+    objective: &Objective,
+    merger: &mut Merger,
+) -> Result<(), OracleError> {
+    const GAMES: usize = GROUP * (GROUP - 1) / 2;
+    let (mut groups, mut games) = (Vec::new(), Vec::with_capacity(calls));
+    for _ in 0..calls / GAMES {
+        let responses: [usize; GROUP] = std::array::from_fn(|_| draw.response());
+        games.extend(pairs_of_group().map(|(i, j)| draw.game(responses[i], responses[j])));
+        groups.push(responses);
+    }
+    let outcomes = draw.outcomes(&games)?;
+    for (group, (responses, outcomes)) in groups.iter().zip(outcomes.chunks(GAMES)).enumerate() {
+        let mut wins = [[0.0; GROUP]; GROUP];
+        for ((i, j), &won) in pairs_of_group().zip(outcomes) {
+            wins[i][j] = f64::from(u8::from(won));
+            wins[j][i] = 1.0 - wins[i][j];
         }
-        LabelKind::Hard | LabelKind::Soft => {
-            for _ in 0..calls {
-                let (i, j) = (judge.respond(sampler), judge.respond(sampler));
-                let (chosen, rejected) = match judge.first_wins(i, j) {
-                    true => (i, j),
-                    false => (j, i),
-                };
-                merger.add((chosen, rejected, None), 1.0, [1.0, 0.0]);
-            }
+        let explored = objective.exploration.map(|_| responses[group % GROUP]);
+        for (i, j) in pairs_of_group() {
+            // The order of two responses with scores says nothing: the smaller one first.
+            let (i, j) = if responses[i] <= responses[j] {
+                (i, j)
+            } else {
+                (j, i)
+            };
+            let others = || (0..GROUP).filter(|&k| k != i && k != j);
+            let share = |of: usize| {
+                let won: f64 = others().map(|k| wins[of][k]).sum();
+                won / (GROUP - 2) as f64
+            };
+            let key = (responses[i], responses[j], explored);
+            merger.add(key, 1.0, [share(i), share(j)]);
         }
     }
-    merger.rows(objective.pair_loss().kernel())
+    Ok(())
 }
 
 fn pairs_of_group() -> impl Iterator<Item = (usize, usize)> {
@@ -204,6 +258,7 @@ pub fn exact_rows(
 mod tests {
     use super::*;
     use inpo_core::game::games::cyclic_three;
+    use inpo_core::game::{Counted, MatrixOracle};
     use inpo_core::loss::{DnoLossConfig, InpoLossConfig, RebelLossConfig};
     use rand::SeedableRng;
 
@@ -224,10 +279,10 @@ mod tests {
     }
 
     fn drawn(objective: &Objective, calls: usize) -> Vec<Row> {
-        let game = cyclic_three();
-        let mut judge = Judge::new(&game, ChaCha8Rng::seed_from_u64(3));
-        let rows = draw_rows(&mut judge, &sampler(), calls, objective);
-        assert_eq!(judge.calls(), calls);
+        let oracle = Counted::new(MatrixOracle::new(cyclic_three()));
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let rows = draw_rows(&oracle, &mut rng, &sampler(), calls, objective).unwrap();
+        assert_eq!(oracle.comparisons(), calls as u64);
         rows
     }
 

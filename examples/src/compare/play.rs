@@ -1,19 +1,22 @@
 //! The loop of `inpo run` on a game of one-token responses.
 
-use std::collections::HashMap;
 use std::error::Error;
 
-use inpo_core::game::{PreferenceGame, Strategy};
-use inpo_core::policy::{Policy, Sequence};
-use inpo_core::train::config::Algorithm;
-use inpo_core::train::phases::{Phase, PolicyId, Sampler, phases};
-use inpo_core::train::{Objective, Order, TrainPair, optimise};
+use inpo_core::data::PairRecord;
+use inpo_core::eval::Evaluation;
+use inpo_core::game::{Counted, MatrixOracle, PreferenceGame, Strategy};
+use inpo_core::policy::{BehaviourPolicy, Policy};
+use inpo_core::train::phases::{Phase, PolicyId, Round};
+use inpo_core::train::{
+    Algorithm, Objective, Observer, Order, PairSource, PhasePairs, Session, StepMetrics,
+    TrainError, run_from,
+};
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 
-use super::judge::{Judge, Row, draw_rows, exact_rows};
+use super::judge::{Row, draw_rows, exact_rows};
 use super::settings::{Feedback, Settings};
-use crate::proof::{PROMPT, response_logps};
+use crate::proof::{PROMPT, as_strategy, response_logps};
 
 /// What a run went through, the start first.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,77 +29,116 @@ pub struct Trace {
     pub steps: usize,
 }
 
-/// A policy with its log-prob of every response.
-struct Known {
-    policy: Policy,
-    logps: Vec<f64>,
-    strategy: Strategy,
+/// Pairs of a game: compared by its oracle, or all of them with their exact weights.
+struct GamePairs<'g, G> {
+    game: &'g G,
+    oracle: Counted<MatrixOracle<&'g G>>,
+    rng: ChaCha8Rng,
+    settings: &'g Settings,
+    algorithm: Algorithm,
+    /// The pairs of the last phase that had its own.
+    records: Vec<PairRecord>,
+    trace: Trace,
 }
 
-impl Known {
-    fn new(policy: Policy) -> Result<Self, Box<dyn Error>> {
-        let logps = response_logps(&policy)?;
-        let strategy = Strategy::from_logits(&logps)?;
-        Ok(Self {
-            policy,
-            logps,
-            strategy,
-        })
-    }
-}
-
-/// The policies of a run.
-struct Run {
-    /// pi_ref, which is pi_1.
-    start: Known,
-    trained: HashMap<PolicyId, Known>,
-}
-
-impl Run {
-    fn get(&self, id: PolicyId) -> &Known {
-        self.trained.get(&id).unwrap_or(&self.start)
-    }
-
-    fn sampler(&self, sampler: Sampler) -> Result<Strategy, Box<dyn Error>> {
-        match sampler {
-            Sampler::Policy(id) => Ok(self.get(id).strategy.clone()),
-            Sampler::Mixture {
-                reference,
-                previous,
-                weight,
-            } => {
-                let both = self
-                    .get(reference)
-                    .logps
-                    .iter()
-                    .zip(&self.get(previous).logps);
-                let logits: Vec<f64> = both.map(|(r, p)| weight * r + (1.0 - weight) * p).collect();
-                Ok(Strategy::from_logits(&logits)?)
-            }
+impl<G: PreferenceGame> GamePairs<'_, G> {
+    fn rows(
+        &mut self,
+        sampler: &Strategy,
+        t: usize,
+        objective: &Objective,
+    ) -> Result<Vec<Row>, TrainError> {
+        if self.settings.feedback == Feedback::Exact {
+            return Ok(exact_rows(self.game, sampler, objective));
         }
+        // EGPO's two phases have pairs of their own and share the calls.
+        let phases = self.algorithm.phases(&Round::new(t));
+        let calls = self.settings.calls / phases.iter().filter(|phase| phase.samples()).count();
+        Ok(draw_rows(
+            &self.oracle,
+            &mut self.rng,
+            sampler,
+            calls,
+            objective,
+        )?)
+    }
+}
+
+impl<G: PreferenceGame> PairSource for GamePairs<'_, G> {
+    fn digest(&self) -> String {
+        format!("{:?}", self.settings)
     }
 
-    fn pairs(&self, rows: &[Row], phase: &Phase, objective: &Objective) -> Vec<TrainPair> {
-        let response = |y: usize| Sequence::new(&PROMPT, &[y as u32]);
-        let logps = |id: PolicyId, row: &Row| {
-            let of = &self.get(id).logps;
-            [of[row.chosen], of[row.rejected]]
-        };
-        let pair = |row: &Row| {
-            let anchors = objective.anchors().iter();
-            let anchors = anchors.map(|anchor| logps(phase.policy(anchor.role), row));
-            let (chosen, rejected) = (response(row.chosen), response(row.rejected));
-            TrainPair {
-                explored: row.explored.map(response),
-                scores: row.scores,
-                // The trainer divides by the number of rows.
-                weight: row.weight * rows.len() as f64,
-                reference: logps(phase.reference, row),
-                previous: logps(PolicyId::After(phase.iteration - 1), row),
-                ..TrainPair::new(chosen, rejected, logps(phase.start, row), anchors.collect())
-            }
-        };
-        rows.iter().map(pair).collect()
+    fn pairs(
+        &mut self,
+        session: &mut Session<'_>,
+        phase: &Phase,
+        objective: &Objective,
+    ) -> Result<PhasePairs, TrainError> {
+        if phase.samples() {
+            let sampler = strategy(&session.behaviour(phase.pairs_from)?)?;
+            let rows = self.rows(&sampler, phase.iteration, objective)?;
+            self.records = rows.iter().map(|row| record(row, rows.len())).collect();
+        }
+        Ok(PhasePairs::new(self.records.clone(), Order::Given(0)))
+    }
+
+    fn evaluate(
+        &mut self,
+        session: &mut Session<'_>,
+        t: usize,
+    ) -> Result<Option<Evaluation>, TrainError> {
+        let policy = session.policy(PolicyId::After(t))?;
+        self.trace
+            .strategies
+            .push(as_strategy(&policy).map_err(failed)?);
+        self.trace.calls.push(self.oracle.comparisons() as usize);
+        Ok(None)
+    }
+}
+
+/// The distribution of the responses, which one token makes: a mixture token by token is one of responses.
+fn strategy(policy: &BehaviourPolicy) -> Result<Strategy, TrainError> {
+    let logps = |policy: &Policy| response_logps(policy).map_err(failed);
+    let logits = match policy {
+        BehaviourPolicy::Single(policy) => logps(policy)?,
+        BehaviourPolicy::Mixture(of) => {
+            let both = logps(&of.reference)?.into_iter().zip(logps(&of.policy)?);
+            both.map(|(r, p)| of.weight * r + (1.0 - of.weight) * p)
+                .collect()
+        }
+    };
+    Strategy::from_logits(&logits).map_err(|error| failed(error.into()))
+}
+
+fn failed(error: Box<dyn Error>) -> TrainError {
+    TrainError::Source(error.to_string().into())
+}
+
+/// A row as the loop reads it; it divides weights by the number of rows.
+fn record(row: &Row, rows: usize) -> PairRecord {
+    let response = |y: usize| vec![y as u32];
+    PairRecord {
+        prompt_id: 0,
+        prompt_token_ids: PROMPT.to_vec(),
+        chosen: row.chosen.to_string(),
+        chosen_token_ids: response(row.chosen),
+        rejected: row.rejected.to_string(),
+        rejected_token_ids: response(row.rejected),
+        probability: 1.0,
+        score_chosen: Some(row.scores[0]),
+        score_rejected: Some(row.scores[1]),
+        explored_token_ids: row.explored.map(response),
+        weight: row.weight * rows as f64,
+    }
+}
+
+/// Counts optimiser steps.
+struct Steps(usize);
+
+impl Observer for Steps {
+    fn step(&mut self, _: usize, _: &StepMetrics) {
+        self.0 += 1;
     }
 }
 
@@ -116,61 +158,26 @@ pub fn play<G: PreferenceGame>(
     seed: u64,
 ) -> Result<Trace, Box<dyn Error>> {
     settings.check()?;
-    let section = settings.section(algorithm);
-    let every = settings.ref_update_every(algorithm);
-    let mut judge = Judge::new(game, ChaCha8Rng::seed_from_u64(seed));
-    let start = Known::new(start.clone())?;
-    let mut trace = Trace {
-        calls: vec![0],
-        strategies: vec![start.strategy.clone()],
-        steps: 0,
+    let directory = tempfile::tempdir()?;
+    let config = settings.run(algorithm, directory.path(), game.num_actions());
+    let mut source = GamePairs {
+        game,
+        oracle: Counted::new(MatrixOracle::new(game)),
+        rng: ChaCha8Rng::seed_from_u64(seed),
+        settings,
+        algorithm,
+        records: Vec::new(),
+        trace: Trace {
+            calls: Vec::new(),
+            strategies: Vec::new(),
+            steps: 0,
+        },
     };
-    let trained = HashMap::new();
-    let mut run = Run { start, trained };
-    for t in 1..=settings.iterations {
-        let objective = section.online(t)?;
-        let phases = phases(algorithm, t, every, objective.reference_weight());
-        let draws = match phases.iter().all(|phase| phase.shares_pairs) {
-            true => 1,
-            false => phases.len(),
-        };
-        let steps = settings.steps;
-        let mut shared: Option<Vec<Row>> = None;
-        for phase in &phases {
-            let rows = match &shared {
-                Some(rows) => rows.clone(),
-                None => {
-                    let sampler = run.sampler(phase.sampler)?;
-                    match settings.feedback {
-                        Feedback::Exact => exact_rows(game, &sampler, &objective),
-                        Feedback::Sampled => {
-                            let calls = settings.calls / draws;
-                            draw_rows(&mut judge, &sampler, calls, &objective)
-                        }
-                    }
-                }
-            };
-            let pairs = run.pairs(&rows, phase, &objective);
-            let config = settings.train(steps, rows.len());
-            if draws == 1 {
-                shared = Some(rows);
-            }
-            let policy = run.get(phase.start).policy.clone();
-            let mut ignore = |_| Ok(());
-            let trained = optimise(
-                policy,
-                &pairs,
-                &objective,
-                &config,
-                Order::Given(0),
-                &mut ignore,
-            )?;
-            trace.steps += steps;
-            run.trained.insert(phase.result, Known::new(trained)?);
-        }
-        trace.calls.push(judge.calls());
-        let last = &run.get(PolicyId::After(t)).strategy;
-        trace.strategies.push(last.clone());
-    }
-    Ok(trace)
+    let mut steps = Steps(0);
+    run_from(&config, start.clone(), &mut source, false, &mut steps)?;
+    let Steps(steps) = steps;
+    Ok(Trace {
+        steps,
+        ..source.trace
+    })
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use inpo_core::game::{MatrixGame, PreferenceGame, Strategy, exploitability};
-use inpo_core::train::config::Algorithm;
+use inpo_core::train::Algorithm;
 
 use super::exact::{exact_strategies, floor};
 use super::play::play;
@@ -147,15 +147,19 @@ pub fn table(
     methods: &[(String, Vec<Vec<Outcome>>)],
     rows: &[(String, Vec<Vec<f64>>)],
 ) -> String {
-    let milli = |value: f64| match value.is_nan() {
-        true => "-".to_owned(),
-        false => format!("{:.1}", 1e3 * value),
+    let milli = |value: f64| {
+        if value.is_nan() {
+            "-".to_owned()
+        } else {
+            format!("{:.1}", 1e3 * value)
+        }
     };
     let with_interval = |values: &[f64]| {
         let Summary { mean, half } = summary(values);
-        match half.is_nan() {
-            true => milli(mean),
-            false => format!("{} ± {}", milli(mean), milli(half)),
+        if half.is_nan() {
+            milli(mean)
+        } else {
+            format!("{} ± {}", milli(mean), milli(half))
         }
     };
     let mut text = String::from("| method |");
@@ -176,9 +180,12 @@ pub fn table(
             let of =
                 |value: fn(&Outcome) -> f64| -> Vec<f64> { outcomes.iter().map(value).collect() };
             let last = of(|o| o.last.last().copied().unwrap_or(f64::NAN));
-            let exact = of(|o| match o.exact.len() == o.last.len() {
-                true => o.exact[o.exact.len() - 1],
-                false => f64::NAN,
+            let exact = of(|o| {
+                if o.exact.len() == o.last.len() {
+                    o.exact[o.exact.len() - 1]
+                } else {
+                    f64::NAN
+                }
             });
             text.push_str(&format!(
                 " {} | {} | {}, {} |",

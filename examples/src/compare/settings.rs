@@ -1,6 +1,9 @@
 //! What all methods share.
 
-use inpo_core::train::config::{Algorithm, ObjectiveSection, Schedule, TrainSection};
+use std::path::Path;
+
+use inpo_core::train::config::{ObjectiveSection, Schedule, TrainSection};
+use inpo_core::train::{Algorithm, RunConfig};
 
 /// All algorithms but `ipo_mean`, which on responses of one token is `ipo`.
 pub const METHODS: [Algorithm; 18] = [
@@ -112,18 +115,25 @@ impl Settings {
         }
     }
 
-    /// `[train]` of a phase with `steps` steps on all of `rows` rows at once.
-    pub(super) fn train(&self, steps: usize, rows: usize) -> TrainSection {
-        TrainSection {
+    /// The configuration of a run of `algorithm` into `output_dir`, `actions` responses to compare. A step takes all
+    /// rows at once: each names two responses, and a third to explore.
+    pub(super) fn run(&self, algorithm: Algorithm, output_dir: &Path, actions: usize) -> RunConfig {
+        let train = TrainSection {
             learning_rate: self.learning_rate,
             lr_scheduler_type: Schedule::Cosine,
             warmup_ratio: Some(0.0),
-            max_steps: Some(steps),
-            per_device_train_batch_size: rows,
+            max_steps: Some(self.steps),
+            per_device_train_batch_size: actions.pow(3),
             gradient_accumulation_steps: 1,
             max_grad_norm: 0.0,
             ..TrainSection::default()
-        }
+        };
+        let mut config = RunConfig::new("the transformer of a seed", "the game", output_dir);
+        config.common.objective = self.section(algorithm);
+        config.common.train = train;
+        config.iteration.num_iterations = self.iterations;
+        config.iteration.ref_update_every = Some(self.ref_update_every(algorithm));
+        config
     }
 }
 

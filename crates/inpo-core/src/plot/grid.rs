@@ -5,7 +5,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-use super::lines::{CHARACTER, draw_legend, range, visible};
+use super::lines::{CHARACTER, Lines, draw_legend, range, visible};
 use super::{Chart, Series, write_whole};
 
 /// One chart of a [`LineGrid`].
@@ -100,8 +100,11 @@ impl LineGrid<'_> {
                     title: panel.title,
                     ..*frame
                 };
-                let lines = (panel.series.as_slice(), panel.references.as_slice());
-                frame.draw_scaled(&chart, (x, y), lines, true)?;
+                let lines = Lines {
+                    series: &panel.series,
+                    references: &panel.references,
+                };
+                frame.draw_scaled(&chart, x, y, lines, true)?;
                 draw_legend(&legend, &panel.series)?;
             }
             area.present()?;

@@ -52,6 +52,13 @@ pub(super) const CHARACTER: u32 = 8;
 /// Where one chart is drawn.
 pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
+/// The lines of a chart, and thin ones in their colours.
+#[derive(Clone, Copy)]
+pub(super) struct Lines<'a> {
+    pub(super) series: &'a [Series<'a>],
+    pub(super) references: &'a [Series<'a>],
+}
+
 impl Chart<'_> {
     /// Draws the series and writes the SVG whole: a neighbour first, then a rename.
     ///
@@ -76,12 +83,11 @@ impl Chart<'_> {
         let y = range(points().map(|p| p.1), self.y_scale).ok_or("nothing to draw")?;
         let mut out = String::new();
         {
-            let beside = match shown.len() > LEGEND_INSIDE {
-                true => {
-                    let longest = shown.iter().map(|s| s.name.chars().count()).max();
-                    60 + CHARACTER * longest.unwrap_or(0) as u32
-                }
-                false => 0,
+            let beside = if shown.len() > LEGEND_INSIDE {
+                let longest = shown.iter().map(|s| s.name.chars().count()).max();
+                60 + CHARACTER * longest.unwrap_or(0) as u32
+            } else {
+                0
             };
             let size = (SIZE.0 + beside, SIZE.1);
             let area = SVGBackend::with_string(&mut out, size).into_drawing_area();
@@ -90,7 +96,11 @@ impl Chart<'_> {
             if beside > 0 {
                 draw_legend(&legend, &shown)?;
             }
-            self.draw_scaled(&area, (x, y), (&shown, &[]), beside > 0)?;
+            let lines = Lines {
+                series: &shown,
+                references: &[],
+            };
+            self.draw_scaled(&area, x, y, lines, beside > 0)?;
             legend.present()?;
         }
         Ok(out)
@@ -101,17 +111,18 @@ impl Chart<'_> {
     pub(super) fn draw_scaled(
         &self,
         area: &Area<'_>,
-        ((x0, x1), (y0, y1)): ((f64, f64), (f64, f64)),
-        lines: (&[Series<'_>], &[Series<'_>]),
+        x: (f64, f64),
+        y: (f64, f64),
+        lines: Lines<'_>,
         beside: bool,
     ) -> Result<(), Box<dyn Error>> {
-        let (x, y) = (x0..x1, y0..y1);
+        let (x, y) = (x.0..x.1, y.0..y.1);
         match (self.x_scale, self.y_scale) {
-            (Scale::Linear, Scale::Linear) => self.draw(area, (x, y), lines, beside),
-            (Scale::Linear, Scale::Log) => self.draw(area, (x, y.log_scale()), lines, beside),
-            (Scale::Log, Scale::Linear) => self.draw(area, (x.log_scale(), y), lines, beside),
+            (Scale::Linear, Scale::Linear) => self.draw(area, x, y, lines, beside),
+            (Scale::Linear, Scale::Log) => self.draw(area, x, y.log_scale(), lines, beside),
+            (Scale::Log, Scale::Linear) => self.draw(area, x.log_scale(), y, lines, beside),
             (Scale::Log, Scale::Log) => {
-                self.draw(area, (x.log_scale(), y.log_scale()), lines, beside)
+                self.draw(area, x.log_scale(), y.log_scale(), lines, beside)
             }
         }
     }
@@ -119,8 +130,9 @@ impl Chart<'_> {
     fn draw<X, Y>(
         &self,
         area: &Area<'_>,
-        (x, y): (X, Y),
-        (series, references): (&[Series<'_>], &[Series<'_>]),
+        x: X,
+        y: Y,
+        lines: Lines<'_>,
         beside: bool,
     ) -> Result<(), Box<dyn Error>>
     where
@@ -139,9 +151,10 @@ impl Chart<'_> {
             .build_cartesian_2d(x, y)
             .map_err(failed)?;
         // A small chart has room for a few ticks and for no light lines.
-        let (ticks, light) = match area.dim_in_pixel().1 < SIZE.1 {
-            true => (5, 1),
-            false => (11, 10),
+        let (ticks, light) = if area.dim_in_pixel().1 < SIZE.1 {
+            (5, 1)
+        } else {
+            (11, 10)
         };
         chart
             .configure_mesh()
@@ -158,7 +171,7 @@ impl Chart<'_> {
             .bold_line_style(BLACK.mix(0.12))
             .draw()
             .map_err(failed)?;
-        for (series, colour) in series.iter().zip(COLOURS.iter().cycle()) {
+        for (series, colour) in lines.series.iter().zip(COLOURS.iter().cycle()) {
             let style = colour.stroke_width(2);
             chart
                 .draw_series(LineSeries::new(series.points.iter().copied(), style))
@@ -166,7 +179,7 @@ impl Chart<'_> {
                 .label(series.name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], style));
         }
-        for (series, colour) in references.iter().zip(COLOURS.iter().cycle()) {
+        for (series, colour) in lines.references.iter().zip(COLOURS.iter().cycle()) {
             let points = series.points.iter().copied();
             chart
                 .draw_series(LineSeries::new(points, colour.stroke_width(1)))

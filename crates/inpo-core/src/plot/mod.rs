@@ -5,7 +5,6 @@ mod intervals;
 mod lines;
 
 use std::error::Error;
-use std::fs;
 use std::path::Path;
 
 use plotters::prelude::RGBColor;
@@ -28,13 +27,6 @@ const COLOURS: [RGBColor; 9] = [
     RGBColor(120, 120, 120),
 ];
 
-/// Writes the picture whole: a neighbour first, then a rename.
 fn write_whole(path: &Path, svg: &str) -> Result<(), Box<dyn Error>> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(format!(".{}.partial", std::process::id()));
-    let written = fs::write(&partial, svg).and_then(|()| fs::rename(&partial, path));
-    written.inspect_err(|_| {
-        let _ = fs::remove_file(&partial);
-    })?;
-    Ok(())
+    Ok(inpo_data::files::write_whole(path, svg.as_bytes())?)
 }

@@ -55,9 +55,10 @@ fn on_every_device(check: Check) {
         let mut errors = Errors::default();
         let run = || (check.run)(&target.device, target.dtype, &mut errors);
         let panicked = catch_unwind(AssertUnwindSafe(run)).is_err();
-        let found = match panicked {
-            true => "panicked".to_owned(),
-            false => errors.to_string(),
+        let found = if panicked {
+            "panicked".to_owned()
+        } else {
+            errors.to_string()
         };
         let (name, device) = (check.name, &target.name);
         let allowed = target.allowed(check.whole_gradients);

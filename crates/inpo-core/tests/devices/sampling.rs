@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, Device};
 use inpo_core::policy::logps::{PackedBatch, scored_hidden};
-use inpo_core::policy::{GenerationConfig, Policy, PromptTask, Sequence};
+use inpo_core::policy::{DrawKey, GenerationConfig, Policy, PromptTask, Sequence};
 
 use crate::errors::Errors;
 use crate::reference::{host, log_softmax, product, tiny, transpose};
@@ -35,7 +35,7 @@ fn compare(what: &str, temperature: f64, policy: &Policy, reference: &Policy, er
         ..GenerationConfig::default()
     };
     let tasks: Vec<PromptTask> = tasks.collect();
-    let drawn = policy.generate(&tasks, &config, (3, 1), &mut |_| {});
+    let drawn = policy.generate(&tasks, &config, DrawKey::new(3, 1), &mut |_| {});
     let drawn = drawn.expect("the logits are finite");
     for (prompt, samples) in prompts.iter().zip(&drawn.samples) {
         for sample in samples {

@@ -262,7 +262,7 @@ fn trajectory(device: &Device, dtype: DType) -> Trajectory {
     let (mut losses, mut norms) = (Vec::new(), Vec::new());
     let mut log = |metrics: StepMetrics| {
         losses.push(metrics.batch.loss);
-        norms.push(metrics.timing.grad_norm);
+        norms.push(metrics.progress.grad_norm);
         Ok(())
     };
     let trained = optimise(

@@ -308,9 +308,10 @@ impl PreferenceGame for EmpiricalGame {
     }
 
     fn preference(&self, first: usize, second: usize) -> Preference {
-        let p = match first == second {
-            true => 0.5,
-            false => self.counts(first, second).share(self.prior),
+        let p = if first == second {
+            0.5
+        } else {
+            self.counts(first, second).share(self.prior)
         };
         Preference::new(p).expect("a share of votes")
     }

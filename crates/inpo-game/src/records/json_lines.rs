@@ -34,10 +34,7 @@ pub(super) fn read_json_lines(
             count(text, wanted, tally).map_err(|problem| tally.at(number, problem))?;
         }
     }
-    match empty {
-        true => Err(tally.empty()),
-        false => Ok(()),
-    }
+    if empty { Err(tally.empty()) } else { Ok(()) }
 }
 
 /// Counts one line.

@@ -93,21 +93,21 @@ fn sentences_end_at_stops_and_lines_and_hold_a_letter() {
 #[test]
 fn form_wants_the_end_token_after_a_stop() {
     // No fault (f = 1): (e + 1) / 2.
-    close(form(&Response::finished("It rains.")), 1.0);
+    close(form(&Completion::finished("It rains.")), 1.0);
     close(
-        form(&Response::finished("\u{201c}It rains.\u{201d}\n")),
+        form(&Completion::finished("\u{201c}It rains.\u{201d}\n")),
         1.0,
     );
-    close(form(&Response::finished("Rain, snow")), 0.75);
-    close(form(&Response::cut_off("It rains.")), 0.625);
-    close(form(&Response::cut_off("It rains and")), 0.5);
+    close(form(&Completion::finished("Rain, snow")), 0.75);
+    close(form(&Completion::cut_off("It rains.")), 0.625);
+    close(form(&Completion::cut_off("It rains and")), 0.5);
     // An empty text has no ending and opens badly; it never gets so far, being void.
-    close(form(&Response::finished("")), 0.4);
+    close(form(&Completion::finished("")), 0.4);
 }
 
 #[test]
 fn form_takes_a_tenth_for_each_fault() {
-    let form = |text: &str| form(&Response::finished(text));
+    let form = |text: &str| form(&Completion::finished(text));
     close(form("Water boils at 100 degrees (at sea level)."), 1.0);
     close(form("water boils at 100 degrees."), 0.9);
     close(form("Sure! Water boils at 100 degrees."), 0.9);

@@ -1,20 +1,28 @@
+use proptest::prelude::*;
 use serde::de::value::{self, MapDeserializer};
 
 use super::*;
-use crate::cycles::{CycleReport, cycle_report, preference_matrix};
+use crate::cycles::{CycleReport, cycle_report};
+use crate::judge::judge;
+use inpo_data::Message;
 
 fn oracle() -> RulesOracle {
     RulesOracleConfig::default().init().unwrap()
 }
 
-fn preference(oracle: &RulesOracle, instruction: &str, first: &Response, second: &Response) -> f64 {
-    let prompt = [
-        Message::new("system", "You are helpful."),
+fn preference(
+    oracle: &RulesOracle,
+    instruction: &str,
+    first: &Completion,
+    second: &Completion,
+) -> f64 {
+    let prompt = Prompt::new(vec![
+        Message::system("You are helpful."),
         Message::user(instruction),
-    ];
+    ]);
     let verdicts = oracle
         .compare(&[Comparison {
-            prompt: &prompt[..],
+            prompt: &prompt,
             first,
             second,
         }])
@@ -25,8 +33,8 @@ fn preference(oracle: &RulesOracle, instruction: &str, first: &Response, second:
 
 const LEAVES: &str = "Explain why leaves change colour in autumn.";
 
-fn sensible() -> Response {
-    Response::finished(
+fn sensible() -> Completion {
+    Completion::finished(
         "In autumn, trees stop making chlorophyll, the green pigment in their leaves. \
          As it fades, yellow and orange pigments that were hidden all summer show, and the colour seems to change.",
     )
@@ -56,8 +64,8 @@ fn degenerate_responses_lose_to_a_sensible_answer() {
         "Why do you ask?",
     ] {
         for response in [
-            Response::finished(degenerate),
-            Response::cut_off(degenerate),
+            Completion::finished(degenerate),
+            Completion::cut_off(degenerate),
         ] {
             assert_eq!(
                 preference(&oracle(), LEAVES, &sensible(), &response),
@@ -68,8 +76,8 @@ fn degenerate_responses_lose_to_a_sensible_answer() {
     }
 }
 
-fn bad() -> Response {
-    Response::cut_off(
+fn bad() -> Completion {
+    Completion::cut_off(
         "Sure! Here is an explanation of **why leaves change colour** in the autumn: the leaves of a tree contain a \
          pigment called chlorophyll, and the leaves of a tree contain other pigments, and the leaves of a tree \
          change as the days become shorter and the",
@@ -89,7 +97,7 @@ fn non_answers_lose_to_a_bad_answer() {
         "Cats like warm milk.",
     ] {
         assert_eq!(
-            preference(&oracle(), LEAVES, &bad, &Response::finished(text)),
+            preference(&oracle(), LEAVES, &bad, &Completion::finished(text)),
             1.0,
             "{text:?}"
         );
@@ -100,7 +108,7 @@ fn non_answers_lose_to_a_bad_answer() {
 /// both far from 30: 4/30 against 14/30) and variety (3/15) go even to the bad answer.
 #[test]
 fn a_short_remark_loses_to_a_bad_answer() {
-    let remark = Response::finished("Leaves like warm milk.");
+    let remark = Completion::finished("Leaves like warm milk.");
     let ballot = oracle().ballot(LEAVES, &remark, &bad());
     assert_eq!(ballot.first, [Criterion::Plainness, Criterion::Form]);
     assert_eq!(
@@ -112,7 +120,7 @@ fn a_short_remark_loses_to_a_bad_answer() {
 
 #[test]
 fn shorter_complete_direct_answers_win() {
-    let rambling = Response::cut_off(
+    let rambling = Completion::cut_off(
         "Sure, here are some reasons why leaves change colour in autumn. There are many reasons for it, and there are \
          many ways to look at the reasons for it. The first of the many reasons is that the leaves of trees in autumn \
          are no longer",
@@ -124,8 +132,8 @@ fn shorter_complete_direct_answers_win() {
 fn the_capital_of_france_in_one_sentence_beats_a_cut_off_lecture() {
     let instruction = "What is the capital of France?";
     let short =
-        Response::finished("The capital of France is Paris, a large city on the river Seine.");
-    let lecture = Response::cut_off(
+        Completion::finished("The capital of France is Paris, a large city on the river Seine.");
+    let lecture = Completion::cut_off(
         "Sure! **Paris** is a city, and Paris is a city that is, and Paris is a city that is",
     );
     assert_eq!(preference(&oracle(), instruction, &short, &lecture), 1.0);
@@ -146,9 +154,9 @@ fn the_capital_of_france_in_one_sentence_beats_a_cut_off_lecture() {
 #[test]
 fn three_responses_form_a_strict_cycle() {
     let instruction = "List benefits of drinking water.";
-    let full = Response::finished(FULL);
-    let brief = Response::finished(BRIEF);
-    let varied = Response::finished(VARIED);
+    let full = Completion::finished(FULL);
+    let brief = Completion::finished(BRIEF);
+    let varied = Completion::finished(VARIED);
     let oracle = oracle();
     for (response, expected) in [
         (&full, [1.0, 15.0 / 30.0, 39.0 / 44.0, 17.0 / 24.0, 1.0]),
@@ -168,11 +176,15 @@ fn three_responses_form_a_strict_cycle() {
     assert_eq!(preference(&oracle, instruction, &brief, &varied), 1.0);
     assert_eq!(preference(&oracle, instruction, &varied, &full), 1.0);
 
-    let prompt = [Message::user(instruction)];
-    let matrix = preference_matrix(&oracle, &prompt[..], &[full, brief, varied]).unwrap();
-    assert_eq!(matrix, [[0.5, 1.0, 0.0], [0.0, 0.5, 1.0], [1.0, 0.0, 0.5]]);
+    let items = [(Prompt::user(instruction), vec![full, brief, varied])];
+    let answers = judge(&oracle, &items, |_, answers| answers.missing()).unwrap();
+    let matrix = [[0.5, 1.0, 0.0], [0.0, 0.5, 1.0], [1.0, 0.0, 0.5]];
     assert_eq!(
-        cycle_report(&matrix),
+        answers[0].matrix(),
+        matrix.map(|row| row.map(Some).to_vec())
+    );
+    assert_eq!(
+        cycle_report(answers[0].matrix()),
         Ok(CycleReport {
             triples: 1,
             cyclic: 1
@@ -191,9 +203,9 @@ fn complement_and_self_preference_are_exact() {
         "Sure, water is good for you and for the",
         "Water helps digestion.",
     ];
-    let responses: Vec<Response> = texts
+    let responses: Vec<Completion> = texts
         .iter()
-        .flat_map(|&t| [Response::finished(t), Response::cut_off(t)])
+        .flat_map(|&t| [Completion::finished(t), Completion::cut_off(t)])
         .collect();
     for vote in [Vote::Majority, Vote::Share] {
         let oracle = RulesOracleConfig {
@@ -238,7 +250,7 @@ fn share_is_the_part_of_the_criteria_won() {
 fn scores_within_the_band_tie() {
     // 30 and 31 words: brevity 1 and 1 - 1/30, nearer than 0.05; with no band the nearer to the target wins.
     let text =
-        |n: usize| Response::finished(format!("Weather: {}.", vec!["rain"; n - 1].join(", ")));
+        |n: usize| Completion::finished(format!("Weather: {}.", vec!["rain"; n - 1].join(", ")));
     let brevity = |tie_band| RulesOracleConfig {
         criteria: vec![Criterion::Brevity],
         tie_band,
@@ -256,10 +268,10 @@ fn scores_within_the_band_tie() {
 #[test]
 fn an_empty_batch_and_a_prompt_without_user_are_answered() {
     assert_eq!(oracle().compare(&[]).unwrap(), []);
-    let (first, second) = (sensible(), Response::cut_off("Well, the"));
+    let (first, second) = (sensible(), Completion::cut_off("Well, the"));
     let verdict = oracle()
         .compare(&[Comparison {
-            prompt: &[][..],
+            prompt: &Prompt::default(),
             first: &first,
             second: &second,
         }])
@@ -341,3 +353,21 @@ const BRIEF: &str = "Drinking water helps the heart, drinking water helps the sk
 const VARIED: &str = "Water cools our bodies on hot afternoons, carries nutrients to cells, softens skin, and \
      lifts tired minds. People who sip it regularly think faster, digest better, sleep longer, \
      and feel fewer headaches.";
+
+proptest! {
+    /// P(a > b) + P(b > a) = 1 and P(a > a) = 1/2, whatever the texts, the vote and the tie band.
+    #[test]
+    fn answers_of_both_orders_add_up_to_one(
+        [instruction, first, second] in ["(\\PC| |\n){0,60}", "(\\PC|[a-e ,.\n]){0,90}", "(\\PC|[a-e ,.\n]){0,90}"],
+        share in any::<bool>(),
+        tie_band in 0.0..0.9,
+    ) {
+        let vote = if share { Vote::Share } else { Vote::Majority };
+        let config = RulesOracleConfig { vote, tie_band, ..RulesOracleConfig::default() };
+        let oracle = config.init().unwrap();
+        let [first, second] = [Completion::finished(first), Completion::cut_off(second)];
+        let of = |a: &Completion, b: &Completion| preference(&oracle, &instruction, a, b);
+        prop_assert_eq!(of(&first, &second), 1.0 - of(&second, &first));
+        prop_assert_eq!(of(&first, &first), 0.5);
+    }
+}

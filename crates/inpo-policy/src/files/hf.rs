@@ -11,10 +11,11 @@ use safetensors::tensor::Metadata;
 use serde::Deserialize;
 
 use super::dequant::{ElementType, StoredMatrix};
-use super::{FileReader, HostTensor, ModelFiles, WeightSource, expected_tensors, sha256_bytes};
+use super::{FileReader, HostTensor, ModelFiles, WeightSource, expected_tensors};
 use crate::config::{ModelConfig, read_object};
 use crate::error::{PolicyError, excerpt};
 use crate::tokenizer::TextCodec;
+use inpo_data::sha256;
 
 #[cfg(test)]
 mod tests;
@@ -229,7 +230,7 @@ impl WeightSource for SafetensorsWeights {
                         .to_string_lossy();
                     format!("{digest}  {name}\n")
                 });
-                sha256_bytes(lines.collect::<String>().as_bytes())
+                sha256(lines.collect::<String>().as_bytes())
             }
         };
         Ok(self.identity.get_or_init(|| digest).clone())

@@ -9,7 +9,6 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
@@ -200,42 +199,40 @@ fn layer_tensors(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
         let bias = bias.then(|| (format!("{name}.bias"), vec![output]));
         std::iter::once(weight).chain(bias).collect::<Vec<_>>()
     };
-    let attention = match fused {
-        true => projection("self_attn.qkv_proj", [queries + 2 * keys, hidden], bias),
-        false => [
+    let attention = if fused {
+        projection("self_attn.qkv_proj", [queries + 2 * keys, hidden], bias)
+    } else {
+        [
             projection("self_attn.q_proj", [queries, hidden], bias),
             projection("self_attn.k_proj", [keys, hidden], bias),
             projection("self_attn.v_proj", [keys, hidden], bias),
         ]
-        .concat(),
+        .concat()
     };
     let output = projection(
         "self_attn.o_proj",
         [hidden, queries],
         config.attention_output_bias,
     );
-    let heads = match family.query_key_norm() {
-        true => ["q_norm", "k_norm"]
-            .map(|name| (format!("self_attn.{name}.weight"), vec![config.head_dim]))
-            .to_vec(),
-        false => Vec::new(),
-    };
-    let sandwich = match family.sandwich_norms() {
-        true => [
-            norm("pre_feedforward_layernorm"),
-            norm("post_feedforward_layernorm"),
-        ]
-        .concat(),
-        false => Vec::new(),
-    };
+    let mut heads = Vec::new();
+    if family.query_key_norm() {
+        let head = |name| (format!("self_attn.{name}.weight"), vec![config.head_dim]);
+        heads.extend(["q_norm", "k_norm"].map(head));
+    }
+    let mut sandwich = Vec::new();
+    if family.sandwich_norms() {
+        sandwich.extend(norm("pre_feedforward_layernorm"));
+        sandwich.extend(norm("post_feedforward_layernorm"));
+    }
     let bias = config.mlp_bias;
-    let gate = match fused {
-        true => projection("mlp.gate_up_proj", [2 * inner, hidden], bias),
-        false => [
+    let gate = if fused {
+        projection("mlp.gate_up_proj", [2 * inner, hidden], bias)
+    } else {
+        [
             projection("mlp.gate_proj", [inner, hidden], bias),
             projection("mlp.up_proj", [inner, hidden], bias),
         ]
-        .concat(),
+        .concat()
     };
     [
         norm("input_layernorm"),
@@ -250,108 +247,9 @@ fn layer_tensors(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
     .concat()
 }
 
-/// The sha256 of a file, in hexadecimal.
-///
-/// # Errors
-/// A file that cannot be read.
-pub fn sha256_file(path: &Path) -> Result<String, PolicyError> {
-    FileReader::open(path)?.sha256()
-}
-
-/// The sha256 of bytes, in hexadecimal.
-pub(crate) fn sha256_bytes(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// Writes a file whole or not at all: to a temporary file beside it, then renamed.
-///
-/// # Errors
-/// A file that cannot be written.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), PolicyError> {
-    write_whole_with(path, |temporary| std::fs::write(temporary, bytes))
-}
-
-/// [`write_whole`] with a function that writes the temporary file, which exists and is empty.
-///
-/// # Errors
-/// A file that cannot be written.
-pub(crate) fn write_whole_with(
-    path: &Path,
-    write: impl FnOnce(&Path) -> std::io::Result<()>,
-) -> Result<(), PolicyError> {
-    let dir = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let file = tempfile::Builder::new()
-        .prefix(".partial-")
-        .tempfile_in(dir)
-        .map_err(PolicyError::write(path))?;
-    write(file.path()).map_err(PolicyError::write(path))?;
-    // By its name: `write` may have put another file in its place.
-    std::fs::File::open(file.path())
-        .and_then(|written| share_reading(&written))
-        .map_err(PolicyError::write(path))?;
-    file.persist(path)
-        .map_err(|e| PolicyError::write(path)(e.error))?;
-    Ok(())
-}
-
-/// Gives a temporary file, which only its owner may read, the mode of an ordinary file.
-pub(crate) fn share_reading(file: &std::fs::File) -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.set_permissions(std::fs::Permissions::from_mode(0o644))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = file;
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sha256_of_the_standard_example() {
-        // FIPS 180-2, appendix B.1.
-        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(sha256_bytes(b"abc"), expected);
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), b"abc").unwrap();
-        assert_eq!(sha256_file(file.path()).unwrap(), expected);
-    }
-
-    /// Also where the writer puts a file of its own in the temporary one's place, as safetensors' does.
-    #[cfg(unix)]
-    #[test]
-    fn a_written_file_can_be_read_by_others() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("file");
-        let replace = |temporary: &Path| {
-            let other = tempfile::NamedTempFile::new_in(dir.path())?;
-            std::fs::write(other.path(), b"abc")?;
-            other.persist(temporary).map_err(|e| e.error)?;
-            Ok(())
-        };
-        write_whole_with(&path, replace).unwrap();
-        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o644);
-        assert_eq!(std::fs::read(&path).unwrap(), b"abc");
-    }
 
     #[test]
     fn a_missing_model_and_a_wrong_kind_of_file_are_named() {

@@ -3,9 +3,10 @@
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
-use super::{HostTensor, WeightSource, expected_tensors, sha256_bytes};
+use super::{HostTensor, WeightSource, expected_tensors};
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
+use inpo_data::sha256;
 
 /// Standard deviation of a fresh weight, Hugging Face's `initializer_range`.
 const DEVIATION: f64 = 0.02;
@@ -65,7 +66,7 @@ impl WeightSource for RandomWeights {
     }
 
     fn identity(&self) -> Result<String, PolicyError> {
-        let shapes = sha256_bytes(format!("{:?}", self.tensors).as_bytes());
+        let shapes = sha256(format!("{:?}", self.tensors).as_bytes());
         Ok(format!("fresh-{}-{shapes}", self.seed))
     }
 }

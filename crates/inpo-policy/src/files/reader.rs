@@ -60,7 +60,7 @@ impl FileReader {
             hasher.update(&buffer[..n]);
             offset += n as u64;
         }
-        Ok(super::hex(&hasher.finalize()))
+        Ok(inpo_data::hex(&hasher.finalize()))
     }
 }
 

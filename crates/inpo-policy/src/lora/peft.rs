@@ -10,8 +10,9 @@ use serde::Deserialize;
 use super::{LoraConfig, for_each, without_adapters};
 use crate::error::PolicyError;
 use crate::files::dequant::ElementType;
-use crate::files::{sha256_bytes, write_whole};
 use crate::model::{Decoder, transpose, widened};
+use inpo_data::files::write_whole;
+use inpo_data::sha256;
 
 /// Adapter tensors in PEFT's names and layout: `lora_A.weight` `[rank, in]`, `lora_B.weight`
 /// `[out, rank]`, f32.
@@ -48,7 +49,7 @@ pub(crate) fn adapter_digest(decoder: &Decoder, config: &LoraConfig) -> String {
         .iter()
         .flat_map(|(name, _, bytes)| [name.as_bytes(), bytes.as_slice()]);
     let parts = std::iter::once(scale.as_slice()).chain(parts);
-    sha256_bytes(&parts.collect::<Vec<_>>().concat())
+    sha256(&parts.collect::<Vec<_>>().concat())
 }
 
 /// Writes `adapter_config.json` and `adapter_model.safetensors` in PEFT's layout into `dir`, each
@@ -89,7 +90,7 @@ pub fn save_adapters(
     let settings = serde_json::to_vec_pretty(&settings).expect("plain JSON");
     std::fs::create_dir_all(dir).map_err(PolicyError::write(dir))?;
     write_whole(&dir.join("adapter_model.safetensors"), &bytes)?;
-    write_whole(&dir.join("adapter_config.json"), &settings)
+    Ok(write_whole(&dir.join("adapter_config.json"), &settings)?)
 }
 
 /// Reads adapters in PEFT's layout from `dir` onto `decoder`.

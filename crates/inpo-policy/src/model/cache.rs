@@ -42,7 +42,7 @@ pub(crate) struct Room {
     pub(crate) extent: Extent,
 }
 
-/// What is kept when room is made anew, in that order.
+/// What is kept when room is made again, in that order.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kept<'a> {
     pub(crate) places: &'a [usize],
@@ -273,7 +273,7 @@ impl KvCache {
         own.map(|cache| cache.narrow(2, 0, filled))
     }
 
-    /// Makes room anew: what is kept comes first, what is free behind it.
+    /// Makes room again: what is kept comes first, what is free behind it.
     pub(crate) fn rebuild(&mut self, kept: Kept<'_>, room: Room) {
         let before = std::mem::replace(&mut self.room, room);
         for layer in &mut self.layers {

@@ -6,15 +6,15 @@ use super::Policy;
 use crate::error::PolicyError;
 use crate::model::Decoder;
 use crate::sample::{
-    Drawn, GenerationConfig, Generations, Mixture, PromptTask, Sample, check_prompt, counting,
-    generate_from,
+    DrawKey, Drawn, GenerationConfig, Generations, Mixture, PromptTask, Sample, check_prompt,
+    counting, generate_from,
 };
 use crate::tokenizer::TextCodec;
 
 impl Policy {
     /// Samples `config.num_generations` responses for each prompt.
     ///
-    /// Draws are keyed by (seed, iteration, prompt number, sample), so a sample does not depend on which
+    /// Draws are keyed by (seed, stream, prompt number, sample), so a sample does not depend on which
     /// prompts share its batch. `progress` is told the number of finished samples as they finish.
     ///
     /// # Errors
@@ -25,18 +25,12 @@ impl Policy {
         &self,
         prompts: &[PromptTask],
         config: &GenerationConfig,
-        seed_and_iteration: (u64, u64),
+        draws: DrawKey,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Generations, PolicyError> {
         let decoder = self.sampler()?;
         let mixture = Mixture::one(&decoder, &self.config).with_codec(self.stop_codec(config)?);
-        generate_from(
-            &mixture,
-            prompts,
-            config,
-            seed_and_iteration,
-            &mut counting(progress),
-        )
+        generate_from(&mixture, prompts, config, draws, &mut counting(progress))
     }
 
     /// Samples one response to `prompt` and shows each token to `on_token` as it is drawn, which may break off.
@@ -50,7 +44,7 @@ impl Policy {
         &self,
         prompt: &PromptTask,
         config: &GenerationConfig,
-        seed_and_iteration: (u64, u64),
+        draws: DrawKey,
         on_token: &mut dyn FnMut(u32) -> ControlFlow<()>,
     ) -> Result<Sample, PolicyError> {
         let config = GenerationConfig {
@@ -61,7 +55,7 @@ impl Policy {
         let mixture = Mixture::one(&decoder, &self.config).with_codec(self.stop_codec(&config)?);
         let prompts = std::slice::from_ref(prompt);
         let mut watch = |drawn: Drawn| on_token(drawn.id);
-        let result = generate_from(&mixture, prompts, &config, seed_and_iteration, &mut watch)?;
+        let result = generate_from(&mixture, prompts, &config, draws, &mut watch)?;
         Ok(result
             .samples
             .into_iter()
@@ -123,19 +117,13 @@ impl Policy {
         weight: f64,
         prompts: &[PromptTask],
         config: &GenerationConfig,
-        seed_and_iteration: (u64, u64),
+        draws: DrawKey,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Generations, PolicyError> {
         let (policy, other) = (self.sampler()?, reference.sampler()?);
         let mixture = Mixture::two((&policy, &self.config), (&other, &reference.config), weight)?
             .with_codec(self.stop_codec(config)?);
-        generate_from(
-            &mixture,
-            prompts,
-            config,
-            seed_and_iteration,
-            &mut counting(progress),
-        )
+        generate_from(&mixture, prompts, config, draws, &mut counting(progress))
     }
 
     /// Checks that `prompt` can be answered under `config`.

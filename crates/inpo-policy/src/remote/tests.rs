@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::generator::PromptContent;
-use crate::sample::FinishReason;
-use crate::template::Message;
+use inpo_data::FinishReason;
 
 struct Request {
     path: String,
@@ -110,10 +108,7 @@ fn model(url: &str, change: impl FnOnce(&mut RemoteConfig)) -> RemoteModel {
 }
 
 fn conversations(count: u64) -> Vec<Prompt> {
-    let prompt = |number| Prompt {
-        number,
-        content: PromptContent::Messages(vec![Message::user(format!("q{number}"))]),
-    };
+    let prompt = |number| Prompt::user(format!("q{number}")).numbered(number);
     (0..count).map(prompt).collect()
 }
 
@@ -129,11 +124,11 @@ fn ask(
     model: &RemoteModel,
     prompts: &[Prompt],
     config: &GenerationConfig,
-) -> Result<Vec<Vec<Answer>>, PolicyError> {
+) -> Result<Samples, PolicyError> {
     let mut done = 0;
-    let answers = model.answer(prompts, config, (3, 1), &mut |n| done += n)?;
+    let samples = model.sample(prompts, config, DrawKey::new(3, 1), &mut |n| done += n)?;
     assert_eq!(done, prompts.len() * config.num_generations);
-    Ok(answers)
+    Ok(samples)
 }
 
 fn error(model: &RemoteModel) -> String {
@@ -146,15 +141,20 @@ fn conversations_are_answered_in_order() {
     let (url, log) = serve(chat);
     // A slash too many does not matter.
     let model = model(&format!("{url}/"), |_| {});
-    let answers = ask(&model, &conversations(20), &config(3)).unwrap();
-    for (p, answers) in answers.iter().enumerate() {
-        let texts: Vec<&str> = answers.iter().map(|a| a.text.as_deref().unwrap()).collect();
+    let samples = ask(&model, &conversations(20), &config(3)).unwrap();
+    assert!(samples.have_text);
+    for (p, answers) in samples.completions.iter().enumerate() {
+        let texts: Vec<&str> = answers.iter().map(|a| a.text.as_str()).collect();
         let expected: Vec<String> = (0..3).map(|k| format!("q{p}-{k}")).collect();
         assert_eq!(texts, expected);
         let reasons = answers.iter().map(|a| a.finish_reason);
         use FinishReason::{Length, Stop};
         assert_eq!(reasons.collect::<Vec<_>>(), [Stop, Length, Length]);
-        assert!(answers.iter().all(|a| a.ids.is_none() && a.logps.is_none()));
+        assert!(
+            answers
+                .iter()
+                .all(|a| a.token_ids.is_none() && a.token_logps.is_none())
+        );
     }
     let log = log.lock().unwrap();
     assert_eq!(log.len(), 20, "one request a prompt");
@@ -214,9 +214,10 @@ fn token_ids_and_logps_come_back() {
             "text": "a b", "finish_reason": "stop", "token_ids": [5, 2], "prompt_token_ids": [1, 9],
             "logprobs": {"tokens": ["a", "b"], "token_logprobs": [-0.5, -0.25]},
         });
-        let choice = match request.body["prompt"][0] == 1 {
-            true => listed,
-            false => spelled,
+        let choice = if request.body["prompt"][0] == 1 {
+            listed
+        } else {
+            spelled
         };
         (200, "", json!({"choices": [choice]}).to_string())
     });
@@ -225,10 +226,7 @@ fn token_ids_and_logps_come_back() {
         c.logprobs = true;
         c.token_ids = true;
     });
-    let prompt = |number, ids: &[u32]| Prompt {
-        number,
-        content: PromptContent::Ids(ids.to_vec()),
-    };
+    let prompt = |number, ids: &[u32]| Prompt::from_ids(ids.to_vec()).numbered(number);
     let config = GenerationConfig {
         top_k: Some(4),
         min_p: 0.1,
@@ -239,13 +237,14 @@ fn token_ids_and_logps_come_back() {
         ..config(1)
     };
     let prompts = [prompt(0, &[1, 9]), prompt(1, &[3])];
-    let answers: Vec<Answer> = ask(&model, &prompts, &config).unwrap().concat();
-    for answer in &answers {
-        assert_eq!(answer.ids.as_deref(), Some(&[5, 2][..]));
-        assert_eq!(answer.logps.as_deref(), Some(&[-0.5, -0.25][..]));
-        assert_eq!(answer.text.as_deref(), Some("a b"));
+    let samples = ask(&model, &prompts, &config).unwrap();
+    assert!(samples.have_text);
+    for completion in samples.completions.concat() {
+        assert_eq!(completion.token_ids.as_deref(), Some(&[5, 2][..]));
+        assert_eq!(completion.token_logps.as_deref(), Some(&[-0.5, -0.25][..]));
+        assert_eq!(completion.text, "a b");
     }
-    assert_eq!(answers[0].prompt_ids.as_deref(), Some(&[1, 9][..]));
+    assert_eq!(samples.prompt_ids[0].as_deref(), Some(&[1, 9][..]));
     let log = log.lock().unwrap();
     let request = log
         .iter()
@@ -274,13 +273,11 @@ fn logps_of_a_chat_are_read() {
         (200, "", reply.to_string())
     });
     let model = model(&url, |c| c.logprobs = true);
-    let answer = ask(&model, &conversations(1), &config(1))
-        .unwrap()
-        .concat()
-        .remove(0);
-    assert_eq!(answer.ids, Some(vec![7, 2]));
-    assert_eq!(answer.logps, Some(vec![-1.5, -0.5]));
-    assert_eq!(answer.prompt_ids, Some(vec![4, 4]));
+    let samples = ask(&model, &conversations(1), &config(1)).unwrap();
+    let answer = &samples.completions[0][0];
+    assert_eq!(answer.token_ids, Some(vec![7, 2]));
+    assert_eq!(answer.token_logps, Some(vec![-1.5, -0.5]));
+    assert_eq!(samples.prompt_ids[0], Some(vec![4, 4]));
 }
 
 /// The log-prob of token `t` is `-t`; the first has none, and one is generated behind the sequence.
@@ -300,7 +297,7 @@ fn sequences_are_scored_by_their_echo() {
         Sequence::new(&[1, 2], &[3, 4]),
         Sequence::new(&[7], &[6, 5, 4]),
     ];
-    let logps = model(&url, |_| {}).score(&sequences).unwrap();
+    let logps = model(&url, |_| {}).logps(&sequences).unwrap();
     assert_eq!(logps, [vec![-3.0, -4.0], vec![-6.0, -5.0, -4.0]]);
     let log = log.lock().unwrap();
     assert!(
@@ -315,7 +312,7 @@ fn a_server_without_logps_of_prompts_is_named() {
         let choice = json!({"text": "", "finish_reason": "length", "logprobs": null});
         (200, "", json!({"choices": [choice]}).to_string())
     });
-    let result = model(&url, |_| {}).score(&[Sequence::new(&[1], &[2])]);
+    let result = model(&url, |_| {}).logps(&[Sequence::new(&[1], &[2])]);
     assert_eq!(
         result.unwrap_err().to_string(),
         format!(
@@ -334,7 +331,7 @@ fn a_busy_server_is_asked_again() {
     });
     let started = Instant::now();
     let answers = ask(&model(&url, |_| {}), &conversations(1), &config(1)).unwrap();
-    assert_eq!(answers[0][0].text.as_deref(), Some("q0-0"));
+    assert_eq!(answers.completions[0][0].text, "q0-0");
     assert!(
         started.elapsed() >= Duration::from_secs(1),
         "{:?}",
@@ -442,10 +439,7 @@ fn the_key_comes_from_the_environment() {
 
 #[test]
 fn prompts_must_suit_the_endpoint() {
-    let ids = Prompt {
-        number: 6,
-        content: PromptContent::Ids(vec![1]),
-    };
+    let ids = Prompt::from_ids(vec![1]).numbered(6);
     let url = "http://127.0.0.1:9/v1";
     let refusal = |endpoint, prompt: &Prompt| {
         let model = model(url, |c| c.endpoint = endpoint);

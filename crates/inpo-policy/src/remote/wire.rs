@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
+use inpo_data::{Completion, DataError, FinishReason, Prompt};
 use rand::RngExt;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Endpoint, RemoteConfig};
 use crate::error::PolicyError;
-use crate::generator::{Answer, Prompt, PromptContent};
 use crate::logps::Sequence;
-use crate::sample::{FinishReason, GenerationConfig, SampleKey};
+use crate::sample::{DrawKey, GenerationConfig};
 use crate::tokenizer::TextCodec;
 
 impl Endpoint {
@@ -35,39 +35,35 @@ impl Ask<'_> {
         &self,
         remote: &RemoteConfig,
         config: &GenerationConfig,
-        (seed, iteration): (u64, u64),
+        draws: DrawKey,
         codec: impl FnOnce() -> Result<&'c TextCodec, PolicyError>,
     ) -> Result<Value, PolicyError> {
         let mut body = Map::new();
         let mut set = |key: &str, value: Value| body.insert(key.to_owned(), value);
         set("model", json!(remote.model));
-        match (remote.endpoint, &self.prompt.content) {
-            (Endpoint::Completions, content) => {
-                set("prompt", json!(content.ids(codec)?));
+        match (remote.endpoint, &self.prompt.token_ids) {
+            (Endpoint::Completions, Some(ids)) => set("prompt", json!(ids)),
+            (Endpoint::Completions, None) => set(
+                "prompt",
+                json!(codec()?.encode_prompt(&self.prompt.messages)?),
+            ),
+            (Endpoint::Chat, _) if !self.prompt.messages.is_empty() => {
+                set("messages", json!(self.prompt.messages))
             }
-            (Endpoint::Chat, PromptContent::Messages(messages)) => {
-                set("messages", json!(messages));
+            (Endpoint::Chat, _) => {
+                let reason = format!(
+                    "prompt {} is given as token ids, and `endpoint = \"chat\"` takes conversations; ask `completions`",
+                    self.prompt.number
+                );
+                let url = remote.base_url.clone();
+                return Err(DataError::Server { url, reason }.into());
             }
-            (Endpoint::Chat, PromptContent::Ids(_)) => {
-                return Err(PolicyError::Remote {
-                    url: remote.base_url.clone(),
-                    reason: format!(
-                        "prompt {} is given as token ids, and `endpoint = \"chat\"` takes conversations; ask `completions`",
-                        self.prompt.number
-                    ),
-                });
-            }
-        }
+        };
         set("n", json!(self.samples.len()));
         set("max_tokens", json!(config.max_new_tokens));
         set("temperature", json!(config.temperature));
         set("top_p", json!(config.top_p));
-        let key = SampleKey {
-            seed,
-            iteration,
-            prompt: self.prompt.number,
-            sample: self.samples.start as u64,
-        };
+        let key = draws.sample(self.prompt.number, self.samples.start as u64);
         // 31 bits: some servers read a signed number of 32.
         set("seed", json!(key.rng().random::<u32>() >> 1));
         if !config.stop_strings.is_empty() {
@@ -169,6 +165,15 @@ fn named_ids(tokens: &[String]) -> Option<Vec<u32>> {
     ids.filter(|ids| !ids.is_empty())
 }
 
+/// A response with what the server said beside it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Answer {
+    pub(super) completion: Completion,
+    /// Whether there was a text, or ids alone.
+    pub(super) has_text: bool,
+    pub(super) prompt_ids: Option<Vec<u32>>,
+}
+
 /// The `count` answers of a reply, or what is wrong with it.
 pub(super) fn answers(
     reply: &Value,
@@ -209,11 +214,14 @@ pub(super) fn answers(
             return Err("a response has neither text nor ids".to_owned());
         }
         Ok(Answer {
-            text,
+            has_text: text.is_some(),
+            completion: Completion {
+                text: text.unwrap_or_default(),
+                token_ids: ids,
+                token_logps: logps,
+                finish_reason,
+            },
             prompt_ids: choice.prompt_token_ids.or_else(|| of_all.clone()),
-            ids,
-            logps,
-            finish_reason,
         })
     };
     choices.into_iter().map(answer).collect()

@@ -7,9 +7,9 @@ use rayon::prelude::*;
 
 use super::mixture::Mixture;
 use super::queue::{Queue, Turn};
-use super::row::Row;
+use super::row::{Row, Seat};
 use super::stop::Stops;
-use super::{Drawn, GenerationConfig, Generations, PromptTask, Watch};
+use super::{DrawKey, Drawn, GenerationConfig, Generations, PromptTask, Watch};
 use crate::error::PolicyError;
 use crate::model::{Decoder, Extent, Kept, KvCache, PromptFill, Room, StepRow, index_tensor};
 
@@ -26,7 +26,7 @@ pub(super) struct Batch<'a> {
     mixture: &'a Mixture<'a>,
     config: &'a GenerationConfig,
     prompts: &'a [PromptTask],
-    key: (u64, u64),
+    draws: DrawKey,
     stops: Stops<'a>,
     queue: Queue<'a>,
     rows: Vec<Option<Row<'a>>>,
@@ -39,19 +39,19 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Nothing decoded yet; `key` is seed and iteration.
+    /// Nothing decoded yet.
     pub(super) fn new(
         mixture: &'a Mixture<'a>,
         prompts: &'a [PromptTask],
         config: &'a GenerationConfig,
-        key: (u64, u64),
+        draws: DrawKey,
     ) -> Self {
         let samples = vec![Vec::new(); prompts.len()];
         Self {
             mixture,
             config,
             prompts,
-            key,
+            draws,
             stops: Stops::new(mixture.eos_token_ids, config, mixture.codec),
             queue: Queue::new(prompts, config.num_generations),
             rows: Vec::new(),
@@ -82,12 +82,12 @@ impl<'a> Batch<'a> {
                 break;
             };
             if prefills {
-                self.result.prefill_time += started.elapsed();
+                self.result.cost.prefill_time += started.elapsed();
             }
             let drawing = Instant::now();
             goes_on = self.draw(&logits_of, &logits, watch)?;
             let since = if prefills { drawing } else { started };
-            self.result.decode_time += since.elapsed();
+            self.result.cost.decode_time += since.elapsed();
             for row in self
                 .rows
                 .iter_mut()
@@ -186,7 +186,7 @@ impl<'a> Batch<'a> {
         rooms.next().unwrap_or_else(|| room(least, slots))
     }
 
-    /// Makes the cache anew, with the rows that are not finished, and their prompts, first.
+    /// Rebuilds the cache, with the rows that are not finished, and their prompts, first.
     fn rebuild(&mut self, room: Room) {
         let kept: Vec<usize> = (0..self.rows.len())
             .filter(|&row| self.rows[row].is_some())
@@ -252,16 +252,17 @@ impl<'a> Batch<'a> {
             let free = self.rows.iter_mut().zip(&mut of_row);
             let free = free.filter(|(row, _)| row.is_none());
             for (sample, (row, logits)) in turn.samples.zip(free) {
-                *row = Some(Row::new(
-                    (turn.prompt, sample),
-                    task,
-                    (place, self.slot),
-                    (self.config, &self.stops, self.key),
-                ));
+                let seat = Seat {
+                    prompt: turn.prompt,
+                    number: sample,
+                    place,
+                    first_slot: self.slot,
+                };
+                *row = Some(Row::new(seat, task, self.config, &self.stops, self.draws));
                 *logits = Some(number);
             }
         }
-        self.result.prefill_tokens += ids.len();
+        self.result.cost.prefill_tokens += ids.len();
         let fill = PromptFill {
             lengths: &lengths,
             places: &places,
@@ -311,7 +312,7 @@ impl<'a> Batch<'a> {
             .zip(of_row)
             .filter_map(|(row, logits)| Some(row.as_mut()?.draw(logits?, stops)))
             .collect();
-        self.result.decode_tokens += draws.len();
+        self.result.cost.decode_tokens += draws.len();
         for draw in draws {
             let drawn: Drawn = draw?;
             if watch(drawn).is_break() {

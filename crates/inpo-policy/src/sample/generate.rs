@@ -3,23 +3,14 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use inpo_data::FinishReason;
 
+use super::DrawKey;
 use super::GenerationConfig;
 use super::batch::Batch;
 use super::mixture::Mixture;
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
-
-/// Why a response ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FinishReason {
-    /// An end token, which is the response's last id, or a stop string, which that id completes.
-    Stop,
-    /// The token limit cut it off.
-    Length,
-}
 
 /// One sampled response.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,11 +33,18 @@ pub struct PromptTask {
     pub number: u64,
 }
 
-/// The samples of every prompt, with what it took.
+/// The samples of every prompt, and their cost.
 #[derive(Debug, Clone, Default)]
 pub struct Generations {
     /// `samples[p][k]`: K samples of each prompt, in the order asked.
     pub samples: Vec<Vec<Sample>>,
+    /// What it took.
+    pub cost: SamplingCost,
+}
+
+/// What sampling took.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct SamplingCost {
     /// Prompt tokens computed: each prompt once, however many models compute it, but again where its samples are
     /// more than fit into memory together.
     pub prefill_tokens: usize,
@@ -84,7 +82,7 @@ pub(crate) fn counting(
 
 /// Samples `config.num_generations` responses for each prompt.
 ///
-/// Draws are keyed by (seed, iteration, prompt number, sample), so a sample does not depend on which
+/// Draws are keyed by (seed, stream, prompt number, sample), so a sample does not depend on which
 /// prompts share its batch. `watch` sees each token as it is drawn, and may end everything: what was drawn is
 /// returned. Every member of the mixture must have room for every prompt and its response.
 ///
@@ -96,7 +94,7 @@ pub(crate) fn generate_from(
     mixture: &Mixture<'_>,
     prompts: &[PromptTask],
     config: &GenerationConfig,
-    seed_and_iteration: (u64, u64),
+    draws: DrawKey,
     watch: Watch<'_>,
 ) -> Result<Generations, PolicyError> {
     config.validate()?;
@@ -105,7 +103,7 @@ pub(crate) fn generate_from(
             check_prompt(prompt, member.config, config)?;
         }
     }
-    Batch::new(mixture, prompts, config, seed_and_iteration).run(watch)
+    Batch::new(mixture, prompts, config, draws).run(watch)
 }
 
 pub(crate) fn check_prompt(

@@ -102,7 +102,7 @@ impl<'a> Mixture<'a> {
     /// returns its last hidden states, `[rows, hidden]`.
     ///
     /// They are `sum_m w_m logits_m`: the members' log-softmaxes subtract one number per row, which
-    /// whoever normalises the logits takes out again. One member's logits are given as they are.
+    /// normalising the logits takes out again. One member's logits are given as they are.
     pub(super) fn logits(
         &self,
         caches: &mut [KvCache],

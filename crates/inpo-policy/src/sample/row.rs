@@ -1,8 +1,10 @@
 //! One sample while it is decoded.
 
-use super::sampler::{SampleKey, Sampler};
+use inpo_data::FinishReason;
+
+use super::draw::{DrawKey, TokenSampler};
 use super::stop::{StopWatch, Stops};
-use super::{Drawn, FinishReason, GenerationConfig, PromptTask, Sample};
+use super::{Drawn, GenerationConfig, PromptTask, Sample};
 use crate::error::PolicyError;
 use crate::model::StepRow;
 
@@ -21,25 +23,40 @@ pub(super) struct Row<'a> {
     /// What was drawn.
     pub(super) sample: Sample,
     finished: bool,
-    sampler: Sampler,
+    sampler: TokenSampler,
     watch: Option<StopWatch<'a>>,
     config: &'a GenerationConfig,
 }
 
+/// Whose sample a row is, and where its keys and values lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seat {
+    /// The prompt's index.
+    pub(super) prompt: usize,
+    /// Its number among the prompt's samples.
+    pub(super) number: usize,
+    /// Where the prompt lies in the cache.
+    pub(super) place: usize,
+    /// The cache's first slot of its own.
+    pub(super) first_slot: usize,
+}
+
 impl<'a> Row<'a> {
-    /// Sample `number` of the prompt at index `prompt`.
+    /// A sample of `task`.
     pub(super) fn new(
-        (prompt, number): (usize, usize),
+        seat: Seat,
         task: &PromptTask,
-        (place, first_slot): (usize, usize),
-        (config, stops, (seed, iteration)): (&'a GenerationConfig, &Stops<'a>, (u64, u64)),
+        config: &'a GenerationConfig,
+        stops: &Stops<'a>,
+        draws: DrawKey,
     ) -> Self {
-        let key = SampleKey {
-            seed,
-            iteration,
-            prompt: task.number,
-            sample: number as u64,
-        };
+        let Seat {
+            prompt,
+            number,
+            place,
+            first_slot,
+        } = seat;
+        let key = draws.sample(task.number, number as u64);
         Self {
             prompt,
             number,
@@ -52,7 +69,7 @@ impl<'a> Row<'a> {
                 finish_reason: FinishReason::Length,
             },
             finished: false,
-            sampler: Sampler::new(config, key, &task.ids),
+            sampler: TokenSampler::new(config, key, &task.ids),
             watch: stops.watch(),
             config,
         }

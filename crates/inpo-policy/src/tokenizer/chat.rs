@@ -1,10 +1,11 @@
 //! Conversations to prompts.
 
+use inpo_data::Message;
 use serde_json::Value;
 
 use super::TextCodec;
 use crate::error::PolicyError;
-use crate::template::{ChatOptions, Message, check_messages};
+use crate::template::{ChatOptions, check_messages};
 
 /// The options of a prompt that is to be answered.
 fn to_answer() -> ChatOptions {

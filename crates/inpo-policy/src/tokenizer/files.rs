@@ -8,8 +8,8 @@ use tokenizers::Tokenizer;
 
 use super::TextCodec;
 use crate::error::PolicyError;
-use crate::files::write_whole;
 use crate::template::{DEFAULT, SpecialTokens, Templates};
+use inpo_data::files::write_whole;
 
 const CONFIG: &str = "tokenizer_config.json";
 const TEMPLATE: &str = "chat_template.jinja";

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::files::gguf::{Metadata, Value as Entry};
-use crate::template::Message;
+use inpo_data::Message;
 
 /// A byte-level vocabulary of a few tokens: `a b c A`, a space, the digits 1 and 2, one merge.
 fn metadata(change: impl FnOnce(&mut BTreeMap<String, Entry>)) -> Metadata {

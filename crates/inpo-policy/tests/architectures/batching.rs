@@ -1,7 +1,7 @@
 //! What is decoded together changes nothing.
 
 use burn::module::Module;
-use inpo_policy::{GenerationConfig, Policy, PromptTask, Sample, Sequence};
+use inpo_policy::{DrawKey, GenerationConfig, Policy, PromptTask, Sample, Sequence};
 
 use crate::setup::{ToF64, checkpoints, largest_gap, load};
 
@@ -34,12 +34,12 @@ fn config(max_num_seqs: usize, max_cache_tokens: usize) -> GenerationConfig {
 
 fn samples(policy: &Policy, prompts: &[PromptTask], config: &GenerationConfig) -> Vec<Vec<Sample>> {
     let mut finished = 0;
-    let result = policy.generate(prompts, config, (3, 1), &mut |n| finished += n);
+    let result = policy.generate(prompts, config, DrawKey::new(3, 1), &mut |n| finished += n);
     let result = result.unwrap();
     assert_eq!(finished, prompts.len() * config.num_generations);
     let all = result.samples.iter().flatten();
     assert_eq!(
-        result.decode_tokens,
+        result.cost.decode_tokens,
         all.map(|s| s.ids.len()).sum::<usize>()
     );
     result.samples

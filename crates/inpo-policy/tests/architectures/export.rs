@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use burn::module::Module;
-use inpo_policy::{LoraConfig, SaveOptions, StoredType};
+use inpo_policy::{FloatType, LoraConfig, SaveOptions};
 use serde_json::json;
 
 use crate::adapters::trained;
@@ -34,7 +34,7 @@ fn export_every_architecture() {
         };
         base.save_whole(&place("sharded"), &sharded).unwrap();
         let half = SaveOptions {
-            dtype: Some(StoredType::Bf16),
+            dtype: Some(FloatType::Bf16),
             ..SaveOptions::default()
         };
         base.save_whole(&place("bf16"), &half).unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use inpo_policy::files::ModelFiles;
-use inpo_policy::{ModelConfig, Policy, SaveOptions, StoredType};
+use inpo_policy::{FloatType, ModelConfig, Policy, SaveOptions};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -123,10 +123,7 @@ fn large_models_are_sharded() {
 /// 16 bits hold what came from 16 bits; f16 refuses what it cannot hold.
 #[test]
 fn float_types_can_be_chosen() {
-    for (name, stored) in [
-        ("llama_linear", StoredType::Bf16),
-        ("qwen2", StoredType::F16),
-    ] {
+    for (name, stored) in [("llama_linear", FloatType::Bf16), ("qwen2", FloatType::F16)] {
         let policy = load(name);
         let dir = tempfile::tempdir().unwrap();
         let options = SaveOptions {

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{DType, Device};
 use inpo_policy::logps::response_logps;
-use inpo_policy::{GenerationConfig, Policy, PromptTask, RewardModel, Sequence};
+use inpo_policy::{DrawKey, GenerationConfig, Policy, PromptTask, RewardModel, Sequence};
 
 use crate::setup::{ToF64, checkpoints, fixture, largest_gap, load};
 
@@ -53,7 +53,7 @@ fn greedy(policy: &Policy, prompt: &[u32], tokens: usize) -> Vec<u32> {
         number: 0,
         ids: prompt.to_vec(),
     };
-    let result = policy.generate(&[task], &config, (0, 0), &mut |_| {});
+    let result = policy.generate(&[task], &config, DrawKey::new(0, 0), &mut |_| {});
     result.unwrap().samples.remove(0).remove(0).ids
 }
 
@@ -85,7 +85,7 @@ fn cached_decoding_is_the_full_pass() {
     ];
     for name in checkpoints(false).into_keys() {
         let policy = load(&name);
-        let result = policy.generate(&prompts, &config, (3, 1), &mut |_| {});
+        let result = policy.generate(&prompts, &config, DrawKey::new(3, 1), &mut |_| {});
         let (mut sequences, mut sampled) = (Vec::new(), Vec::new());
         for (prompt, samples) in prompts.iter().zip(result.unwrap().samples) {
             for sample in samples {

@@ -1,9 +1,9 @@
-//! The sections of a configuration but `[objective]` and `[train]`.
+//! The sections of a configuration but `[objective]` and `[train]`: every key with its range and its default.
 
 use std::path::PathBuf;
 
-use inpo_oracle::RulesOracleConfig;
-use inpo_policy::{LoraConfig, Precision};
+use inpo_oracle::SelectionStrategy;
+use inpo_policy::{FloatType, LoraConfig, Precision};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
@@ -14,11 +14,11 @@ use crate::error::TrainError;
 pub struct PolicySection {
     /// Hugging Face directory, GGUF file, hub id or alias.
     pub model: String,
-    /// Float type of the model. In bf16 what trains stays in f32: adapters, or all weights in full
+    /// Float type of the model, f32 or bf16. In bf16 what trains stays in f32: adapters, or all weights in full
     /// fine-tuning, which are cast where they are used.
     #[serde(default)]
-    pub dtype: Dtype,
-    /// PEFT adapter directory on the model, which training goes on with; not together with `lora`.
+    pub dtype: FloatType,
+    /// PEFT adapter directory on the model, which is trained further; not together with `lora`.
     pub adapter: Option<PathBuf>,
     /// Longest prompt and response together, in tokens; default, and the most: the model's context.
     pub max_length: Option<usize>,
@@ -27,6 +27,17 @@ pub struct PolicySection {
 }
 
 impl PolicySection {
+    /// Every weight of `model`, in f32.
+    pub fn new(model: impl Into<String>) -> Self {
+        Self {
+            model: model.into(),
+            dtype: FloatType::default(),
+            adapter: None,
+            max_length: None,
+            lora: None,
+        }
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -41,6 +52,9 @@ impl PolicySection {
             }
             lora.validate()?;
         }
+        if self.dtype == FloatType::F16 {
+            return Err(TrainError::setting("policy.dtype", "f16", "f32 or bf16"));
+        }
         if self.max_length == Some(0) {
             return Err(TrainError::setting("policy.max_length", 0, "at least 1"));
         }
@@ -50,9 +64,18 @@ impl PolicySection {
     /// Float types of the policy: whether all of its weights train decides what bf16 means.
     pub fn precision(&self) -> Precision {
         match self.dtype {
-            Dtype::F32 => Precision::F32,
-            Dtype::Bf16 if self.lora.is_some() || self.adapter.is_some() => Precision::Bf16,
-            Dtype::Bf16 => Precision::Bf16Mixed,
+            FloatType::Bf16 if self.lora.is_some() || self.adapter.is_some() => Precision::Bf16,
+            FloatType::Bf16 => Precision::Bf16Mixed,
+            FloatType::F32 | FloatType::F16 => Precision::F32,
+        }
+    }
+
+    /// Float types of the reference and the previous policy, which do not train.
+    pub(crate) fn frozen_precision(&self) -> Precision {
+        if self.dtype == FloatType::Bf16 {
+            Precision::Bf16
+        } else {
+            Precision::F32
         }
     }
 }
@@ -70,27 +93,6 @@ pub(crate) fn token_limit(max_length: Option<usize>, context: usize) -> Result<u
         }
         length => Ok(length.unwrap_or(context)),
     }
-}
-
-impl Dtype {
-    /// Float types of a model that does not train.
-    pub(crate) fn frozen(self) -> Precision {
-        match self {
-            Self::F32 => Precision::F32,
-            Self::Bf16 => Precision::Bf16,
-        }
-    }
-}
-
-/// Float types of a model.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    /// 32 bits.
-    #[default]
-    F32,
-    /// 16 bits, 8 of them for the exponent: half the memory, two or three digits.
-    Bf16,
 }
 
 /// `[reference]` and `[previous]`.
@@ -127,32 +129,19 @@ pub struct DataSection {
     pub shuffle: bool,
 }
 
-fn yes() -> bool {
-    true
-}
-
-/// `[oracle]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum OracleSection {
-    /// Programmatic criteria that vote.
-    Rules(RulesOracleConfig),
-}
-
-impl Default for OracleSection {
-    fn default() -> Self {
-        Self::Rules(RulesOracleConfig::default())
+impl DataSection {
+    /// Prompts of a file in a seeded random order, and no evaluation.
+    pub fn new(prompts: impl Into<PathBuf>) -> Self {
+        Self {
+            prompts: prompts.into(),
+            eval_prompts: None,
+            shuffle: true,
+        }
     }
 }
 
-/// How a pair is chosen among K responses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SelectionStrategy {
-    /// The paper's tournament: best against worst, kept if the best wins their final.
-    Tournament,
-    /// The first two samples: the i.i.d. pair of the theory.
-    Iid,
+fn yes() -> bool {
+    true
 }
 
 /// `[selection]`.
@@ -174,6 +163,16 @@ pub struct IterationSection {
     /// After how many iterations the reference becomes pi_t, again and again; 0: never. Absent: never, but
     /// 1 for iterative IPO and DPO and 6 for COMAL and MPO.
     pub ref_update_every: Option<usize>,
+}
+
+impl IterationSection {
+    pub(super) fn validate(&self) -> Result<(), TrainError> {
+        at_least_one("iteration.num_iterations", Some(self.num_iterations))?;
+        at_least_one(
+            "iteration.prompts_per_iteration",
+            self.prompts_per_iteration,
+        )
+    }
 }
 
 impl Default for IterationSection {
@@ -198,6 +197,39 @@ pub struct EvalSection {
     pub confidence: f64,
     /// Samples per prompt on which the KL to the reference is estimated.
     pub kl_samples: usize,
+}
+
+impl EvalSection {
+    pub(super) fn validate(&self) -> Result<(), TrainError> {
+        at_least_one("eval.num_generations", Some(self.num_generations))?;
+        at_least_one("eval.kl_samples", Some(self.kl_samples))?;
+        at_least_one("eval.num_prompts", self.num_prompts)?;
+        if !(0.0..1.0).contains(&self.confidence) {
+            let allowed = "from 0 to below 1";
+            return Err(TrainError::setting(
+                "eval.confidence",
+                self.confidence,
+                allowed,
+            ));
+        }
+        if self.kl_samples > self.num_generations {
+            let allowed = "at most eval.num_generations";
+            return Err(TrainError::setting(
+                "eval.kl_samples",
+                self.kl_samples,
+                allowed,
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses 0, by the key's name.
+fn at_least_one(key: &str, value: Option<usize>) -> Result<(), TrainError> {
+    match value {
+        Some(0) => Err(TrainError::setting(key, 0, "at least 1")),
+        _ => Ok(()),
+    }
 }
 
 impl Default for EvalSection {

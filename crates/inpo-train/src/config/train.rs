@@ -1,6 +1,30 @@
-//! `[train]`: the optimisation of one phase.
+//! `[train]`: the optimisation of one phase. Every key with its range and its default.
 
 use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+
+/// The paper's warm-up (arXiv 2407.00617, section 5).
+const WARMUP_RATIO: f64 = 0.03;
+
+/// Settings that not every optimiser reads, with those that do, in the order of [`own_values`].
+const OWN: [(&str, &[Optim]); 5] = [
+    ("adam_beta1", &[Optim::AdamW]),
+    ("adam_beta2", &[Optim::AdamW]),
+    ("adam_epsilon", &[Optim::AdamW]),
+    ("momentum", &[Optim::Sgd, Optim::RmsProp]),
+    ("rmsprop_alpha", &[Optim::RmsProp]),
+];
+
+fn own_values(config: &TrainSection) -> [f64; 5] {
+    [
+        config.adam_beta1,
+        config.adam_beta2,
+        config.adam_epsilon,
+        config.momentum,
+        config.rmsprop_alpha,
+    ]
+}
 
 /// Shape of the learning rate after warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +69,7 @@ impl Optim {
 pub struct TrainSection {
     /// Peak learning rate.
     pub learning_rate: f64,
-    /// Shape of the schedule; each iteration starts it anew.
+    /// Shape of the schedule; each iteration restarts it.
     pub lr_scheduler_type: Schedule,
     /// Share of the steps in which the rate rises from 0, rounded up; default: 0.03. Not together with
     /// `warmup_steps`.
@@ -85,6 +109,99 @@ pub struct TrainSection {
 }
 
 impl TrainSection {
+    /// Steps of `total` in which the rate rises: transformers' `get_warmup_steps`.
+    pub fn warmup(&self, total: usize) -> usize {
+        let share = match (self.warmup_steps, self.warmup_ratio) {
+            (Some(steps), _) if steps >= 1.0 => return steps as usize,
+            (Some(share), _) | (None, Some(share)) => share,
+            (None, None) => WARMUP_RATIO,
+        };
+        (share * total as f64).ceil() as usize
+    }
+
+    /// Checks the settings of the optimiser and of its rate.
+    ///
+    /// # Errors
+    ///
+    /// A setting out of its range, `warmup_steps` beside `warmup_ratio`, a setting that `optim` does not
+    /// read and that is not at its default.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let check = |key: &str, value: f64, good: bool, allowed: &str| {
+            if good {
+                return Ok(());
+            }
+            Err(TrainError::setting(&format!("train.{key}"), value, allowed))
+        };
+        for (key, value) in [
+            ("num_train_epochs", self.num_train_epochs),
+            ("max_steps", self.max_steps.unwrap_or(1)),
+            (
+                "per_device_train_batch_size",
+                self.per_device_train_batch_size,
+            ),
+            (
+                "gradient_accumulation_steps",
+                self.gradient_accumulation_steps,
+            ),
+            ("logging_steps", self.logging_steps),
+        ] {
+            if value == 0 {
+                return Err(TrainError::setting(
+                    &format!("train.{key}"),
+                    value,
+                    "at least 1",
+                ));
+            }
+        }
+        for (key, value) in [
+            ("learning_rate", self.learning_rate),
+            ("adam_epsilon", self.adam_epsilon),
+        ] {
+            let good = value > 0.0 && value.is_finite();
+            check(key, value, good, "a positive number")?;
+        }
+        for (key, value) in [
+            ("warmup_ratio", self.warmup_ratio.unwrap_or(WARMUP_RATIO)),
+            ("adam_beta1", self.adam_beta1),
+            ("adam_beta2", self.adam_beta2),
+            ("momentum", self.momentum),
+            ("rmsprop_alpha", self.rmsprop_alpha),
+        ] {
+            let good = (0.0..1.0).contains(&value);
+            check(key, value, good, "from 0 to below 1")?;
+        }
+        for (key, value, allowed) in [
+            (
+                "max_grad_norm",
+                self.max_grad_norm,
+                "a positive number, or 0 for no limit",
+            ),
+            ("weight_decay", self.weight_decay, "at least 0"),
+        ] {
+            let good = value >= 0.0 && value.is_finite();
+            check(key, value, good, allowed)?;
+        }
+        if let Some(steps) = self.warmup_steps {
+            // The fraction of an infinite number is NaN.
+            let good = (0.0..1.0).contains(&steps) || (steps >= 1.0 && steps.fract() == 0.0);
+            let allowed = "a whole number of steps, or a share of them from 0 to below 1";
+            check("warmup_steps", steps, good, allowed)?;
+            let alone = self.warmup_ratio.is_none();
+            let allowed = "warmup_steps or warmup_ratio, not both";
+            check("warmup_steps", steps, alone, allowed)?;
+        }
+        let values = own_values(self)
+            .into_iter()
+            .zip(own_values(&Self::default()));
+        for ((key, readers), (value, default)) in OWN.into_iter().zip(values) {
+            let optim = self.optim.name();
+            let allowed = format!("its default, {default}: optim = \"{optim}\" does not use it");
+            let good = value == default || readers.contains(&self.optim);
+            check(key, value, good, &allowed)?;
+        }
+        Ok(())
+    }
+
     /// Optimiser steps of an iteration with `pairs` pairs.
     pub fn steps(&self, pairs: usize) -> usize {
         let per_epoch = pairs.div_ceil(self.pairs_per_step()).max(1);
@@ -119,5 +236,133 @@ impl Default for TrainSection {
             rmsprop_alpha: 0.99,
             logging_steps: 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<TrainSection, String> {
+        let section: TrainSection = toml::from_str(text).map_err(|e| e.to_string())?;
+        section.validate().map_err(|e| e.to_string())?;
+        Ok(section)
+    }
+
+    fn refuse(text: &str) -> String {
+        parse(text).unwrap_err()
+    }
+
+    #[test]
+    fn hugging_faces_words_are_understood() {
+        for (word, optim) in [
+            ("adamw", Optim::AdamW),
+            ("adamw_torch", Optim::AdamW),
+            ("sgd", Optim::Sgd),
+            ("rmsprop", Optim::RmsProp),
+        ] {
+            assert_eq!(parse(&format!("optim = '{word}'")).unwrap().optim, optim);
+        }
+        assert_eq!(parse("").unwrap().optim, Optim::AdamW);
+        let error = refuse("optim = 'adamw_hf'");
+        assert!(
+            error.contains(
+                "unknown variant `adamw_hf`, expected one of `adamw`, `adamw_torch`, `sgd`, `rmsprop`"
+            ),
+            "{error}"
+        );
+        let named = parse("lr_scheduler_type = 'constant_with_warmup'").unwrap();
+        assert_eq!(named, parse("lr_scheduler_type = 'constant'").unwrap());
+        assert_ne!(named, parse("").unwrap());
+        let error = refuse("lr_scheduler_type = 'polynomial'");
+        assert!(error.contains("expected one of `cosine`"), "{error}");
+    }
+
+    /// What is written to run.toml reads back as the same settings.
+    #[test]
+    fn settings_survive_the_run_file() {
+        for text in [
+            "",
+            "optim = 'sgd'\nmomentum = 0.9",
+            "warmup_steps = 10",
+            "optim = 'adamw_torch'\nwarmup_ratio = 0.1",
+        ] {
+            let section = parse(text).unwrap();
+            let written = toml::to_string(&section).unwrap();
+            assert_eq!(parse(&written).unwrap(), section, "{written}");
+        }
+    }
+
+    #[test]
+    fn settings_of_another_optimiser_are_refused() {
+        assert_eq!(
+            refuse("optim = 'sgd'\nadam_beta1 = 0.5"),
+            "`train.adam_beta1` is 0.5; allowed: its default, 0.9: optim = \"sgd\" does not use it"
+        );
+        for (key, optims) in [
+            ("adam_beta2", &["sgd", "rmsprop"][..]),
+            ("adam_epsilon", &["sgd", "rmsprop"]),
+            ("momentum", &["adamw"]),
+            ("rmsprop_alpha", &["adamw", "sgd"]),
+        ] {
+            for optim in ["adamw", "sgd", "rmsprop"] {
+                let parsed = parse(&format!("optim = '{optim}'\n{key} = 0.25"));
+                match parsed {
+                    Ok(_) => assert!(!optims.contains(&optim), "{key} with {optim}"),
+                    Err(error) => {
+                        assert!(optims.contains(&optim), "{key} with {optim}");
+                        assert!(error.starts_with(&format!("`train.{key}` is 0.25;")));
+                        let end = format!("optim = \"{optim}\" does not use it");
+                        assert!(error.ends_with(&end), "{error}");
+                    }
+                }
+            }
+        }
+        parse("optim = 'sgd'\nadam_beta1 = 0.9\nweight_decay = 0.1").unwrap();
+    }
+
+    #[test]
+    fn ranges_are_checked() {
+        let share = "from 0 to below 1";
+        let whole = "a whole number of steps, or a share of them from 0 to below 1";
+        let limit = "a positive number, or 0 for no limit";
+        for (key, value, allowed) in [
+            ("learning_rate", "0", "a positive number"),
+            ("adam_epsilon", "-1", "a positive number"),
+            ("adam_beta2", "1", share),
+            ("warmup_ratio", "-0.5", share),
+            ("momentum", "1", share),
+            ("rmsprop_alpha", "1.5", share),
+            ("max_grad_norm", "-1", limit),
+            ("max_grad_norm", "inf", limit),
+            ("max_grad_norm", "NaN", limit),
+            ("weight_decay", "-0.1", "at least 0"),
+            ("warmup_steps", "2.5", whole),
+            ("warmup_steps", "-1", whole),
+            ("warmup_steps", "inf", whole),
+        ] {
+            let error = refuse(&format!("{key} = {}", value.to_lowercase()));
+            let expected = format!("`train.{key}` is {value}; allowed: {allowed}");
+            assert_eq!(error, expected);
+        }
+        assert_eq!(parse("max_grad_norm = 0").unwrap().max_grad_norm, 0.0);
+        let both = "warmup_steps or warmup_ratio, not both";
+        assert_eq!(
+            refuse("warmup_steps = 10\nwarmup_ratio = 0.03"),
+            format!("`train.warmup_steps` is 10; allowed: {both}")
+        );
+    }
+
+    /// Shares are rounded up: ceil(0.25 * 10) = 3; the default of 100 steps is ceil(0.03 * 100) = 3.
+    #[test]
+    fn warm_up_in_steps_or_as_a_share() {
+        let of = |text: &str, total| parse(text).unwrap().warmup(total);
+        assert_eq!(of("warmup_steps = 4", 10), 4);
+        assert_eq!(of("warmup_steps = 40", 10), 40);
+        assert_eq!(of("warmup_steps = 0.25", 10), 3);
+        assert_eq!(of("warmup_steps = 0", 10), 0);
+        assert_eq!(of("warmup_ratio = 0.25", 10), 3);
+        assert_eq!(of("warmup_ratio = 0", 10), 0);
+        assert_eq!(of("", 100), 3);
     }
 }

@@ -1,17 +1,19 @@
 //! Log-probs that a file of pairs brings: complete, sums, and of the model they should be of.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use inpo_data::{DataError, PairRecord};
 use inpo_loss::Role;
 use inpo_policy::Policy;
 use serde_json::{Map, Value};
 
-use super::{Pairs, RawPair, number};
-use crate::anchors::{Anchors, Scorers, Source};
+use super::{RawPair, number};
+use crate::anchors::{Anchors, Scorers, Source, sources};
 use crate::error::TrainError;
 use crate::models::StoredPolicy;
+use crate::objective::Objective;
 
 /// The policies whose log-probs a file may bring, beside the history.
 const ROLES: [Role; 2] = [Role::Reference, Role::Previous];
@@ -37,6 +39,9 @@ pub struct GivenLogps {
     roles: Vec<Role>,
     /// Whether every row says that they are sums.
     sums: bool,
+    /// Their file, and the line of each pair.
+    path: PathBuf,
+    lines: Vec<usize>,
 }
 
 impl GivenLogps {
@@ -49,6 +54,8 @@ impl GivenLogps {
     pub(super) fn read(path: &Path, rows: &[RawPair]) -> Result<Self, TrainError> {
         let mut given = Self {
             sums: rows.iter().all(|row| row.sums),
+            path: path.to_owned(),
+            lines: rows.iter().map(|row| row.line).collect(),
             ..Self::default()
         };
         for role in roles() {
@@ -117,6 +124,33 @@ impl GivenLogps {
         self.columns.get(Source::Role(self.place(role)?))
     }
 
+    /// Whether the file has the log-probs of `source`.
+    pub(crate) fn has(&self, source: Source) -> bool {
+        matches!(source, Source::Role(role) if self.place(role).is_some())
+    }
+
+    /// Those that `objective` reads.
+    pub(crate) fn columns_of(&self, objective: &Objective) -> Vec<(Source, [Vec<f64>; 2])> {
+        let given = |source| match source {
+            Source::Role(role) => Some((source, self.get(role)?.clone())),
+            Source::Start => None,
+        };
+        sources(objective).into_iter().filter_map(given).collect()
+    }
+
+    /// The names of the columns that `objective` reads, sorted.
+    pub(crate) fn names_of(&self, objective: &Objective) -> Vec<String> {
+        let names = |source| match source {
+            Source::Role(role) => self.names(role),
+            Source::Start => None,
+        };
+        let names = sources(objective).into_iter().filter_map(names);
+        let mut names: Vec<String> = names.flatten().collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
     /// The names of the columns that [`get`](Self::get) reads.
     pub fn names(&self, role: Role) -> Option<[String; 2]> {
         self.place(role).map(Role::columns)
@@ -130,21 +164,83 @@ impl GivenLogps {
     /// A row that differs from its model's log-prob; without a model, log-probs that look like means.
     pub(crate) fn check<'a>(
         &self,
-        pairs: &Pairs,
+        pairs: &[PairRecord],
         start: &[Vec<f64>; 2],
         named: impl Fn(Role) -> Option<&'a StoredPolicy>,
-        path: &Path,
     ) -> Result<(), TrainError> {
         for &role in &self.roles {
-            let given = self.get(role).expect("it has a place");
             match named(role) {
-                Some(model) => check_model(pairs, role, given, &model.get()?, path)?,
+                Some(model) => self.check_model(pairs, role, &model.get()?)?,
                 // Nothing speaks against what the file says of itself.
                 None if self.sums => {}
-                None => check_reduction(pairs, role, given, start, path)?,
+                None => self.check_reduction(pairs, role, start)?,
             }
         }
         Ok(())
+    }
+
+    /// Compares some rows with the model's own log-probs, the longest among them: there a mean is no sum.
+    fn check_model(
+        &self,
+        pairs: &[PairRecord],
+        role: Role,
+        model: &Policy,
+    ) -> Result<(), TrainError> {
+        let given = self.get(role).expect("it has a place");
+        let last = pairs.len() - 1;
+        let longest = (0..=last).max_by_key(|&i| tokens(&pairs[i]).into_iter().max());
+        let mut sample = vec![0, last / 2, last, longest.unwrap_or(0)];
+        sample.sort_unstable();
+        sample.dedup();
+        let records: Vec<_> = sample.iter().map(|&i| pairs[i].clone()).collect();
+        let fresh = Anchors::compute(&mut Scorers::one(model), &records)?;
+        let fresh = fresh.get(Source::Start).expect("just computed");
+        for (place, &i) in sample.iter().enumerate() {
+            for (k, name) in role.columns().iter().enumerate() {
+                let (value, now) = (given[k][i], fresh[k][place]);
+                let count = tokens(&pairs[i])[k] as f64;
+                let allowed = 0.05_f64.max(2e-3 * count);
+                let off = (value - now).abs();
+                if off.is_nan() || off > allowed {
+                    let mean = (value * count - now).abs() <= allowed * count;
+                    let hint = if mean {
+                        ": it looks like a mean over tokens, and sums are needed"
+                    } else {
+                        ""
+                    };
+                    let reason = format!(
+                        "`{name}` is {value}, but the model that the configuration names gives {now:.4}{hint}"
+                    );
+                    return Err(row_error(&self.path, self.lines[i], reason));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses log-probs of an unknown policy that look like means.
+    fn check_reduction(
+        &self,
+        pairs: &[PairRecord],
+        role: Role,
+        start: &[Vec<f64>; 2],
+    ) -> Result<(), TrainError> {
+        let given = self.get(role).expect("it has a place");
+        let lengths = [0, 1].map(|k| pairs.iter().map(move |pair| tokens(pair)[k]));
+        let lengths: Vec<usize> = lengths.into_iter().flatten().collect();
+        if !look_like_means(&given.concat(), &start.concat(), &lengths) {
+            return Ok(());
+        }
+        let longest = (0..lengths.len()).max_by_key(|&place| lengths[place]);
+        let longest = longest.unwrap_or(0);
+        let (k, i) = (longest / given[0].len(), longest % given[0].len());
+        let (name, value, policy) = (&role.columns()[k], given[k][i], start[k][i]);
+        let reason = format!(
+            "`{name}` is {value} for {} tokens: it looks like a mean over tokens, and sums are needed (the policy's \
+             is {policy:.3}); where it is a sum, name its model, or give every row `logp_reduction`: \"sum\"",
+            lengths[longest]
+        );
+        Err(row_error(&self.path, self.lines[i], reason))
     }
 }
 
@@ -153,8 +249,8 @@ fn roles() -> impl Iterator<Item = Role> {
     ROLES.into_iter().chain((0..HISTORY).map(Role::History))
 }
 
-/// Refuses a column that is named as log-probs are and that nothing reads: a mistyped name would leave its numbers
-/// out without a word.
+/// Refuses a column that is named as log-probs are and that nothing reads: the numbers of a mistyped name would be ignored
+/// silently.
 pub(super) fn check_names(row: &Map<String, Value>) -> Result<(), String> {
     static KNOWN: LazyLock<HashSet<String>> = LazyLock::new(|| {
         let columns = roles().flat_map(columns).flatten();
@@ -205,79 +301,11 @@ fn has_any(row: &RawPair, role: Role) -> bool {
 }
 
 fn row_error(path: &Path, line: usize, reason: String) -> TrainError {
-    TrainError::Row {
-        path: path.to_owned(),
-        line,
-        reason,
-    }
+    DataError::row(path, line)(reason).into()
 }
 
-fn tokens(pairs: &Pairs, i: usize) -> [usize; 2] {
-    let record = &pairs.records[i];
-    [&record.chosen_token_ids, &record.rejected_token_ids].map(Vec::len)
-}
-
-/// Compares some rows with the model's own log-probs, the longest among them: there a mean is no sum.
-fn check_model(
-    pairs: &Pairs,
-    role: Role,
-    given: &[Vec<f64>; 2],
-    model: &Policy,
-    path: &Path,
-) -> Result<(), TrainError> {
-    let last = pairs.records.len() - 1;
-    let longest = (0..=last).max_by_key(|&i| tokens(pairs, i).into_iter().max());
-    let mut sample = vec![0, last / 2, last, longest.unwrap_or(0)];
-    sample.sort_unstable();
-    sample.dedup();
-    let records: Vec<_> = sample.iter().map(|&i| pairs.records[i].clone()).collect();
-    let fresh = Anchors::compute(&mut Scorers::one(model), &records)?;
-    let fresh = fresh.get(Source::Start).expect("just computed");
-    for (place, &i) in sample.iter().enumerate() {
-        for (k, name) in role.columns().iter().enumerate() {
-            let (value, now) = (given[k][i], fresh[k][place]);
-            let count = tokens(pairs, i)[k] as f64;
-            let allowed = 0.05_f64.max(2e-3 * count);
-            let off = (value - now).abs();
-            if off.is_nan() || off > allowed {
-                let mean = (value * count - now).abs() <= allowed * count;
-                let hint = match mean {
-                    true => ": it looks like a mean over tokens, and sums are needed",
-                    false => "",
-                };
-                let reason = format!(
-                    "`{name}` is {value}, but the model that the configuration names gives {now:.4}{hint}"
-                );
-                return Err(row_error(path, pairs.lines[i], reason));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Refuses log-probs of an unknown policy that look like means.
-fn check_reduction(
-    pairs: &Pairs,
-    role: Role,
-    given: &[Vec<f64>; 2],
-    start: &[Vec<f64>; 2],
-    path: &Path,
-) -> Result<(), TrainError> {
-    let lengths = [0, 1].map(|k| (0..pairs.records.len()).map(move |i| tokens(pairs, i)[k]));
-    let lengths: Vec<usize> = lengths.into_iter().flatten().collect();
-    if !look_like_means(&given.concat(), &start.concat(), &lengths) {
-        return Ok(());
-    }
-    let longest = (0..lengths.len()).max_by_key(|&place| lengths[place]);
-    let longest = longest.unwrap_or(0);
-    let (k, i) = (longest / given[0].len(), longest % given[0].len());
-    let (name, value, policy) = (&role.columns()[k], given[k][i], start[k][i]);
-    let reason = format!(
-        "`{name}` is {value} for {} tokens: it looks like a mean over tokens, and sums are needed (the policy's \
-         is {policy:.3}); where it is a sum, name its model, or give every row `logp_reduction`: \"sum\"",
-        lengths[longest]
-    );
-    Err(row_error(path, pairs.lines[i], reason))
+fn tokens(pair: &PairRecord) -> [usize; 2] {
+    [&pair.chosen_token_ids, &pair.rejected_token_ids].map(Vec::len)
 }
 
 /// Whether the log-probs `given` of a policy that is not known look like means over tokens, `sums` being

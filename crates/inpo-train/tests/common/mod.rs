@@ -5,8 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use inpo_eval::Evaluation;
 use inpo_policy::Policy;
-use inpo_train::RunConfig;
+use inpo_train::{Models, Observer, Players, RunConfig, TrainError};
 
 const WORDS: &str = "</s> <s> <end> the of and to in is it that was for on are as with his they at be this from have or \
     by one had not but what all were when we there can an your which their said if do will each about how up out \
@@ -104,6 +105,17 @@ pub(crate) fn prepare() -> tempfile::TempDir {
     write_prompts(&dir.path().join("train.jsonl"), 16);
     write_prompts(&dir.path().join("eval.jsonl"), 5);
     dir
+}
+
+/// Runs `config` with the oracle that it names, sampled in this process.
+pub(crate) fn run(
+    config: &RunConfig,
+    models: impl Into<Models>,
+    resume: bool,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Evaluation>, TrainError> {
+    let oracle = config.oracle.init()?;
+    inpo_train::run(config, Players::new(models, &oracle), resume, observer)
 }
 
 pub(crate) fn start(dir: &Path) -> Policy {

@@ -173,5 +173,8 @@ fn the_pairs_of_a_run_can_be_read() {
     // The model answered with the turn-end token alone: that is a response.
     assert_eq!(record.rejected_token_ids, [2]);
     assert_eq!(record.probability, 0.75);
-    assert_eq!((record.score_chosen, record.score_rejected), (0.9, 0.2));
+    assert_eq!(
+        (record.score_chosen, record.score_rejected),
+        (Some(0.9), Some(0.2))
+    );
 }

@@ -31,7 +31,7 @@ fn trained(order: &[usize], group: usize) -> Vec<f64> {
     };
     let mut figures = Vec::new();
     let mut log = |metrics: StepMetrics| {
-        figures.extend([metrics.batch.loss, metrics.timing.grad_norm]);
+        figures.extend([metrics.batch.loss, metrics.progress.grad_norm]);
         Ok(())
     };
     let policy = optimise(

@@ -36,8 +36,8 @@ fn log_probs_that_are_not_finite_stop_everything_and_are_named() {
         ("reference", load(MODEL), Some(bad), "pi_ref"),
     ] {
         let mut config = config(dir.path(), name, &pairs, "eta = 0.1");
-        config.train.per_device_train_batch_size = 1;
-        config.train.gradient_accumulation_steps = 1;
+        config.common.train.per_device_train_batch_size = 1;
+        config.common.train.gradient_accumulation_steps = 1;
         let models = Models {
             policy,
             reference: reference.map(Into::into),
@@ -55,7 +55,10 @@ fn log_probs_that_are_not_finite_stop_everything_and_are_named() {
             )
         );
         for file in ["policy", "anchors.safetensors", "metrics.jsonl"] {
-            assert!(!config.output_dir.join(file).exists(), "{name}: {file}");
+            assert!(
+                !config.common.output_dir.join(file).exists(),
+                "{name}: {file}"
+            );
         }
     }
 }
@@ -77,5 +80,5 @@ fn a_loss_that_is_not_finite_is_named() {
             && error.ends_with("pairs.jsonl, line 2 is not finite; the optimiser was not moved"),
         "{error}"
     );
-    assert!(!config.output_dir.join("policy").exists());
+    assert!(!config.common.output_dir.join("policy").exists());
 }

@@ -22,7 +22,7 @@ fn refused(rows: &[Value], objective: &str, reference: Option<Policy>) -> String
     error.to_string()
 }
 
-/// Means are refused, whoever's they are; the sums of the same policy are not.
+/// Means are refused, of whatever policy; the sums of the same policy are not.
 #[test]
 fn means_are_refused_and_sums_are_not() {
     let of = |policy: &Policy, map: &dyn Fn(f64, usize) -> f64| -> Vec<Value> {

@@ -1,7 +1,9 @@
 //! First losses by hand, and what the header says of them.
 
 use inpo_policy::Policy;
-use inpo_train::{Models, Observer, TrainHeader};
+use std::fmt::Display;
+
+use inpo_train::{Models, Observer};
 use serde_json::{Value, json};
 
 use crate::setup::{
@@ -151,7 +153,7 @@ fn the_history_of_mnpo_comes_from_wherever_it_is() {
 struct Header(String);
 
 impl Observer for Header {
-    fn train_header(&mut self, header: &TrainHeader) {
+    fn header(&mut self, header: &dyn Display) {
         self.0 = header.to_string();
     }
 }
@@ -164,7 +166,7 @@ fn the_header_names_the_anchors() {
         let mut config = config(dir.path(), "out", rows, "eta = 0.5\ntau = 0.125");
         let mut models = Models::from(load(MODEL));
         if named {
-            config.reference = model_section(OTHER);
+            config.common.reference = model_section(OTHER);
             models.reference = Some(load(OTHER).into());
         }
         let mut observer = Header::default();

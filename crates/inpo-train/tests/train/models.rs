@@ -1,13 +1,28 @@
-//! Adapters to go on with, and models that do not fit together.
+//! Adapters to train further, and models that do not fit together.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
 
 use burn::tensor::Device;
 use inpo_policy::Policy;
-use inpo_train::config::{ModelSection, PolicySection};
+use inpo_train::config::{CommonConfig, ModelSection, PolicySection};
 use inpo_train::{Models, Silent, TrainConfig};
 
 use crate::setup::{
     MODEL, OTHER, close, config, first_step, fixture, load, logps, rows, tiny, train,
 };
+
+/// The models that `config` names, by their paths.
+fn load_models(config: &TrainConfig) -> Models {
+    let find = |name: &str| Ok::<_, Infallible>(PathBuf::from(name));
+    Models::load(
+        &config.common,
+        config.previous.as_ref(),
+        &Device::flex(),
+        find,
+    )
+    .unwrap()
+}
 
 /// The starting weights are the model with its adapter: h = 0, and the loss is (1/(2 * 0.1))^2 = 25.
 #[test]
@@ -17,15 +32,17 @@ fn going_on_with_an_adapter_starts_from_it() {
     let with_lora = |config: &TrainConfig| {
         let mut config = config.clone();
         let lora = toml::from_str("rank = 2\nalpha = 4.0\n").unwrap();
-        config.policy.lora = Some(lora);
-        config.train.learning_rate = 0.05;
-        config.train.num_train_epochs = 3;
+        config.common.policy.lora = Some(lora);
+        config.common.train.learning_rate = 0.05;
+        config.common.train.num_train_epochs = 3;
         config
     };
     let lora = with_lora(&base);
     let trained = train(&lora, load(MODEL), false, &mut Silent).unwrap();
     close(
-        first_step(&lora.output_dir)["loss"].as_f64().unwrap(),
+        first_step(&lora.common.output_dir)["loss"]
+            .as_f64()
+            .unwrap(),
         25.0,
         1e-4,
     );
@@ -35,14 +52,20 @@ fn going_on_with_an_adapter_starts_from_it() {
     let section = PolicySection {
         model: fixture(MODEL).display().to_string(),
         adapter: Some(dir.path().join("adapter/policy")),
-        ..base.policy.clone()
+        ..base.common.policy.clone()
     };
-    let models = Models::load(&section, None, None, &Device::flex()).unwrap();
+    let models = load_models(&TrainConfig {
+        common: CommonConfig {
+            policy: section.clone(),
+            ..base.common.clone()
+        },
+        ..base.clone()
+    });
     close(logps(&models.policy, 0)[0], logps(&trained, 0)[0], 1e-5);
     let mut again = config(dir.path(), "again", &rows(8), "eta = 0.1");
-    again.policy = section.clone();
+    again.common.policy = section.clone();
     let policy = train(&again, models.clone(), false, &mut Silent).unwrap();
-    let first = first_step(&again.output_dir);
+    let first = first_step(&again.common.output_dir);
     close(first["loss"].as_f64().unwrap(), 25.0, 1e-4);
     assert!(
         first["inpo/h_mean"].as_f64().unwrap().abs() < 1e-4,
@@ -51,6 +74,7 @@ fn going_on_with_an_adapter_starts_from_it() {
     // What was written is the base model's adapter, and is read again.
     assert!(
         again
+            .common
             .output_dir
             .join("policy/adapter_model.safetensors")
             .exists()
@@ -65,7 +89,7 @@ fn going_on_with_an_adapter_starts_from_it() {
         &rows(8),
         "algorithm = 'ipo'\nbeta = 0.5",
     );
-    other.policy = section;
+    other.common.policy = section;
     let start = models.policy.clone();
     let plain = load(MODEL);
     let against = Models {
@@ -77,13 +101,15 @@ fn going_on_with_an_adapter_starts_from_it() {
     let loss = |i: usize| (d(&start, i) - d(&plain, i) - 1.0).powi(2);
     let expected = (0..8).map(loss).sum::<f64>() / 8.0;
     close(
-        first_step(&other.output_dir)["loss"].as_f64().unwrap(),
+        first_step(&other.common.output_dir)["loss"]
+            .as_f64()
+            .unwrap(),
         expected,
         1e-3,
     );
 
     let mut both = with_lora(&again);
-    both.output_dir = dir.path().join("both");
+    both.common.output_dir = dir.path().join("both");
     let error = train(&both, load(MODEL), false, &mut Silent)
         .unwrap_err()
         .to_string();
@@ -92,7 +118,7 @@ fn going_on_with_an_adapter_starts_from_it() {
             && error.ends_with("or policy.lora for fresh ones, not both"),
         "{error}"
     );
-    assert!(!both.output_dir.exists());
+    assert!(!both.common.output_dir.exists());
 }
 
 #[test]
@@ -115,7 +141,7 @@ fn models_of_other_token_ids_are_refused() {
             format!("`{key}.model's vocabulary` is 65; allowed: 64, as the policy has")
         );
     }
-    assert!(!config.output_dir.exists());
+    assert!(!config.common.output_dir.exists());
 }
 
 /// Models that a configuration names leave memory until they are scored: what is read then is the same, and
@@ -137,13 +163,10 @@ fn models_are_read_again_when_they_are_scored() {
         adapter: None,
     };
     let mut named = config(dir.path(), "named", &rows(8), "eta = 0.1");
-    named.policy.model = fixture(MODEL).display().to_string();
-    named.reference = Some(other.clone());
+    named.common.policy.model = fixture(MODEL).display().to_string();
+    named.common.reference = Some(other.clone());
     named.previous = Some(other);
-    let models = || {
-        let [reference, previous] = [&named.reference, &named.previous].map(Option::as_ref);
-        Models::load(&named.policy, reference, previous, &Device::flex()).unwrap()
-    };
+    let models = || load_models(&named);
     train(&named, models(), false, &mut Silent).unwrap();
 
     let held = Models {
@@ -155,13 +178,13 @@ fn models_are_read_again_when_they_are_scored() {
     train(&here, held, false, &mut Silent).unwrap();
     for key in ["loss", "inpo/h_mean", "inpo/delta_ref", "inpo/delta_prev"] {
         let [got, expected] =
-            [&named, &here].map(|config| first_step(&config.output_dir)[key].clone());
+            [&named, &here].map(|config| first_step(&config.common.output_dir)[key].clone());
         assert_eq!(got, expected, "{key}");
     }
 
     let loaded = models();
     copy(MODEL);
-    named.output_dir = dir.path().join("changed");
+    named.common.output_dir = dir.path().join("changed");
     let error = train(&named, loaded, false, &mut Silent).unwrap_err();
     let expected = format!(
         "{}: it is another model now than at the beginning",

@@ -18,10 +18,10 @@ fn flops_are_counted_by_parameter_and_token() {
         let dir = tempfile::tempdir().unwrap();
         let mut config = config(dir.path(), "out", &rows(2), "eta = 0.1");
         if lora {
-            config.policy.lora = Some(toml::from_str("rank = 2\nalpha = 4.0\n").unwrap());
+            config.common.policy.lora = Some(toml::from_str("rank = 2\nalpha = 4.0\n").unwrap());
         }
         train(&config, load(MODEL), false, &mut Silent).unwrap();
-        let row = first_step(&config.output_dir);
+        let row = first_step(&config.common.output_dir);
         let number = |key: &str| row[key].as_f64().unwrap();
         let (share, peak) = (number("perf/mfu_step"), number("perf/peak_flops"));
         let seconds = number("timing_s/step");

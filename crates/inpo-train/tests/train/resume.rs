@@ -62,10 +62,11 @@ fn a_resumed_training_repeats_the_uninterrupted_one() {
         let settings = |name: &str| {
             let mut config = config(dir.path(), name, &rows(7), "eta = 0.1");
             config.data.shuffle = true;
-            config.train.per_device_train_batch_size = 1;
-            config.train.num_train_epochs = 2;
+            config.common.train.per_device_train_batch_size = 1;
+            config.common.train.num_train_epochs = 2;
             if lora {
-                config.policy.lora = Some(toml::from_str("rank = 2\nalpha = 4.0\n").unwrap());
+                config.common.policy.lora =
+                    Some(toml::from_str("rank = 2\nalpha = 4.0\n").unwrap());
             }
             config
         };
@@ -75,7 +76,8 @@ fn a_resumed_training_repeats_the_uninterrupted_one() {
         };
         let whole = settings(&format!("whole-{lora}"));
         let policy = train(&whole, models(), false, &mut Silent).unwrap();
-        let steps = json_of(&whole.output_dir.join("trainer_state.json"))["global_step"].clone();
+        let steps =
+            json_of(&whole.common.output_dir.join("trainer_state.json"))["global_step"].clone();
         assert_eq!(steps, 8);
         let before = &[
             "policy",
@@ -92,12 +94,13 @@ fn a_resumed_training_repeats_the_uninterrupted_one() {
         ] {
             let config = settings(&format!("{name}-{lora}"));
             train(&config, models(), false, &mut Silent).unwrap();
-            let root = &config.output_dir;
+            let root = &config.common.output_dir;
             for file in lost {
                 let path = root.join(file);
-                match path.is_dir() {
-                    true => std::fs::remove_dir_all(path).unwrap(),
-                    false => std::fs::remove_file(path).unwrap(),
+                if path.is_dir() {
+                    std::fs::remove_dir_all(path).unwrap()
+                } else {
+                    std::fs::remove_file(path).unwrap()
                 }
             }
             if name == "within" {
@@ -109,15 +112,15 @@ fn a_resumed_training_repeats_the_uninterrupted_one() {
                 std::fs::write(&log, kept.join("\n")).unwrap();
             }
             let again = train(&config, models(), true, &mut Silent).unwrap();
-            assert_same(root, &whole.output_dir);
+            assert_same(root, &whole.common.output_dir);
             assert_eq!(logps(&again, 1), logps(&policy, 1), "{name}");
         }
     }
 }
 
-/// What decides the losses must be the same when a training is gone on with.
+/// What decides the losses must be the same when a training is resumed.
 #[test]
-fn a_training_is_not_gone_on_with_on_other_data() {
+fn a_training_is_not_resumed_on_other_data() {
     let dir = tempfile::tempdir().unwrap();
     let objective = "eta = 0.5\nlabel = 'soft'";
     let first = |p: f64, shift: f64| -> Vec<Value> {
@@ -172,10 +175,10 @@ fn a_changed_setting_is_named() {
         train(&config, load(MODEL), resume, &mut Silent)
     };
     go_on(false, &|_| {}).unwrap();
-    go_on(true, &|config| config.device = "tch".to_owned()).unwrap();
+    go_on(true, &|config| config.common.device = "tch".to_owned()).unwrap();
     let error = go_on(true, &|config| {
-        config.train.learning_rate = 2e-3;
-        config.policy.max_length = Some(64);
+        config.common.train.learning_rate = 2e-3;
+        config.common.policy.max_length = Some(64);
     });
     let error = error.unwrap_err();
     assert!(error.is_input());
@@ -191,12 +194,12 @@ fn a_changed_setting_is_named() {
 
 /// A directory of a version that did not know some of the settings: they had the defaults that they have now.
 #[test]
-fn a_training_of_an_older_version_is_gone_on_with() {
+fn a_training_of_an_older_version_is_resumed() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(dir.path(), "out", &rows(3), "eta = 0.1");
-    config.policy.lora = Some(toml::from_str("rank = 2\nalpha = 4.0\n").unwrap());
+    config.common.policy.lora = Some(toml::from_str("rank = 2\nalpha = 4.0\n").unwrap());
     let policy = train(&config, load(MODEL), false, &mut Silent).unwrap();
-    let path = config.output_dir.join("train.toml");
+    let path = config.common.output_dir.join("train.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     let new = [
         "dtype",
@@ -212,11 +215,11 @@ fn a_training_of_an_older_version_is_gone_on_with() {
     let (gone, kept): (Vec<&str>, Vec<&str>) = text.lines().partition(is_new);
     assert_eq!(gone.len(), new.len(), "{text}");
     std::fs::write(&path, kept.join("\n")).unwrap();
-    std::fs::remove_dir_all(config.output_dir.join("policy")).unwrap();
+    std::fs::remove_dir_all(config.common.output_dir.join("policy")).unwrap();
     let again = train(&config, load(MODEL), true, &mut Silent).unwrap();
     assert_eq!(logps(&again, 1), logps(&policy, 1));
 
-    config.train.gradient_checkpointing = true;
+    config.common.train.gradient_checkpointing = true;
     let error = train(&config, load(MODEL), true, &mut Silent).unwrap_err();
     let error = error.to_string();
     assert!(
@@ -231,10 +234,10 @@ fn anchors_say_what_they_were_computed_in() {
     let dir = tempfile::tempdir().unwrap();
     for (precision, dtype) in [(Precision::F32, "f32"), (Precision::Bf16, "bf16")] {
         let mut config = config(dir.path(), dtype, &rows(3), "eta = 0.1");
-        config.policy.lora = Some(toml::from_str("rank = 2\nalpha = 4.0\n").unwrap());
+        config.common.policy.lora = Some(toml::from_str("rank = 2\nalpha = 4.0\n").unwrap());
         let policy = || Policy::load_in(&fixture(MODEL), &Device::flex(), precision).unwrap();
         train(&config, policy(), false, &mut Silent).unwrap();
-        let root = &config.output_dir;
+        let root = &config.common.output_dir;
         let bytes = std::fs::read(root.join("anchors.safetensors")).unwrap();
         let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
         let said = &header.metadata().as_ref().unwrap()["inpo_anchors"];
@@ -253,15 +256,15 @@ fn the_order_depends_on_the_seed_alone() {
     let of_pair: Vec<f64> = (0..7).map(|i| logps(&policy, i)[0]).collect();
     let order = |name: &str, seed: u64, change: &dyn Fn(&mut TrainConfig)| -> Vec<usize> {
         let mut config = config(dir.path(), name, &rows(7), "eta = 0.1");
-        config.seed = seed;
+        config.common.seed = seed;
         config.data.shuffle = true;
-        config.train.learning_rate = 1e-12;
-        config.train.per_device_train_batch_size = 1;
-        config.train.gradient_accumulation_steps = 1;
-        config.train.num_train_epochs = 2;
+        config.common.train.learning_rate = 1e-12;
+        config.common.train.per_device_train_batch_size = 1;
+        config.common.train.gradient_accumulation_steps = 1;
+        config.common.train.num_train_epochs = 2;
         change(&mut config);
         train(&config, policy.clone(), false, &mut Silent).unwrap();
-        let state = json_of(&config.output_dir.join("trainer_state.json"));
+        let state = json_of(&config.common.output_dir.join("trainer_state.json"));
         let history = state["log_history"].as_array().unwrap();
         let pair = |row: &Value| {
             let logp = row["logps/chosen"].as_f64().unwrap();
@@ -283,13 +286,13 @@ fn the_order_depends_on_the_seed_alone() {
     assert_ne!(first[..7], first[7..], "each epoch has its own order");
     assert_eq!(order("b", 1, &|_| {}), first);
     let other = |config: &mut TrainConfig| {
-        config.train.learning_rate = 2e-12;
-        config.objective.eta = Some(0.2);
-        config.train.weight_decay = 0.1;
+        config.common.train.learning_rate = 2e-12;
+        config.common.objective.eta = Some(0.2);
+        config.common.train.weight_decay = 0.1;
     };
     assert_eq!(order("c", 1, &other), first);
     let lora = |config: &mut TrainConfig| {
-        config.policy.lora = Some(toml::from_str("rank = 2\nalpha = 4.0\n").unwrap());
+        config.common.policy.lora = Some(toml::from_str("rank = 2\nalpha = 4.0\n").unwrap());
     };
     assert_eq!(order("d", 1, &lora), first);
     assert_ne!(order("e", 2, &|_| {}), first);

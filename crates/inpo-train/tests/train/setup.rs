@@ -112,7 +112,7 @@ pub(crate) fn train(
     let mut config = config.clone();
     let named =
         |model: &Option<StoredPolicy>| model.as_ref().and_then(|_| model_section("another"));
-    config.reference = config.reference.or_else(|| named(&models.reference));
+    config.common.reference = config.common.reference.or_else(|| named(&models.reference));
     config.previous = config.previous.or_else(|| named(&models.previous));
     train_as(&config, models, resume, observer)
 }
@@ -132,7 +132,9 @@ pub(crate) fn first_loss(rows: &[Value], objective: &str, models: impl Into<Mode
     assert!(rows.len() <= 8);
     let config = config(dir.path(), "out", rows, objective);
     train(&config, models, false, &mut Silent).unwrap();
-    first_step(&config.output_dir)["loss"].as_f64().unwrap()
+    first_step(&config.common.output_dir)["loss"]
+        .as_f64()
+        .unwrap()
 }
 
 #[track_caller]

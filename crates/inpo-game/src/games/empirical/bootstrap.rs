@@ -328,9 +328,12 @@ mod tests {
 
         // Fails on the recorded votes (p = 0.7), or everywhere else.
         let fails = |at: bool| {
-            move |game: &MatrixGame| match (game.preference(0, 1).get() == 0.7) == at {
-                true => Err(std::fmt::Error),
-                false => Ok(vec![]),
+            move |game: &MatrixGame| {
+                if (game.preference(0, 1).get() == 0.7) == at {
+                    Err(std::fmt::Error)
+                } else {
+                    Ok(vec![])
+                }
             }
         };
         let text = game.bootstrap(9, 0, fails(true)).unwrap_err().to_string();

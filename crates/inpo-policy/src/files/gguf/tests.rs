@@ -330,10 +330,7 @@ fn identity_is_the_digest_of_the_file() {
     let bytes = Builder::tiny().bytes();
     let (_dir, path) = write(&bytes);
     let model = ModelFiles::open(&path).unwrap();
-    assert_eq!(
-        model.weights.identity().unwrap(),
-        crate::files::sha256_bytes(&bytes)
-    );
+    assert_eq!(model.weights.identity().unwrap(), inpo_data::sha256(&bytes));
 }
 
 /// Opens and loads whatever opens: an error is fine, a panic is not.

@@ -154,7 +154,7 @@ fn shards_give_the_same_model() {
 fn identity_is_that_of_the_files() {
     let list = tensors(true, Dtype::F32);
     let dir = single(true, &list);
-    let digest = |path: &Path| sha256_bytes(&std::fs::read(path).unwrap());
+    let digest = |path: &Path| sha256(&std::fs::read(path).unwrap());
     let model = ModelFiles::open(dir.path()).unwrap();
     assert_eq!(
         model.weights.identity().unwrap(),
@@ -168,10 +168,7 @@ fn identity_is_that_of_the_files() {
         digest(&dir.path().join("b.safetensors")),
     );
     let text = format!("{a}  a.safetensors\n{b}  b.safetensors\n");
-    assert_eq!(
-        model.weights.identity().unwrap(),
-        sha256_bytes(text.as_bytes())
-    );
+    assert_eq!(model.weights.identity().unwrap(), sha256(text.as_bytes()));
 }
 
 #[test]

@@ -1,0 +1,69 @@
+//! A run's progress on standard error.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use inpo_core::eval::Evaluation;
+use inpo_core::train::{Observer, Peak, StepMetrics};
+
+use crate::{bar, tell};
+
+/// Progress on standard error: a bar per stage on a terminal, a line per stage elsewhere.
+#[derive(Debug, Default)]
+pub struct Console {
+    bar: Option<ProgressBar>,
+}
+
+impl Console {
+    fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Observer for Console {
+    fn header(&mut self, header: &dyn Display) {
+        tell(&header.to_string());
+    }
+
+    fn peak(&mut self, peak: &Peak) {
+        self.finish();
+        tell(&peak.to_string());
+    }
+
+    fn stage(&mut self, iteration: usize, name: &str, total: usize) {
+        self.finish();
+        tell(&format!("iteration {iteration}: {name} ({total})"));
+        let template = "  {bar:40} {pos}/{len} {elapsed} eta {eta} {msg}";
+        let bar = bar(total as u64, template);
+        bar.enable_steady_tick(Duration::from_millis(500));
+        self.bar = Some(bar);
+    }
+
+    fn advance(&mut self, units: usize) {
+        if let Some(bar) = &self.bar {
+            bar.inc(units as u64);
+        }
+    }
+
+    fn step(&mut self, _iteration: usize, metrics: &StepMetrics) {
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+            let batch = &metrics.batch;
+            bar.set_message(format!("loss {:.3} h {:+.3}", batch.loss, batch.h_mean));
+        }
+    }
+
+    fn evaluated(&mut self, evaluation: &Evaluation) {
+        self.finish();
+        tell(&evaluation.to_string());
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

@@ -1,0 +1,28 @@
+//! What the programs of inpo share: a [`Console`] that shows a run's progress on standard error, bars for other long work,
+//! and [`find_model`], which shows a model being fetched.
+
+mod console;
+mod models;
+
+use std::io::Write;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+pub use console::Console;
+pub use models::find_model;
+
+/// Tells people something on standard error. Whoever reads it may have gone; the program goes on.
+pub fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// A bar on standard error for `total` units, where that is a terminal. `template` is indicatif's.
+///
+/// # Panics
+///
+/// If the template is malformed: a fault of the caller.
+#[must_use]
+pub fn bar(total: u64, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).expect("the template is valid");
+    ProgressBar::new(total).with_style(style)
+}

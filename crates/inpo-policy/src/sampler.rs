@@ -1,0 +1,212 @@
+//! What responses are sampled from and scored by, wherever it runs.
+
+use inpo_data::{Completion, Prompt};
+
+use crate::error::PolicyError;
+use crate::logps::Sequence;
+use crate::policy::{Policy, PolicyMixture};
+use crate::sample::{DrawKey, GenerationConfig, Generations, PromptTask, Sample, SamplingCost};
+
+/// A language model that is sampled from and scored by: a [`Policy`] here, a token-wise mixture of two
+/// ([`PolicyMixture`]), or a server elsewhere (`remote::RemoteModel`).
+pub trait Sampler {
+    /// What it is called, for files and errors.
+    fn name(&self) -> String;
+
+    /// Checks that `prompt` can be answered, and fills in its token ids where the sampler reads ids and has a
+    /// tokenizer to make them.
+    ///
+    /// # Errors
+    ///
+    /// A conversation that cannot be rendered or encoded, a prompt that leaves no room for the response, an id
+    /// beyond the vocabulary.
+    fn prepare(&self, prompt: &mut Prompt, config: &GenerationConfig) -> Result<(), PolicyError>;
+
+    /// Draws `config.num_generations` responses to each prompt, in the order asked. Draws are keyed by `draws`
+    /// and the prompt's number as far as the sampler can. `progress` is told the number of finished responses
+    /// as they finish.
+    ///
+    /// # Errors
+    ///
+    /// Invalid settings, prompts that the sampler cannot answer, a server that fails.
+    fn sample(
+        &self,
+        prompts: &[Prompt],
+        config: &GenerationConfig,
+        draws: DrawKey,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Samples, PolicyError>;
+
+    /// Log-probs of the response tokens of each sequence, in nats, at temperature 1.
+    ///
+    /// # Errors
+    ///
+    /// Sequences that the sampler cannot score, a server that does not give log-probs of a prompt.
+    fn logps(&self, sequences: &[Sequence]) -> Result<Vec<Vec<f64>>, PolicyError>;
+}
+
+/// The responses to some prompts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Samples {
+    /// `completions[p][k]`: K responses to each prompt, in the order asked.
+    pub completions: Vec<Vec<Completion>>,
+    /// Token ids of each prompt as the sampler read them, where they are known.
+    pub prompt_ids: Vec<Option<Vec<u32>>>,
+    /// Whether the completions have their texts: a model without a tokenizer gives ids alone.
+    pub have_text: bool,
+    /// What sampling took, where it is known.
+    pub cost: Option<SamplingCost>,
+}
+
+/// The policy that responses are sampled from, whichever is trained on them.
+#[derive(Debug, Clone)]
+pub enum BehaviourPolicy {
+    /// One policy.
+    Single(Box<Policy>),
+    /// A mixture of two, token by token.
+    Mixture(Box<PolicyMixture>),
+}
+
+/// Makes a sampler of the policies that a training loop has: here, or by handing them to a server.
+pub trait Engine {
+    /// A sampler that answers as `policy` does.
+    ///
+    /// # Errors
+    ///
+    /// Policies that cannot be handed on, a server that does not take them.
+    fn sampler(&self, policy: BehaviourPolicy) -> Result<Box<dyn Sampler>, PolicyError>;
+}
+
+/// Samples in this process, on the policies' own device.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LocalEngine;
+
+impl Engine for LocalEngine {
+    fn sampler(&self, policy: BehaviourPolicy) -> Result<Box<dyn Sampler>, PolicyError> {
+        Ok(match policy {
+            BehaviourPolicy::Single(policy) => policy,
+            BehaviourPolicy::Mixture(mixture) => mixture,
+        })
+    }
+}
+
+impl Sampler for Policy {
+    fn name(&self) -> String {
+        self.source().display().to_string()
+    }
+
+    fn prepare(&self, prompt: &mut Prompt, config: &GenerationConfig) -> Result<(), PolicyError> {
+        let task = self.task(prompt)?;
+        self.check_prompt(&task, config)?;
+        prompt.token_ids = Some(task.ids);
+        Ok(())
+    }
+
+    fn sample(
+        &self,
+        prompts: &[Prompt],
+        config: &GenerationConfig,
+        draws: DrawKey,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Samples, PolicyError> {
+        let tasks = self.tasks(prompts)?;
+        let generations = self.generate(&tasks, config, draws, progress)?;
+        self.samples(tasks, generations)
+    }
+
+    fn logps(&self, sequences: &[Sequence]) -> Result<Vec<Vec<f64>>, PolicyError> {
+        self.logps(sequences)
+    }
+}
+
+impl Sampler for PolicyMixture {
+    fn name(&self) -> String {
+        let (policy, reference) = (self.policy.name(), self.reference.name());
+        format!("{reference}^{} {policy}^{}", self.weight, 1.0 - self.weight)
+    }
+
+    fn prepare(&self, prompt: &mut Prompt, config: &GenerationConfig) -> Result<(), PolicyError> {
+        self.policy.prepare(prompt, config)
+    }
+
+    fn sample(
+        &self,
+        prompts: &[Prompt],
+        config: &GenerationConfig,
+        draws: DrawKey,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Samples, PolicyError> {
+        let tasks = self.policy.tasks(prompts)?;
+        let generations = self.generate(&tasks, config, draws, progress)?;
+        self.policy.samples(tasks, generations)
+    }
+
+    fn logps(&self, sequences: &[Sequence]) -> Result<Vec<Vec<f64>>, PolicyError> {
+        self.logps(sequences)
+    }
+}
+
+impl Policy {
+    /// Token ids of `prompt`: those given, or those of its conversation behind the chat template, generation
+    /// prompt included.
+    ///
+    /// # Errors
+    ///
+    /// A conversation for a model without a tokenizer or a template, messages that the template refuses.
+    pub fn prompt_ids(&self, prompt: &Prompt) -> Result<Vec<u32>, PolicyError> {
+        match &prompt.token_ids {
+            Some(ids) => Ok(ids.clone()),
+            None => self.codec()?.encode_prompt(&prompt.messages),
+        }
+    }
+
+    /// Token ids of a response that is given as text: the text's, followed by the token that ends a turn.
+    ///
+    /// # Errors
+    ///
+    /// A model without a tokenizer, a text that the tokenizer refuses.
+    pub fn response_ids(&self, text: &str) -> Result<Vec<u32>, PolicyError> {
+        let codec = self.codec()?;
+        let mut ids = codec.encode(text)?;
+        ids.extend(codec.end_of_turn());
+        Ok(ids)
+    }
+
+    fn task(&self, prompt: &Prompt) -> Result<PromptTask, PolicyError> {
+        Ok(PromptTask {
+            ids: self.prompt_ids(prompt)?,
+            number: prompt.number,
+        })
+    }
+
+    fn tasks(&self, prompts: &[Prompt]) -> Result<Vec<PromptTask>, PolicyError> {
+        prompts.iter().map(|prompt| self.task(prompt)).collect()
+    }
+
+    /// What was drawn, with its text where there is a tokenizer.
+    fn samples(
+        &self,
+        tasks: Vec<PromptTask>,
+        generations: Generations,
+    ) -> Result<Samples, PolicyError> {
+        let codec = self.codec().ok();
+        let completion = |sample: Sample| {
+            let text = codec.map(|codec| codec.decode(&sample.ids)).transpose()?;
+            Ok(Completion {
+                text: text.unwrap_or_default(),
+                token_ids: Some(sample.ids),
+                token_logps: Some(sample.logps),
+                finish_reason: sample.finish_reason,
+            })
+        };
+        let of_prompt = |samples: Vec<Sample>| samples.into_iter().map(completion).collect();
+        let completions: Result<_, PolicyError> =
+            generations.samples.into_iter().map(of_prompt).collect();
+        Ok(Samples {
+            completions: completions?,
+            prompt_ids: tasks.into_iter().map(|task| Some(task.ids)).collect(),
+            have_text: codec.is_some(),
+            cost: Some(generations.cost),
+        })
+    }
+}

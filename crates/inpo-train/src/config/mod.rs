@@ -1,0 +1,260 @@
+//! The configurations of a run and of a training: TOML, Hugging Face's spelling where Hugging Face has a word.
+
+use std::path::{Path, PathBuf};
+
+use inpo_loss::LabelKind;
+use inpo_oracle::OracleConfig;
+use inpo_policy::GenerationConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+
+mod file;
+mod objective;
+mod sections;
+mod train;
+
+pub use objective::ObjectiveSection;
+pub(crate) use sections::token_limit;
+pub use sections::{
+    DataSection, EvalSection, IterationSection, ModelSection, PairsSection, PolicySection,
+    SelectionSection,
+};
+pub use train::{Optim, Schedule, TrainSection};
+
+/// What the configurations of a run and of a training share.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommonConfig {
+    /// Where the files go.
+    pub output_dir: PathBuf,
+    /// Seed of every random draw.
+    pub seed: u64,
+    /// `flex`, `cpu`, `cuda:0`, `tch`, `wgpu:0`.
+    pub device: String,
+    /// The trained policy.
+    pub policy: PolicySection,
+    /// pi_ref; absent: the policy's starting weights.
+    pub reference: Option<ModelSection>,
+    /// The loss.
+    pub objective: ObjectiveSection,
+    /// The optimiser.
+    pub train: TrainSection,
+}
+
+impl CommonConfig {
+    fn validate(&self) -> Result<(), TrainError> {
+        if self.output_dir.as_os_str().is_empty() {
+            return Err(TrainError::setting("output_dir", "empty", "a directory"));
+        }
+        self.policy.validate()?;
+        self.train.validate()
+    }
+}
+
+/// Writes a configuration whose file has the keys of [`CommonConfig`] and its own side by side. The flat form that is
+/// read and written is a struct of its own, so that unknown keys are errors and every error knows its line.
+macro_rules! configuration {
+    ($(#[$about:meta])* $name:ident as $file:ident = $literal:literal {
+        $($(#[doc = $doc:literal])+ $(#[serde($($serde:tt)+)])? pub $field:ident: $type:ty,)+
+    }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(from = $literal, into = $literal)]
+        pub struct $name {
+            /// What both kinds of configuration have.
+            pub common: CommonConfig,
+            $($(#[doc = $doc])+ pub $field: $type,)+
+        }
+
+        #[derive(Clone, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct $file {
+            output_dir: PathBuf,
+            #[serde(default)]
+            seed: u64,
+            #[serde(default = "flex")]
+            device: String,
+            policy: PolicySection,
+            reference: Option<ModelSection>,
+            $($(#[serde($($serde)+)])? $field: $type,)+
+            #[serde(default)]
+            objective: ObjectiveSection,
+            #[serde(default)]
+            train: TrainSection,
+        }
+
+        impl From<$file> for $name {
+            fn from(file: $file) -> Self {
+                Self {
+                    common: CommonConfig {
+                        output_dir: file.output_dir,
+                        seed: file.seed,
+                        device: file.device,
+                        policy: file.policy,
+                        reference: file.reference,
+                        objective: file.objective,
+                        train: file.train,
+                    },
+                    $($field: file.$field,)+
+                }
+            }
+        }
+
+        impl From<$name> for $file {
+            fn from(config: $name) -> Self {
+                Self {
+                    output_dir: config.common.output_dir,
+                    seed: config.common.seed,
+                    device: config.common.device,
+                    policy: config.common.policy,
+                    reference: config.common.reference,
+                    objective: config.common.objective,
+                    train: config.common.train,
+                    $($field: config.$field,)+
+                }
+            }
+        }
+
+        impl $name {
+            /// Reads a TOML file and applies `overrides`, each `section.key=value` with a TOML value (a bare
+            /// word is a string).
+            ///
+            /// # Errors
+            ///
+            /// A file that cannot be read, TOML that cannot be parsed, unknown keys, wrong types, settings
+            /// out of range; each with the file and the key.
+            pub fn load(path: &Path, overrides: &[String]) -> Result<Self, TrainError> {
+                file::load(path, overrides, Self::validate)
+            }
+
+            /// Reads TOML text as [`load`](Self::load) does; `origin` names it in errors.
+            ///
+            /// # Errors
+            ///
+            /// As [`load`](Self::load).
+            pub fn parse(text: &str, origin: &str, overrides: &[String]) -> Result<Self, TrainError> {
+                file::parse(text, origin, overrides, Self::validate)
+            }
+        }
+    };
+}
+
+fn flex() -> String {
+    "flex".to_owned()
+}
+
+configuration! {
+    /// Everything that decides a run of the whole loop. Unknown keys are errors; absent ones have the paper's values
+    /// (arXiv 2407.00617, section 5) where the paper gives one.
+    RunConfig as RunFile = "RunFile" {
+        /// Where prompts come from.
+        pub data: DataSection,
+        /// Sampling from the current policy.
+        #[serde(default)]
+        pub generation: GenerationConfig,
+        /// Who compares two responses, unless the program brings its own oracle.
+        #[serde(default)]
+        pub oracle: OracleConfig,
+        /// Which pairs are kept.
+        #[serde(default)]
+        pub selection: SelectionSection,
+        /// The outer loop.
+        #[serde(default)]
+        pub iteration: IterationSection,
+        /// Evaluation on held-out prompts.
+        #[serde(default)]
+        pub eval: EvalSection,
+    }
+}
+
+configuration! {
+    /// One optimisation phase on given pairs (`inpo train`): the offline form of the methods that have one
+    /// phase.
+    TrainConfig as TrainFile = "TrainFile" {
+        /// pi_t; absent: the policy's starting weights.
+        pub previous: Option<ModelSection>,
+        /// The pairs.
+        pub data: PairsSection,
+    }
+}
+
+impl TrainConfig {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    ///
+    /// The first setting out of its range, with what it may be.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        self.common.objective.offline()?;
+        self.common.validate()
+    }
+}
+
+impl RunConfig {
+    /// A run of `model` on the prompts of a file, with every default: `[policy] model`, `[data] prompts` and `output_dir`
+    /// alone.
+    pub fn new(
+        model: impl Into<String>,
+        prompts: impl Into<PathBuf>,
+        output_dir: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            common: CommonConfig {
+                output_dir: output_dir.into(),
+                seed: 0,
+                device: flex(),
+                policy: PolicySection::new(model),
+                reference: None,
+                objective: ObjectiveSection::default(),
+                train: TrainSection::default(),
+            },
+            data: DataSection::new(prompts),
+            generation: GenerationConfig::default(),
+            oracle: OracleConfig::default(),
+            selection: SelectionSection::default(),
+            iteration: IterationSection::default(),
+            eval: EvalSection::default(),
+        }
+    }
+
+    /// How many iterations the reference stays; 0: for ever.
+    pub fn ref_update_every(&self) -> usize {
+        let default = self.common.objective.algorithm.method().ref_update_every;
+        self.iteration.ref_update_every.unwrap_or(default)
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    ///
+    /// The first setting out of its range, with what it may be.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let objective = self.common.objective.online(1)?;
+        let name = self.common.objective.algorithm.name();
+        if let Some(every @ 1..) = self.iteration.ref_update_every
+            && objective.reference_weight() == 0.0
+        {
+            let key = "iteration.ref_update_every";
+            let allowed = format!("0: the reference is no anchor of {name} with these settings");
+            return Err(TrainError::setting(key, every, &allowed));
+        }
+        let responses = self.generation.num_generations;
+        if objective.label == LabelKind::Scores && responses == 2 {
+            let key = "generation.num_generations";
+            let allowed = format!(
+                "at least 3: {name} estimates win rates by comparisons with the prompt's other responses"
+            );
+            return Err(TrainError::setting(key, responses, &allowed));
+        }
+        self.generation.validate()?;
+        self.common.validate()?;
+        self.iteration.validate()?;
+        self.eval.validate()?;
+        if responses < 2 {
+            let key = "generation.num_generations";
+            let allowed = "at least 2: a pair needs two responses";
+            return Err(TrainError::setting(key, responses, allowed));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,256 @@
+//! What every loop does with pairs, wherever they come from: score them under the fixed policies, train, save.
+
+use std::path::Path;
+use std::time::Instant;
+
+use inpo_data::PairRecord;
+use inpo_data::files::write_jsonl;
+use inpo_data::rows::read_jsonl;
+use inpo_policy::{BehaviourPolicy, Policy, PolicyMixture};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::anchors::{self, AnchorKey, Anchors, Scorers, Source, digests};
+use crate::config::CommonConfig;
+use crate::error::TrainError;
+use crate::metrics::{AnchorMetrics, StepMetrics};
+use crate::objective::Objective;
+use crate::observer::Observer;
+use crate::optimise::{Order, optimise};
+use crate::pair::TrainPair;
+use crate::pairs::GivenLogps;
+use crate::phases::{PairsFrom, Phase, PolicyId};
+use crate::policies::Policies;
+use crate::run_dir::RunDir;
+use crate::stage::Stage;
+use crate::work::Peak;
+
+/// The pairs of a phase.
+#[derive(Debug, Clone)]
+pub struct PhasePairs {
+    /// The pairs.
+    pub records: Vec<PairRecord>,
+    /// What errors call them.
+    pub names: Vec<String>,
+    /// Log-probs that are known beforehand, so that they are not computed.
+    pub given: GivenLogps,
+    /// In which order they are trained on.
+    pub order: Order,
+}
+
+impl PhasePairs {
+    /// Pairs of which nothing is known beforehand.
+    pub fn new(records: Vec<PairRecord>, order: Order) -> Self {
+        let name =
+            |(i, pair): (usize, &PairRecord)| format!("pair {i} (prompt {})", pair.prompt_id);
+        Self {
+            names: records.iter().enumerate().map(name).collect(),
+            records,
+            given: GivenLogps::default(),
+            order,
+        }
+    }
+}
+
+/// A loop under way: its policies, its directory, who watches.
+pub struct Session<'a> {
+    config: &'a CommonConfig,
+    policies: Policies,
+    dir: RunDir,
+    observer: &'a mut dyn Observer,
+    /// Optimiser steps of the phases that are complete.
+    steps: usize,
+    /// The device's speed, from the first optimisation on.
+    peak: Option<Peak>,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(
+        config: &'a CommonConfig,
+        policies: Policies,
+        dir: RunDir,
+        observer: &'a mut dyn Observer,
+    ) -> Self {
+        Self {
+            config,
+            policies,
+            dir,
+            observer,
+            steps: 0,
+            peak: None,
+        }
+    }
+
+    /// What runs and trainings share of their configuration.
+    pub fn config(&self) -> &'a CommonConfig {
+        self.config
+    }
+
+    /// Who watches.
+    pub fn observer(&mut self) -> &mut dyn Observer {
+        self.observer
+    }
+
+    pub(crate) fn dir(&self) -> &RunDir {
+        &self.dir
+    }
+
+    /// The policy `id`, to be scored or sampled.
+    ///
+    /// # Errors
+    ///
+    /// Weights that cannot be read.
+    pub fn policy(&mut self, id: PolicyId) -> Result<Policy, TrainError> {
+        self.policies.get(id, &self.dir)
+    }
+
+    /// The policy that a phase samples its pairs from.
+    ///
+    /// # Errors
+    ///
+    /// Weights that cannot be read.
+    pub fn behaviour(&mut self, from: PairsFrom) -> Result<BehaviourPolicy, TrainError> {
+        Ok(match from {
+            PairsFrom::Policy(id) => BehaviourPolicy::Single(Box::new(self.policy(id)?)),
+            PairsFrom::Mixture {
+                reference,
+                previous,
+                weight,
+            } => BehaviourPolicy::Mixture(Box::new(PolicyMixture {
+                reference: self.policy(reference)?,
+                policy: self.policy(previous)?,
+                weight,
+            })),
+        })
+    }
+
+    /// Forgets, after iteration `t`, whatever was made before it.
+    pub(crate) fn forget_before(&mut self, t: usize) {
+        self.policies.forget_before(t);
+    }
+
+    /// Passes over a phase that is complete, and says whether it is.
+    pub(crate) fn skip(&mut self, phase: &Phase) -> Result<bool, TrainError> {
+        if !self.dir.has(phase.result) {
+            return Ok(false);
+        }
+        let path = self.dir.file(phase.pairs_place(Stage::Select));
+        if path.exists() {
+            let pairs: Vec<Value> = read_jsonl(&path)?;
+            self.steps += self.config.train.steps(pairs.len());
+        }
+        Ok(true)
+    }
+
+    /// The rows of a JSONL stage: read when `path` is there, else computed and written.
+    pub(crate) fn stage<T: Serialize + DeserializeOwned>(
+        &mut self,
+        path: &Path,
+        compute: impl FnOnce(&mut Self) -> Result<Vec<T>, TrainError>,
+    ) -> Result<Vec<T>, TrainError> {
+        if path.exists() {
+            return Ok(read_jsonl(path)?);
+        }
+        let rows = compute(self)?;
+        write_jsonl(path, &rows)?;
+        Ok(rows)
+    }
+
+    /// `anchors.safetensors`: the log-probs of every pair under each policy that the objective reads and that are not given,
+    /// verified when the file is read again; given ones are checked against their models.
+    pub(crate) fn anchors(
+        &mut self,
+        phase: &Phase,
+        objective: &Objective,
+        pairs: &PhasePairs,
+    ) -> Result<Anchors, TrainError> {
+        let (dir, policies) = (&self.dir, &mut self.policies);
+        let is_given = |source| pairs.given.has(source);
+        let digests = digests(phase, objective, is_given, |id| {
+            policies.release();
+            policies.digest(id, dir)
+        })?;
+        let key = AnchorKey::new(&digests, &pairs.records, policies.dtype());
+        let mut scorers = Scorers::new(digests, |source| {
+            policies.release();
+            policies.get(source.policy(phase).expect("it has a digest"), dir)
+        });
+        let place = phase.place(Stage::Anchors);
+        let path = dir.file(place);
+        let mut anchors = if dir.is_claimed() && path.exists() {
+            anchors::load(&path, &key, &mut scorers, &pairs.records)?
+        } else {
+            let count = pairs.records.len();
+            self.observer
+                .stage(place.iteration, place.stage.title(), count);
+            let started = Instant::now();
+            let anchors = Anchors::compute(&mut scorers, &pairs.records)?;
+            anchors.check_finite(&pairs.names)?;
+            let seconds = started.elapsed().as_secs_f64();
+            dir.log(place, &AnchorMetrics { seconds })?;
+            anchors::save(&anchors, &path, &key)?;
+            self.observer.advance(count);
+            anchors
+        };
+        drop(scorers);
+        let start = anchors.get(Source::Start).expect("always computed");
+        pairs
+            .given
+            .check(&pairs.records, start, |role| self.policies.named(role))?;
+        for (source, logps) in pairs.given.columns_of(objective) {
+            anchors.insert(source, logps);
+        }
+        Ok(anchors)
+    }
+
+    /// `policy/`: what the phase makes of its pairs.
+    pub(crate) fn optimise(
+        &mut self,
+        phase: &Phase,
+        objective: &Objective,
+        pairs: &[TrainPair],
+        order: Order,
+    ) -> Result<(), TrainError> {
+        // Nothing is wrong with the input: from here on the directory is this run's.
+        self.dir.claim()?;
+        let config = &self.config.train;
+        let (t, before) = (phase.iteration, self.steps);
+        let start = self.policies.trainable(phase.start, &self.dir)?;
+        let peak = match self.peak {
+            Some(peak) => peak,
+            None => {
+                let peak = Peak::of(&start);
+                self.observer.peak(&peak);
+                *self.peak.insert(peak)
+            }
+        };
+        let steps = config.steps(pairs.len());
+        self.observer.stage(t, Stage::Train.title(), steps);
+        let (dir, observer) = (&self.dir, &mut *self.observer);
+        let mut log = |metrics: StepMetrics| {
+            observer.step(t, &metrics);
+            let step = metrics.progress.step;
+            if metrics.is_logged(config.logging_steps) {
+                let mut row = metrics.row(Some(&peak));
+                row.insert("global_step".into(), (before + step).into());
+                dir.log(phase.place(Stage::Train), &row)?;
+            }
+            Ok(())
+        };
+        let policy = optimise(start, pairs, objective, config, order, &mut log)?;
+        dir.save(phase.result, &policy, &self.config.policy.model)?;
+        self.policies.put(phase.result, policy);
+        self.steps += steps;
+        self.finish()
+    }
+
+    /// Writes the state of the whole loop.
+    pub(crate) fn finish(&self) -> Result<(), TrainError> {
+        self.dir.save_state(&self.config.train, self.steps)
+    }
+
+    pub(crate) fn policies(&self) -> &Policies {
+        &self.policies
+    }
+}
