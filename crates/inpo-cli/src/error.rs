@@ -22,6 +22,14 @@ impl CliError {
         }
     }
 
+    /// The same error with what to do about it behind.
+    pub(crate) fn with_hint(self, hint: &str) -> Self {
+        match self {
+            Self::Input(message) => Self::Input(format!("{message}; {hint}")),
+            Self::Other(message) => Self::Other(format!("{message}; {hint}")),
+        }
+    }
+
     /// The exit status.
     pub(crate) fn status(&self) -> u8 {
         match self {

@@ -3,15 +3,18 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use inpo_core::data::files::write_jsonl;
-use inpo_core::data::{Completion, Prompt, Row, read_rows};
-use inpo_core::policy::{DrawKey, GenerationConfig, Sampler, Samples, SamplingCost};
-use serde_json::{Map, Value, json};
+use inpo_core::data::{Prompt, Row, read_rows, sha256};
+use inpo_core::policy::{DrawKey, GenerationConfig, Sampler, SamplingCost};
+use serde_json::json;
 
 use crate::error::CliError;
 use crate::model::ModelArgs;
-use crate::print::{lines, tell};
+use crate::print::tell;
 use crate::server::ServerArgs;
+
+mod answered;
+
+use answered::{Answered, Asked};
 
 /// Samples responses to the prompts of a file.
 #[derive(Debug, Args)]
@@ -25,7 +28,7 @@ pub(crate) struct GenerateArgs {
     #[arg(long, default_value_t = 8)]
     num_generations: usize,
     /// Longest response in tokens, end token included.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, alias = "max-completion-tokens", default_value_t = 256)]
     max_new_tokens: usize,
     /// Shortest response in tokens.
     #[arg(long, default_value_t = 0)]
@@ -36,7 +39,7 @@ pub(crate) struct GenerateArgs {
     /// Keep the most likely tokens up to this probability.
     #[arg(long, default_value_t = 1.0)]
     top_p: f64,
-    /// Keep this many most likely tokens.
+    /// Keep this many most likely tokens; 0 keeps all.
     #[arg(long)]
     top_k: Option<usize>,
     /// Keep tokens at least this likely relative to the most likely one.
@@ -60,9 +63,12 @@ pub(crate) struct GenerateArgs {
     /// Seed of all draws.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Where the rows go; default: standard output.
+    /// Where the rows go; default: standard output. While some are missing they are in OUTPUT.partial.
     #[arg(long)]
     output: Option<PathBuf>,
+    /// Asks only for the rows that an earlier call left out of `--output`, or marked with `error`.
+    #[arg(long, requires = "output")]
+    resume: bool,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -74,7 +80,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
         min_new_tokens: args.min_new_tokens,
         temperature: args.temperature,
         top_p: args.top_p,
-        top_k: args.top_k,
+        top_k: args.top_k.filter(|&k| k != 0),
         min_p: args.min_p,
         repetition_penalty: args.repetition_penalty,
         stop_token_ids: args.stop_token_ids.clone(),
@@ -84,33 +90,67 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     };
     config.validate()?;
     let rows = read_rows(&args.prompts)?;
+    let digest = digest(args, &config, &rows);
+    let mut answered = Answered::open(
+        Asked {
+            prompts: &args.prompts,
+            rows: &rows,
+            num_generations: config.num_generations,
+            seed: args.seed,
+            digest: &digest,
+        },
+        args.output.as_deref(),
+        args.resume,
+    )?;
+    let missing = answered.missing();
+    if missing.len() < rows.len() {
+        let there = rows.len() - missing.len();
+        tell(&format!("{there} of {} rows are there", rows.len()));
+    }
+    if missing.is_empty() {
+        return answered.finish();
+    }
     let sampler: Box<dyn Sampler> = match args.server.model(args.model.name())? {
         Some(remote) => Box::new(remote),
         None => Box::new(args.model.load()?),
     };
-    let mut prompts: Vec<Prompt> = Vec::with_capacity(rows.len());
-    for (row, number) in rows.iter().zip(0..) {
-        let mut prompt = row.to_prompt(number);
+    let mut prompts: Vec<Prompt> = Vec::with_capacity(missing.len());
+    for &place in &missing {
+        let row = &rows[place];
+        let mut prompt = row.to_prompt(place as u64);
         let prepared = sampler.prepare(&mut prompt, &config);
         prepared.map_err(|error| row.error(&args.prompts, error.to_string()))?;
         prompts.push(prompt);
     }
-    let total = (rows.len() * config.num_generations) as u64;
+    let total = (prompts.len() * config.num_generations) as u64;
     let bar = inpo_console::bar(total, "{bar:40} {pos}/{len} samples, {eta} left");
     let draws = DrawKey::new(args.seed, 0);
-    let samples = sampler.sample(&prompts, &config, draws, &mut |done| bar.inc(done as u64));
+    let mut progress = |done| bar.inc(done as u64);
+    let mut each = |index: usize, answers| Ok(answered.put(missing[index], answers)?);
+    let cost = sampler.sample_each(&prompts, &config, draws, &mut progress, &mut each);
     bar.finish_and_clear();
-    let samples = samples?;
-    if let Some(cost) = &samples.cost {
-        tell(&speed(cost));
+    match cost {
+        Ok(cost) => {
+            if let Some(cost) = &cost {
+                tell(&speed(cost));
+            }
+            answered.finish()
+        }
+        Err(error) => Err(answered.broken(error.into())),
     }
+}
 
-    let output = written(rows, samples, args.seed);
-    match &args.output {
-        Some(path) => write_jsonl(path, &output)?,
-        None => lines(output.iter().map(|row| json!(row).to_string()))?,
-    }
-    Ok(())
+/// sha256 of all that decides the answers.
+fn digest(args: &GenerateArgs, config: &GenerationConfig, rows: &[Row]) -> String {
+    let columns: Vec<_> = rows.iter().map(|row| &row.columns).collect();
+    let of = json!({
+        "model": format!("{:?}", args.model),
+        "server": format!("{:?}", args.server),
+        "config": config,
+        "seed": args.seed,
+        "rows": columns,
+    });
+    sha256(of.to_string().as_bytes())
 }
 
 fn speed(cost: &SamplingCost) -> String {
@@ -122,48 +162,4 @@ fn speed(cost: &SamplingCost) -> String {
         cost.decode_tokens,
         rate(cost.decode_tokens, cost.decode_time),
     )
-}
-
-/// Each row with its responses; what is not known of all of them is left out.
-fn written(rows: Vec<Row>, samples: Samples, seed: u64) -> Vec<Map<String, Value>> {
-    let Samples {
-        completions,
-        prompt_ids,
-        have_text,
-        ..
-    } = samples;
-    fn of_all<T>(all: &[Completion], what: impl Fn(&Completion) -> Option<T>) -> Option<Vec<T>> {
-        all.iter().map(what).collect()
-    }
-    let row = |((row, completions), prompt_ids): ((Row, Vec<Completion>), Option<Vec<u32>>)| {
-        let texts = of_all(&completions, |c| have_text.then(|| c.text.clone()));
-        let ids = of_all(&completions, |c| c.token_ids.clone());
-        let sum = |c: &Completion| Some(c.token_logps.as_ref()?.iter().sum::<f64>());
-        let logps = of_all(&completions, sum);
-        let reasons: Vec<_> = completions.iter().map(|c| c.finish_reason).collect();
-        let mut columns = row.columns;
-        // What an earlier answer left would be another response's.
-        for stale in ["response_token_ids", "sampling_logps"] {
-            columns.remove(stale);
-        }
-        let known = [
-            ("prompt_token_ids", prompt_ids.map(|ids| json!(ids))),
-            ("responses", Some(json!(texts))),
-            ("response_token_ids", ids.map(|ids| json!(ids))),
-            ("finish_reason", Some(json!(reasons))),
-            ("sampling_logps", logps.map(|logps| json!(logps))),
-            ("seed", Some(json!(seed))),
-        ];
-        for (key, value) in known {
-            if let Some(value) = value {
-                columns.insert(key.to_owned(), value);
-            }
-        }
-        columns
-    };
-    rows.into_iter()
-        .zip(completions)
-        .zip(prompt_ids)
-        .map(row)
-        .collect()
 }

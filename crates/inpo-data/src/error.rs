@@ -54,6 +54,14 @@ pub enum DataError {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// One request that a server refuses or does not answer as asked, while it may answer others.
+    #[error("{url}: {reason}")]
+    Request {
+        /// The address.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
 }
 
 impl DataError {

@@ -98,7 +98,12 @@ enum Reply {
     Json(Value),
     /// Worth another try: why, and the wait that the server asks for.
     Busy(String, Option<Duration>),
+    /// Worth another try, and then a fault of this request.
+    Failed(String),
+    /// This request, for a reason of its own.
     Refused(String),
+    /// Every request: no key, no such address.
+    Closed(String),
 }
 
 impl Client {
@@ -145,7 +150,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// A refusal, a reply that is no JSON, a server that stays busy.
+    /// [`DataError::Request`] for a request that is refused or whose reply is no JSON, [`DataError::Server`] for a server
+    /// that refuses all, stays busy or cannot be reached.
     pub fn post(&self, path: &str, body: &Value) -> Result<Value, DataError> {
         let mut wait = self.wait;
         let mut tries = 0;
@@ -153,34 +159,36 @@ impl Client {
             tries += 1;
             match self.send(path, body) {
                 Reply::Json(reply) => return Ok(reply),
-                Reply::Refused(reason) => return Err(self.error(path, reason)),
+                Reply::Refused(reason) => return Err(self.refusal(path, reason)),
+                Reply::Closed(reason) => return Err(self.error(path, reason)),
                 Reply::Busy(reason, _) if tries > self.max_retries => {
                     let reason = format!("{reason} (tried {tries} times)");
                     return Err(self.error(path, reason));
                 }
-                Reply::Busy(_, asked) => {
-                    std::thread::sleep(asked.map_or(wait, |asked| asked.min(LONGEST_ASKED_WAIT)));
-                    wait = (wait * 2).min(LONGEST_WAIT);
+                Reply::Failed(reason) if tries > self.max_retries => {
+                    return Err(self.refusal(path, format!("{reason} (tried {tries} times)")));
                 }
+                Reply::Busy(_, Some(asked)) => std::thread::sleep(asked.min(LONGEST_ASKED_WAIT)),
+                Reply::Busy(_, None) | Reply::Failed(_) => std::thread::sleep(wait),
             }
+            wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
 
-    /// Runs `work` on each of `items` on as many threads as requests may be in flight, and returns the results in
-    /// order; `done` is told of each that succeeds. After a failure no further item is begun.
+    /// Runs `work` on each of `items` on as many threads as requests may be in flight, and hands each result to `done`
+    /// with the item's place, as it comes. After a failure no further item is begun.
     ///
     /// # Errors
     ///
-    /// The first failure that arrives.
+    /// The first failure that arrives, of `work` or of `done`.
     pub fn for_each<T: Sync, R: Send, E: Send>(
         &self,
         items: &[T],
         work: impl Fn(&T) -> Result<R, E> + Sync,
-        done: &mut dyn FnMut(&T),
-    ) -> Result<Vec<R>, E> {
+        done: &mut dyn FnMut(usize, R) -> Result<(), E>,
+    ) -> Result<(), E> {
         let next = AtomicUsize::new(0);
         let (sender, receiver) = mpsc::channel();
-        let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
         std::thread::scope(|scope| {
             for _ in 0..self.concurrency.min(items.len()) {
                 let (next, work, sender) = (&next, &work, sender.clone());
@@ -196,21 +204,23 @@ impl Client {
             }
             drop(sender);
             for (index, result) in receiver {
-                match result {
-                    Ok(result) => {
-                        results[index] = Some(result);
-                        done(&items[index]);
-                    }
-                    Err(error) => {
-                        // No thread takes another item.
-                        next.store(items.len(), Ordering::Relaxed);
-                        return Err(error);
-                    }
+                if let Err(error) = result.and_then(|result| done(index, result)) {
+                    // No thread takes another item.
+                    next.store(items.len(), Ordering::Relaxed);
+                    return Err(error);
                 }
             }
             Ok(())
-        })?;
-        Ok(results.into_iter().flatten().collect())
+        })
+    }
+
+    /// An error about one request to `path`.
+    #[must_use]
+    pub fn refusal(&self, path: &str, reason: String) -> DataError {
+        DataError::Request {
+            url: format!("{}{path}", self.base_url),
+            reason,
+        }
     }
 
     /// An error about `path` on this server.
@@ -233,7 +243,7 @@ impl Client {
         let mut response = match request.send(body.to_string()) {
             Ok(response) => response,
             Err(error @ (ureq::Error::BadUri(_) | ureq::Error::Http(_))) => {
-                return Reply::Refused(error.to_string());
+                return Reply::Closed(error.to_string());
             }
             Err(error) => return Reply::Busy(format!("no reply: {error}"), None),
         };
@@ -260,12 +270,13 @@ impl Client {
         }
         let reason = format!("{status}: {}", message(&text));
         match status.as_u16() {
-            408 | 429 | 500..=599 => Reply::Busy(reason, asked),
-            401 | 403 => Reply::Refused(match &self.key_variable {
+            500 => Reply::Failed(reason),
+            408 | 429 | 501..=599 => Reply::Busy(reason, asked),
+            401 | 403 => Reply::Closed(match &self.key_variable {
                 Some(name) => format!("{reason}; is the key in {name} right?"),
                 None => format!("{reason}; name the variable with the key in `api_key_env`"),
             }),
-            404 => Reply::Refused(format!("{reason}; are `base_url` and `model` right?")),
+            404 => Reply::Closed(format!("{reason}; are `base_url` and `model` right?")),
             _ => Reply::Refused(reason),
         }
     }

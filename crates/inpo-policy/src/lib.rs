@@ -35,6 +35,6 @@ pub use lora::LoraConfig;
 pub use policy::{Policy, PolicyFiles, PolicyMixture, Precision};
 pub use reward::RewardModel;
 pub use sample::{DrawKey, GenerationConfig, Generations, PromptTask, Sample, SamplingCost};
-pub use sampler::{BehaviourPolicy, Engine, LocalEngine, Sampler, Samples};
+pub use sampler::{Answers, BehaviourPolicy, Engine, LocalEngine, Sampler, Samples};
 pub use save::SaveOptions;
 pub use tokenizer::TextCodec;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::PolicyError;
 use crate::logps::Sequence;
-use crate::sample::{DrawKey, GenerationConfig};
-use crate::sampler::{Sampler, Samples};
+use crate::sample::{DrawKey, GenerationConfig, SamplingCost};
+use crate::sampler::{Answers, Sampler, Samples};
 use crate::tokenizer::TextCodec;
 
 #[cfg(test)]
@@ -214,6 +214,30 @@ impl Sampler for RemoteModel {
         draws: DrawKey,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Samples, PolicyError> {
+        let mut all: Vec<Answers> = prompts.iter().map(|_| Answers::default()).collect();
+        let mut each = |place: usize, answers: Result<Answers, PolicyError>| {
+            all[place] = answers?;
+            Ok(())
+        };
+        let cost = self.sample_each(prompts, config, draws, progress, &mut each)?;
+        Ok(Samples {
+            have_text: all.iter().all(|answers| answers.have_text),
+            prompt_ids: all.iter_mut().map(|a| a.prompt_ids.take()).collect(),
+            completions: all.into_iter().map(|a| a.completions).collect(),
+            cost,
+        })
+    }
+
+    /// A prompt whose request is refused, or whose reply is not what was asked for, fails alone: content that is filtered,
+    /// a tool call, a reply of 400, or of 500 again and again.
+    fn sample_each(
+        &self,
+        prompts: &[Prompt],
+        config: &GenerationConfig,
+        draws: DrawKey,
+        progress: &mut dyn FnMut(usize),
+        each: &mut dyn FnMut(usize, Result<Answers, PolicyError>) -> Result<(), PolicyError>,
+    ) -> Result<Option<SamplingCost>, PolicyError> {
         config.validate()?;
         let total = config.num_generations;
         let at_once = if config.temperature == 0.0 {
@@ -223,36 +247,48 @@ impl Sampler for RemoteModel {
             self.config.samples_per_request.unwrap_or(total).min(total)
         };
         let mut asks = Vec::new();
-        for prompt in prompts {
+        for (place, prompt) in prompts.iter().enumerate() {
             for first in (0..total).step_by(at_once) {
                 let samples = first..total.min(first + at_once);
-                asks.push(Ask { prompt, samples });
+                asks.push((place, Ask { prompt, samples }));
             }
         }
         let path = self.config.endpoint.path();
-        let ask = |ask: &Ask<'_>| {
+        let ask = |(_, ask): &(usize, Ask<'_>)| {
             let body = ask.body(&self.config, config, draws, || self.codec())?;
-            let reply = self.client.post(path, &body)?;
-            let answers = wire::answers(&reply, ask.samples.len(), self.config.endpoint);
-            answers.map_err(|reason| PolicyError::from(self.client.error(path, reason)))
+            let answers = self.client.post(path, &body).and_then(|reply| {
+                let answers = wire::answers(&reply, ask.samples.len(), self.config.endpoint);
+                answers.map_err(|reason| self.client.refusal(path, reason))
+            });
+            match answers {
+                Err(error @ DataError::Request { .. }) => Ok(Err(PolicyError::from(error))),
+                answers => Ok(Ok(answers?)),
+            }
         };
-        let mut done = |ask: &Ask<'_>| progress(ask.samples.len());
-        let answers = self.client.for_each(&asks, ask, &mut done)?;
-        let mut all = answers.into_iter().flatten();
-        let mut samples = Samples::default();
-        let mut have_text = true;
-        for _ in prompts {
-            let answers: Vec<Answer> = all.by_ref().take(total).collect();
-            have_text &= answers.iter().all(|answer| answer.has_text);
-            let ids = answers.first().and_then(|first| first.prompt_ids.clone());
-            samples.prompt_ids.push(ids);
-            let completions = answers.into_iter().map(|answer| answer.completion);
-            samples.completions.push(completions.collect());
-        }
-        Ok(Samples {
-            have_text,
-            ..samples
-        })
+        // The answers to a prompt by their requests; none after a failure, which is told once.
+        let requests = total.div_ceil(at_once);
+        let mut open: Vec<Option<Parts>> = prompts.iter().map(|_| Some(Parts::new())).collect();
+        let mut done = |index: usize, answers: Result<Vec<Answer>, PolicyError>| {
+            let (place, Ask { samples, .. }) = &asks[index];
+            progress(samples.len());
+            let Some(parts) = &mut open[*place] else {
+                return Ok(());
+            };
+            match answers {
+                Ok(answers) => parts.push((samples.start, answers)),
+                Err(error) => {
+                    open[*place] = None;
+                    return each(*place, Err(error));
+                }
+            }
+            if parts.len() == requests {
+                let parts = open[*place].take().unwrap_or_default();
+                return each(*place, Ok(gathered(parts)));
+            }
+            Ok(())
+        };
+        self.client.for_each(&asks, ask, &mut done)?;
+        Ok(None)
     }
 
     /// By `/completions` with `echo`, whatever the endpoint of answers is: vLLM and SGLang give the log-probs
@@ -265,6 +301,26 @@ impl Sampler for RemoteModel {
             let logps = wire::echoed(&reply, sequence);
             logps.map_err(|reason| PolicyError::from(self.client.error(path, reason)))
         };
-        self.client.for_each(sequences, score, &mut |_| {})
+        let mut all = vec![Vec::new(); sequences.len()];
+        let mut done = |index: usize, logps: Vec<f64>| {
+            all[index] = logps;
+            Ok(())
+        };
+        self.client.for_each(sequences, score, &mut done)?;
+        Ok(all)
+    }
+}
+
+/// The first sample of each request for a prompt, and its answers.
+type Parts = Vec<(usize, Vec<Answer>)>;
+
+/// The answers of several requests in the order of the samples.
+fn gathered(mut parts: Parts) -> Answers {
+    parts.sort_by_key(|(first, _)| *first);
+    let answers: Vec<Answer> = parts.into_iter().flat_map(|(_, part)| part).collect();
+    Answers {
+        have_text: answers.iter().all(|answer| answer.has_text),
+        prompt_ids: answers.first().and_then(|first| first.prompt_ids.clone()),
+        completions: answers.into_iter().map(|a| a.completion).collect(),
     }
 }

@@ -37,12 +37,52 @@ pub trait Sampler {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Samples, PolicyError>;
 
+    /// As [`Sampler::sample`], and hands the answers to each prompt to `each` with its place in `prompts` as soon as they are
+    /// there, in any order. Where the sampler can go on after a prompt that fails alone, that prompt's error goes to
+    /// `each`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Sampler::sample`] that are not one prompt's, and those of `each`, after which nothing is begun.
+    fn sample_each(
+        &self,
+        prompts: &[Prompt],
+        config: &GenerationConfig,
+        draws: DrawKey,
+        progress: &mut dyn FnMut(usize),
+        each: &mut dyn FnMut(usize, Result<Answers, PolicyError>) -> Result<(), PolicyError>,
+    ) -> Result<Option<SamplingCost>, PolicyError> {
+        let samples = self.sample(prompts, config, draws, progress)?;
+        let (have_text, cost) = (samples.have_text, samples.cost);
+        let answers = samples.completions.into_iter().zip(samples.prompt_ids);
+        for (place, (completions, prompt_ids)) in answers.enumerate() {
+            let answers = Answers {
+                completions,
+                prompt_ids,
+                have_text,
+            };
+            each(place, Ok(answers))?;
+        }
+        Ok(cost)
+    }
+
     /// Log-probs of the response tokens of each sequence, in nats, at temperature 1.
     ///
     /// # Errors
     ///
     /// Sequences that the sampler cannot score, a server that does not give log-probs of a prompt.
     fn logps(&self, sequences: &[Sequence]) -> Result<Vec<Vec<f64>>, PolicyError>;
+}
+
+/// The responses to one prompt.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Answers {
+    /// K responses.
+    pub completions: Vec<Completion>,
+    /// Token ids of the prompt as the sampler read it, where they are known.
+    pub prompt_ids: Option<Vec<u32>>,
+    /// Whether the responses have their texts: a model without a tokenizer gives ids alone.
+    pub have_text: bool,
 }
 
 /// The responses to some prompts.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use inpo_data::{Completion, DataError, FinishReason, Prompt};
+use inpo_data::{Completion, DataError, FinishReason, Prompt, excerpt};
 use rand::RngExt;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -124,6 +124,8 @@ struct Choice {
 #[derive(Deserialize)]
 struct ReplyMessage {
     content: Option<String>,
+    /// OpenAI's, in the place of the content.
+    refusal: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -205,6 +207,10 @@ pub(super) fn answers(
         {
             let (ids, logps) = (ids.len(), logps.len());
             return Err(format!("a response has {ids} ids and {logps} log-probs"));
+        }
+        let refusal = choice.message.as_ref().and_then(|m| m.refusal.as_ref());
+        if let Some(refusal) = refusal {
+            return Err(format!("the model refuses: {}", excerpt(refusal)));
         }
         let text = match endpoint {
             Endpoint::Completions => choice.text,

@@ -1,0 +1,344 @@
+//! The rows of `inpo generate`, kept as they come: in `OUTPUT.partial` while some are missing, then in `OUTPUT`.
+
+use std::path::{Path, PathBuf};
+
+use inpo_core::data::files::{append_jsonl, write_jsonl};
+use inpo_core::data::rows::{column, read_jsonl};
+use inpo_core::data::{Completion, DataError, Row};
+use inpo_core::policy::{Answers, PolicyError};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::error::CliError;
+use crate::print::lines;
+
+/// Columns of an earlier answer, which would be another response's.
+const STALE: [&str; 3] = ["response_token_ids", "sampling_logps", "error"];
+
+/// What the answers are to.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// Where the prompts are from.
+    pub(super) prompts: &'a Path,
+    /// Their rows.
+    pub(super) rows: &'a [Row],
+    /// Responses to each.
+    pub(super) num_generations: usize,
+    /// Seed of the draws.
+    pub(super) seed: u64,
+    /// sha256 of all that decides the answers.
+    pub(super) digest: &'a str,
+}
+
+/// The first line of `OUTPUT.partial`.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    /// [`Asked::digest`].
+    settings_sha256: String,
+}
+
+/// The others, in the order in which answers came.
+#[derive(Serialize, Deserialize)]
+struct Part {
+    /// The row's place among the prompts, from 0.
+    row: usize,
+    columns: Map<String, Value>,
+}
+
+/// The answered rows.
+pub(super) struct Answered<'a> {
+    asked: Asked<'a>,
+    output: Option<&'a Path>,
+    rows: Vec<Option<Map<String, Value>>>,
+    /// Whether `OUTPUT.partial` is this call's.
+    begun: bool,
+}
+
+impl<'a> Answered<'a> {
+    /// No answer yet, or with `resume` those that an earlier call left.
+    ///
+    /// # Errors
+    ///
+    /// `OUTPUT.partial` of an earlier call without `resume`; files of other prompts or settings.
+    pub(super) fn open(
+        asked: Asked<'a>,
+        output: Option<&'a Path>,
+        resume: bool,
+    ) -> Result<Self, CliError> {
+        let rows = asked.rows.iter().map(|_| None).collect();
+        let mut answered = Self {
+            asked,
+            output,
+            rows,
+            begun: false,
+        };
+        let Some(output) = output else {
+            return Ok(answered);
+        };
+        let partial = partial(output);
+        if partial.exists() {
+            if resume {
+                answered.take_parts(&partial)?;
+            } else if has_parts(&partial)? {
+                return Err(CliError::Input(format!(
+                    "{} holds rows of an earlier call: add --resume to go on with it, or remove it",
+                    partial.display()
+                )));
+            }
+        } else if resume && output.exists() {
+            answered.take_rows(output)?;
+        }
+        Ok(answered)
+    }
+
+    /// The rows that `OUTPUT.partial` holds; a last line that was being written when the call ended is left out.
+    fn take_parts(&mut self, path: &Path) -> Result<(), CliError> {
+        let text = std::fs::read_to_string(path).map_err(DataError::read(path))?;
+        let refuse = |line: usize, reason: &str| {
+            CliError::from(DataError::row(path, line)(reason.to_owned()))
+        };
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let mut parts = whole.lines().enumerate();
+        if let Some((_, head)) = parts.next() {
+            let head: Option<Head> = serde_json::from_str(head).ok();
+            if head.is_none_or(|head| head.settings_sha256 != self.asked.digest) {
+                return Err(refuse(
+                    1,
+                    "these rows were sampled with other settings or of other prompts; remove the file to start anew",
+                ));
+            }
+        }
+        for (index, line) in parts {
+            let part: Part = serde_json::from_str(line)
+                .map_err(|error| refuse(index + 1, &error.to_string()))?;
+            let Some(place) = self.rows.get_mut(part.row) else {
+                return Err(refuse(index + 1, "there is no such row"));
+            };
+            if !part.columns.contains_key("error") {
+                *place = Some(part.columns);
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of a finished file that have their answers.
+    fn take_rows(&mut self, path: &Path) -> Result<(), CliError> {
+        let written: Vec<Map<String, Value>> = read_jsonl(path)?;
+        let (here, there) = (self.rows.len(), written.len());
+        if here != there {
+            let prompts = self.asked.prompts.display();
+            return Err(CliError::Input(format!(
+                "{} has {there} rows and {prompts} {here}: --resume goes on with the file that the same prompts made",
+                path.display()
+            )));
+        }
+        for (index, columns) in written.into_iter().enumerate() {
+            if let Some(differs) = self.differs(index, &columns) {
+                let reason = format!(
+                    "{differs} differs from that of this call; --resume needs the same prompts and settings"
+                );
+                return Err(DataError::row(path, index + 1)(reason).into());
+            }
+            if !columns.contains_key("error") {
+                self.rows[index] = Some(columns);
+            }
+        }
+        Ok(())
+    }
+
+    /// The first column in which a written row is not this call's.
+    fn differs(&self, index: usize, columns: &Map<String, Value>) -> Option<String> {
+        let input = &self.asked.rows[index].columns;
+        let own = ["responses", "finish_reason", "seed", "prompt_token_ids"];
+        let kept = input
+            .iter()
+            .filter(|(key, _)| !STALE.contains(&key.as_str()) && !own.contains(&key.as_str()));
+        let changed = kept
+            .into_iter()
+            .find(|(key, value)| columns.get(*key) != Some(value));
+        if let Some((key, _)) = changed {
+            return Some(format!("`{key}`"));
+        }
+        if columns.get("seed") != Some(&json!(self.asked.seed)) {
+            return Some("`seed`".to_owned());
+        }
+        let reasons: Option<Vec<Value>> = column(columns, "finish_reason", "a list").ok()?;
+        let other = reasons.is_some_and(|all| all.len() != self.asked.num_generations);
+        other.then(|| "the number of responses".to_owned())
+    }
+
+    /// `OUTPUT.partial` with what is there.
+    fn begin(&self, partial: &Path) -> Result<(), DataError> {
+        let head = Head {
+            settings_sha256: self.asked.digest.to_owned(),
+        };
+        let parts = self.rows.iter().enumerate().filter_map(|(row, columns)| {
+            let columns = columns.clone()?;
+            Some(json!(Part { row, columns }))
+        });
+        let all: Vec<Value> = std::iter::once(json!(head)).chain(parts).collect();
+        write_jsonl(partial, &all)
+    }
+
+    /// The places of the rows without an answer.
+    pub(super) fn missing(&self) -> Vec<usize> {
+        let missing = self.rows.iter().enumerate();
+        missing
+            .filter(|(_, row)| row.is_none())
+            .map(|(place, _)| place)
+            .collect()
+    }
+
+    /// Keeps what came of the row at `place`.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be written.
+    pub(super) fn put(
+        &mut self,
+        place: usize,
+        answers: Result<Answers, PolicyError>,
+    ) -> Result<(), DataError> {
+        let input = &self.asked.rows[place];
+        let columns = match answers {
+            Ok(answers) => written(input, answers, self.asked.seed),
+            Err(error) => failed(input, &error, self.asked.seed),
+        };
+        if let Some(output) = self.output {
+            let partial = partial(output);
+            if !self.begun {
+                self.begin(&partial)?;
+                self.begun = true;
+            }
+            let columns = columns.clone();
+            append_jsonl(
+                &partial,
+                &Part {
+                    row: place,
+                    columns,
+                },
+            )?;
+        }
+        self.rows[place] = Some(columns);
+        Ok(())
+    }
+
+    /// Writes what is there in the order of the prompts, to `OUTPUT` or to standard output. A file is written when every
+    /// row has its answer or its error; until then its rows are in `OUTPUT.partial`.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be written; rows that failed, counted, where the first is named.
+    pub(super) fn finish(self) -> Result<(), CliError> {
+        let total = self.rows.len();
+        let rows: Vec<Map<String, Value>> = self.rows.into_iter().flatten().collect();
+        let whole = rows.len() == total;
+        match self.output {
+            Some(output) if whole => {
+                write_jsonl(output, &rows)?;
+                let partial = partial(output);
+                if partial.exists() {
+                    std::fs::remove_file(&partial).map_err(DataError::write(&partial))?;
+                }
+            }
+            Some(_) => {}
+            None => lines(rows.iter().map(|row| json!(row).to_string()))?,
+        }
+        let first = rows
+            .iter()
+            .enumerate()
+            .find(|(_, row)| row.contains_key("error"));
+        let Some((place, row)) = first.filter(|_| whole) else {
+            return Ok(());
+        };
+        let count = rows.iter().filter(|row| row.contains_key("error")).count();
+        let line = self.asked.rows[place].line;
+        let reason = row["error"].as_str().unwrap_or_default();
+        let again = self.output.map_or("", |_| "; --resume asks for them again");
+        Err(CliError::Other(format!(
+            "{count} of {total} rows failed and say so in `error`, the first at {}, line {line}: {reason}{again}",
+            self.asked.prompts.display()
+        )))
+    }
+
+    /// Writes what is there after an `error` that ends the call, and adds to it how to go on.
+    pub(super) fn broken(self, error: CliError) -> CliError {
+        let total = self.rows.len();
+        let there = self.rows.iter().flatten().count();
+        let hint = self.output.map(|output| {
+            let partial = partial(output);
+            format!(
+                "{there} of {total} rows are in {}: --resume goes on",
+                partial.display()
+            )
+        });
+        match (self.finish(), hint) {
+            (Ok(()), Some(hint)) => error.with_hint(&hint),
+            (Ok(()), None) => error,
+            (Err(other), _) => other,
+        }
+    }
+}
+
+/// Whether a row is behind the first line.
+fn has_parts(partial: &Path) -> Result<bool, DataError> {
+    let text = std::fs::read_to_string(partial).map_err(DataError::read(partial))?;
+    Ok(text.matches('\n').count() > 1)
+}
+
+fn partial(output: &Path) -> PathBuf {
+    let mut name = output.as_os_str().to_owned();
+    name.push(".partial");
+    PathBuf::from(name)
+}
+
+/// A row with its responses; what is not known of all of them is left out.
+fn written(input: &Row, answers: Answers, seed: u64) -> Map<String, Value> {
+    fn of_all<T>(all: &[Completion], what: impl Fn(&Completion) -> Option<T>) -> Option<Vec<T>> {
+        all.iter().map(what).collect()
+    }
+    let Answers {
+        completions,
+        prompt_ids,
+        have_text,
+    } = answers;
+    let texts = of_all(&completions, |c| have_text.then(|| c.text.clone()));
+    let ids = of_all(&completions, |c| c.token_ids.clone());
+    let sum = |c: &Completion| Some(c.token_logps.as_ref()?.iter().sum::<f64>());
+    let logps = of_all(&completions, sum);
+    let reasons: Vec<_> = completions.iter().map(|c| c.finish_reason).collect();
+    let mut columns = input_columns(input);
+    let known = [
+        ("prompt_token_ids", prompt_ids.map(|ids| json!(ids))),
+        ("responses", Some(json!(texts))),
+        ("response_token_ids", ids.map(|ids| json!(ids))),
+        ("finish_reason", Some(json!(reasons))),
+        ("sampling_logps", logps.map(|logps| json!(logps))),
+        ("seed", Some(json!(seed))),
+    ];
+    for (key, value) in known {
+        if let Some(value) = value {
+            columns.insert(key.to_owned(), value);
+        }
+    }
+    columns
+}
+
+/// A row that has no responses, and why.
+fn failed(input: &Row, error: &PolicyError, seed: u64) -> Map<String, Value> {
+    let mut columns = input_columns(input);
+    columns.insert("error".to_owned(), json!(error.to_string()));
+    columns.insert("seed".to_owned(), json!(seed));
+    for earlier in ["responses", "finish_reason"] {
+        columns.shift_remove(earlier);
+    }
+    columns
+}
+
+fn input_columns(input: &Row) -> Map<String, Value> {
+    let mut columns = input.columns.clone();
+    for stale in STALE {
+        columns.shift_remove(stale);
+    }
+    columns
+}
