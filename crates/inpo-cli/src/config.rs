@@ -13,7 +13,7 @@ pub(crate) struct ConfigArgs {
     /// Override a setting, for instance `train.learning_rate=1e-5`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
-    /// Override `device`: flex, cpu, cuda:N, tch, wgpu:N.
+    /// Override `device`: flex (the CPU), cuda:N, tch, wgpu, wgpu:N, wgpu:integrated:N, wgpu:cpu, cpu.
     #[arg(long)]
     pub(crate) device: Option<String>,
     /// Go on with what `output_dir` holds at the first file that is missing.

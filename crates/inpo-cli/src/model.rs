@@ -14,7 +14,7 @@ pub(crate) struct ModelArgs {
     /// PEFT adapter directory to put on the model.
     #[arg(long)]
     adapter: Option<std::path::PathBuf>,
-    /// flex, cpu, cuda:N, tch, wgpu:N.
+    /// flex (the CPU), cuda:N, tch, wgpu, wgpu:N, wgpu:integrated:N, wgpu:cpu, cpu.
     #[arg(long, default_value = "flex")]
     device: String,
 }

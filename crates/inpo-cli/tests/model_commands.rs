@@ -216,7 +216,7 @@ fn bad_models_and_devices_are_refused() {
     let model = tiny().display().to_string();
     let error = with(&model, &["--device", "gpu"]);
     assert!(
-        error.contains("unknown device `gpu`; allowed: flex, cpu, cuda:N, tch, wgpu:N"),
+        error.contains("unknown device `gpu`; allowed: flex (the CPU), cuda:N, tch, wgpu, wgpu:N"),
         "{error}"
     );
     let error = with(&model, &["--device", "cuda:0"]);

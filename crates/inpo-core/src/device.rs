@@ -7,10 +7,15 @@ use burn::tensor::Device;
 #[non_exhaustive]
 pub enum DeviceError {
     /// A name that is not a device.
-    #[error("unknown device `{0}`; allowed: flex, cpu, cuda:N, tch, wgpu:N")]
+    #[error(
+        "unknown device `{0}`; allowed: flex (the CPU), cuda:N, tch, wgpu, wgpu:N, wgpu:integrated:N, wgpu:cpu, cpu (CubeCL's)"
+    )]
     Unknown(String),
     /// A device whose backend was not compiled in.
-    #[error("device `{device}` is not compiled in; build with `--features {feature}`")]
+    #[error(
+        "device `{device}` is not compiled in; build with `--features {feature}`{}",
+        hint(feature)
+    )]
     NotCompiled {
         /// The device asked for.
         device: String,
@@ -19,25 +24,59 @@ pub enum DeviceError {
     },
 }
 
+fn hint(feature: &str) -> &'static str {
+    if feature == "cpu" {
+        ", or say `flex`, the backend for the CPU"
+    } else {
+        ""
+    }
+}
+
+/// An adapter of wgpu.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "wgpu"), allow(dead_code))]
+enum Adapter {
+    /// The one that wgpu prefers: the fastest GPU.
+    Best,
+    Discrete(usize),
+    Integrated(usize),
+    Cpu,
+}
+
+impl Adapter {
+    /// From what stands behind `wgpu:`.
+    fn parse(name: &str) -> Option<Self> {
+        match name.split_once(':') {
+            None if name == "cpu" => Some(Self::Cpu),
+            None if name == "integrated" => Some(Self::Integrated(0)),
+            None => name.parse().ok().map(Self::Discrete),
+            Some(("integrated", index)) => index.parse().ok().map(Self::Integrated),
+            Some(_) => None,
+        }
+    }
+}
+
 /// The device called `name`: `flex` (Burn's CPU backend), `cpu` (its CubeCL CPU backend), `cuda:0`,
-/// `tch` (LibTorch on the CPU), `wgpu:0`. The index may be left out.
+/// `tch` (LibTorch on the CPU), `wgpu`. `cuda` alone is `cuda:0`; `wgpu` alone is the GPU that wgpu prefers, `wgpu:N` the N-th
+/// discrete one, `wgpu:integrated:N` the N-th integrated one, `wgpu:cpu` a driver on the CPU.
 ///
 /// # Errors
 ///
 /// An unknown name; a backend that was not compiled in, with the feature to build with.
 pub fn device(name: &str) -> Result<Device, DeviceError> {
-    let (kind, index) = match name.split_once(':') {
-        None => (name, Some(0)),
-        Some((kind @ ("cuda" | "wgpu"), index)) => (kind, index.parse::<usize>().ok()),
-        Some(_) => ("", None),
-    };
-    match (kind, index) {
-        ("flex", _) => flex(name),
-        ("cpu", _) => cpu(name),
-        ("cuda", Some(index)) => cuda(name, index),
-        ("tch", _) => tch(name),
-        ("wgpu", Some(index)) => wgpu(name, index),
-        _ => Err(DeviceError::Unknown(name.to_owned())),
+    let unknown = || DeviceError::Unknown(name.to_owned());
+    match name.split_once(':') {
+        None => match name {
+            "flex" => flex(name),
+            "cpu" => cpu(name),
+            "cuda" => cuda(name, 0),
+            "tch" => tch(name),
+            "wgpu" => wgpu(name, Adapter::Best),
+            _ => Err(unknown()),
+        },
+        Some(("cuda", index)) => cuda(name, index.parse().map_err(|_| unknown())?),
+        Some(("wgpu", adapter)) => wgpu(name, Adapter::parse(adapter).ok_or_else(unknown)?),
+        Some(_) => Err(unknown()),
     }
 }
 
@@ -92,12 +131,18 @@ fn tch(name: &str) -> Result<Device, DeviceError> {
 }
 
 #[cfg(feature = "wgpu")]
-fn wgpu(_name: &str, index: usize) -> Result<Device, DeviceError> {
-    Ok(Device::wgpu(burn::tensor::DeviceKind::DiscreteGpu(index)))
+fn wgpu(_name: &str, adapter: Adapter) -> Result<Device, DeviceError> {
+    use burn::tensor::DeviceKind;
+    Ok(Device::wgpu(match adapter {
+        Adapter::Best => DeviceKind::DefaultDevice,
+        Adapter::Discrete(index) => DeviceKind::DiscreteGpu(index),
+        Adapter::Integrated(index) => DeviceKind::IntegratedGpu(index),
+        Adapter::Cpu => DeviceKind::Cpu,
+    }))
 }
 
 #[cfg(not(feature = "wgpu"))]
-fn wgpu(name: &str, _index: usize) -> Result<Device, DeviceError> {
+fn wgpu(name: &str, _adapter: Adapter) -> Result<Device, DeviceError> {
     not_compiled(name, "wgpu")
 }
 
@@ -107,10 +152,42 @@ mod tests {
 
     #[test]
     fn unknown_names_are_refused() {
-        for name in ["gpu", "cuda:x", "flex:0", "", "cuda:"] {
+        for name in [
+            "gpu",
+            "cuda:x",
+            "flex:0",
+            "",
+            "cuda:",
+            "wgpu:",
+            "wgpu:best",
+            "wgpu:integrated:",
+            "wgpu:cpu:0",
+        ] {
             let error = device(name).unwrap_err();
             assert_eq!(error, DeviceError::Unknown(name.to_owned()));
         }
+    }
+
+    #[test]
+    fn adapters_of_wgpu_have_names() {
+        for (name, adapter) in [
+            ("1", Adapter::Discrete(1)),
+            ("integrated", Adapter::Integrated(0)),
+            ("integrated:2", Adapter::Integrated(2)),
+            ("cpu", Adapter::Cpu),
+        ] {
+            assert_eq!(Adapter::parse(name), Some(adapter));
+        }
+    }
+
+    #[cfg(not(feature = "cpu"))]
+    #[test]
+    fn the_cpu_is_called_flex() {
+        let error = device("cpu").unwrap_err().to_string();
+        assert!(
+            error.ends_with("or say `flex`, the backend for the CPU"),
+            "{error}"
+        );
     }
 
     #[cfg(not(feature = "cuda"))]
