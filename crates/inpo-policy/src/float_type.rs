@@ -8,10 +8,13 @@ use serde::{Deserialize, Serialize};
 pub enum FloatType {
     /// 32 bits.
     #[default]
+    #[serde(alias = "float32")]
     F32,
     /// 16 bits with the range of f32, two or three digits.
+    #[serde(alias = "bfloat16")]
     Bf16,
     /// 16 bits with a range of 65504; a weight beyond it is refused.
+    #[serde(alias = "float16")]
     F16,
 }
 

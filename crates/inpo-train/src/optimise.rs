@@ -262,7 +262,7 @@ mod tests {
         let config = TrainSection {
             per_device_train_batch_size: 2,
             gradient_accumulation_steps: 2,
-            num_train_epochs: 3,
+            num_train_epochs: 3.0,
             ..TrainSection::default()
         };
         let batches = batches(10, &config, Order::Shuffled(5));

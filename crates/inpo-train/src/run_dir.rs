@@ -259,7 +259,7 @@ impl RunDir {
             "log_history": rows,
             "logging_steps": config.logging_steps,
             "max_steps": steps,
-            "num_train_epochs": config.num_train_epochs,
+            "num_train_epochs": config.num_train_epochs.ceil() as u64,
             "train_batch_size": config.per_device_train_batch_size,
         });
         Ok(write_json(&self.root.join(STATE), &state)?)

@@ -44,7 +44,7 @@ pub enum Schedule {
 #[serde(rename_all = "lowercase")]
 pub enum Optim {
     /// Adam with decoupled weight decay.
-    #[serde(alias = "adamw_torch")]
+    #[serde(alias = "adamw_torch", alias = "adamw_torch_fused")]
     AdamW,
     /// Gradient descent, with or without momentum.
     Sgd,
@@ -76,8 +76,8 @@ pub struct TrainSection {
     pub warmup_ratio: Option<f64>,
     /// Steps in which the rate rises from 0; below 1 a share as `warmup_ratio`.
     pub warmup_steps: Option<f64>,
-    /// Passes over an iteration's pairs.
-    pub num_train_epochs: usize,
+    /// Passes over an iteration's pairs; a fraction ends within one.
+    pub num_train_epochs: f64,
     /// Optimiser steps of an iteration; overrides the epochs.
     pub max_steps: Option<usize>,
     /// Pairs that are held in memory together.
@@ -133,7 +133,6 @@ impl TrainSection {
             Err(TrainError::setting(&format!("train.{key}"), value, allowed))
         };
         for (key, value) in [
-            ("num_train_epochs", self.num_train_epochs),
             ("max_steps", self.max_steps.unwrap_or(1)),
             (
                 "per_device_train_batch_size",
@@ -155,6 +154,7 @@ impl TrainSection {
         }
         for (key, value) in [
             ("learning_rate", self.learning_rate),
+            ("num_train_epochs", self.num_train_epochs),
             ("adam_epsilon", self.adam_epsilon),
         ] {
             let good = value > 0.0 && value.is_finite();
@@ -205,7 +205,8 @@ impl TrainSection {
     /// Optimiser steps of an iteration with `pairs` pairs.
     pub fn steps(&self, pairs: usize) -> usize {
         let per_epoch = pairs.div_ceil(self.pairs_per_step()).max(1);
-        self.max_steps.unwrap_or(per_epoch * self.num_train_epochs)
+        let of_epochs = || (per_epoch as f64 * self.num_train_epochs).ceil() as usize;
+        self.max_steps.unwrap_or_else(of_epochs)
     }
 
     /// Pairs of one optimiser step.
@@ -221,7 +222,7 @@ impl Default for TrainSection {
             lr_scheduler_type: Schedule::Cosine,
             warmup_ratio: None,
             warmup_steps: None,
-            num_train_epochs: 1,
+            num_train_epochs: 1.0,
             max_steps: None,
             per_device_train_batch_size: 8,
             gradient_accumulation_steps: 16,

@@ -34,7 +34,7 @@ fn going_on_with_an_adapter_starts_from_it() {
         let lora = toml::from_str("rank = 2\nalpha = 4.0\n").unwrap();
         config.common.policy.lora = Some(lora);
         config.common.train.learning_rate = 0.05;
-        config.common.train.num_train_epochs = 3;
+        config.common.train.num_train_epochs = 3.0;
         config
     };
     let lora = with_lora(&base);

@@ -63,7 +63,7 @@ fn a_resumed_training_repeats_the_uninterrupted_one() {
             let mut config = config(dir.path(), name, &rows(7), "eta = 0.1");
             config.data.shuffle = true;
             config.common.train.per_device_train_batch_size = 1;
-            config.common.train.num_train_epochs = 2;
+            config.common.train.num_train_epochs = 2.0;
             if lora {
                 config.common.policy.lora =
                     Some(toml::from_str("rank = 2\nalpha = 4.0\n").unwrap());
@@ -261,7 +261,7 @@ fn the_order_depends_on_the_seed_alone() {
         config.common.train.learning_rate = 1e-12;
         config.common.train.per_device_train_batch_size = 1;
         config.common.train.gradient_accumulation_steps = 1;
-        config.common.train.num_train_epochs = 2;
+        config.common.train.num_train_epochs = 2.0;
         change(&mut config);
         train(&config, policy.clone(), false, &mut Silent).unwrap();
         let state = json_of(&config.common.output_dir.join("trainer_state.json"));
