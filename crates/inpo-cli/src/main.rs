@@ -11,6 +11,7 @@ mod print;
 mod run;
 mod server;
 mod train;
+mod trl;
 
 use std::process::ExitCode;
 

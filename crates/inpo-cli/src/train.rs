@@ -7,8 +7,10 @@ use inpo_core::train::{Models, TrainConfig, train};
 use crate::config::ConfigArgs;
 use crate::error::CliError;
 use crate::print::tell;
+use crate::trl;
 
-/// Trains on a file of preference pairs: offline INPO, DPO, IPO, SPPO and their kin.
+/// Trains on a file of preference pairs: offline INPO, DPO, IPO, SPPO and their kin. The configuration is TOML, or
+/// the YAML of `trl dpo`.
 #[derive(Debug, Args)]
 pub(crate) struct TrainArgs {
     #[command(flatten)]
@@ -17,7 +19,7 @@ pub(crate) struct TrainArgs {
 
 pub(crate) fn run(args: &TrainArgs) -> Result<(), CliError> {
     let args = &args.config;
-    let mut config = TrainConfig::load(&args.config, &args.overrides)?;
+    let mut config = read(args)?;
     args.set_device(&mut config.common.device);
     let device = inpo_core::device(&config.common.device)?;
     let models = Models::load(
@@ -32,4 +34,24 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), CliError> {
     let word = if before { "already trained" } else { "trained" };
     tell(&format!("{word}: {}", policy.display()));
     Ok(())
+}
+
+/// Our TOML, or TRL's YAML.
+fn read(args: &ConfigArgs) -> Result<TrainConfig, CliError> {
+    if !trl::is_trl(&args.config) {
+        return Ok(TrainConfig::load(&args.config, &args.overrides)?);
+    }
+    let translated = trl::read(&args.config)?;
+    if !translated.unused.is_empty() {
+        tell(&format!(
+            "without a say here: {}",
+            translated.unused.join(", ")
+        ));
+    }
+    let origin = args.config.display().to_string();
+    Ok(TrainConfig::parse(
+        &translated.toml,
+        &origin,
+        &args.overrides,
+    )?)
 }
