@@ -44,7 +44,7 @@ fn read(args: &ConfigArgs) -> Result<TrainConfig, CliError> {
     let translated = trl::read(&args.config)?;
     if !translated.unused.is_empty() {
         tell(&format!(
-            "without a say here: {}",
+            "no effect here: {}",
             translated.unused.join(", ")
         ));
     }

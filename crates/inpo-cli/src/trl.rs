@@ -10,7 +10,7 @@ mod keys;
 
 use keys::{ONLY, SAME, UNUSED};
 
-/// A configuration in our words, and the keys of the file that have no say here.
+/// A configuration in our words, and the keys of the file that have no effect here.
 #[derive(Debug)]
 pub(crate) struct Translated {
     /// TOML for `TrainConfig::parse`.
@@ -235,7 +235,7 @@ fn lora(given: &mut Given) -> Option<Value> {
         ];
         for (key, _) in named.iter().filter(|(_, value)| value.is_some()) {
             given.fault(format!(
-                "`{key}` has no say without `use_peft: true`; set it, or remove `{key}`"
+                "`{key}` has no effect without `use_peft: true`; set it, or remove `{key}`"
             ));
         }
         return None;

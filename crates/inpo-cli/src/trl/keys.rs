@@ -183,7 +183,7 @@ pub(super) const ONLY: &[(&str, &[&str], &str)] = &[
     ),
 ];
 
-/// Keys without a say in the weights that come out: logs, checkpoints, evaluation, speed, the machine.
+/// Keys without an effect on the weights that come out: logs, checkpoints, evaluation, speed, the machine.
 pub(super) const UNUSED: &[&str] = &[
     "accelerator_config",
     "activation_checkpointing",

@@ -83,7 +83,7 @@ fn every_key_of_trl_is_known() {
     let all = keys.len();
     assert!(all > 150, "{all}");
     keys.extend(named());
-    // Without adapters these three have no say, and are said to.
+    // Without adapters these three have no effect, and are refused.
     for key in ["lora_r", "lora_alpha", "lora_target_modules"] {
         keys.shift_remove(key);
     }
@@ -112,7 +112,7 @@ fn adapters_are_pefts() {
     let said = refused(json!({"lora_r": 8}));
     assert_eq!(
         said,
-        "`lora_r` has no say without `use_peft: true`; set it, or remove `lora_r`"
+        "`lora_r` has no effect without `use_peft: true`; set it, or remove `lora_r`"
     );
 }
 
@@ -145,7 +145,7 @@ fn losses_and_types_are_translated() {
     assert!(!order.data.shuffle);
 }
 
-/// All that cannot be honoured is named at once; what has no say is listed.
+/// All that cannot be honoured is named at once; what has no effect is listed.
 #[test]
 fn what_cannot_be_honoured_is_named() {
     let said = refused(json!({
