@@ -2,7 +2,8 @@
 //!
 //! The settings are those of transformers' `render_jinja_template`: `trim_blocks`,
 //! `lstrip_blocks`, loop controls, `raise_exception`, `strftime_now`, `tojson` without ASCII
-//! escapes, and the `{% generation %}` block, which only marks text and is rendered through.
+//! escapes, and the `{% generation %}` block, which only marks text and is rendered through. What the engine reads otherwise
+//! than Jinja is rewritten first (`source`), and filters and methods are Python's.
 //!
 //! A template comes with a model and is foreign code: it sees the conversation and nothing else, and
 //! its steps, the depth of its calls and the length of what it writes are limited.
@@ -15,11 +16,14 @@ use crate::error::{PolicyError, excerpt};
 use inpo_data::{Message, sha256};
 
 mod clock;
+mod filters;
 mod methods;
 mod named;
 mod python;
+mod source;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub(crate) use named::{DEFAULT, Templates};
 
@@ -66,13 +70,38 @@ pub struct ChatOptions {
     pub variables: Map<String, Json>,
 }
 
-/// The texts of a model's special tokens, as templates name them.
+/// The texts of a model's special tokens by the names that templates know them by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SpecialTokens {
-    pub(crate) bos: Option<String>,
-    pub(crate) eos: Option<String>,
-    pub(crate) unk: Option<String>,
-    pub(crate) pad: Option<String>,
+pub(crate) struct SpecialTokens(Vec<(String, String)>);
+
+impl SpecialTokens {
+    /// The names that every model may have; others are a model's own.
+    pub(crate) const STANDARD: [&'static str; 7] = [
+        "bos_token",
+        "eos_token",
+        "unk_token",
+        "sep_token",
+        "pad_token",
+        "cls_token",
+        "mask_token",
+    ];
+
+    pub(crate) fn new(tokens: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(tokens.into_iter().collect())
+    }
+
+    /// The text of a token.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(known, _)| known == name);
+        found.map(|(_, token)| token.as_str())
+    }
+
+    /// Names and texts.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, token)| (name.as_str(), token.as_str()))
+    }
 }
 
 /// A compiled chat template.
@@ -135,15 +164,16 @@ impl ChatTemplate {
         });
         environment.add_filter("tojson", python::tojson);
         environment.add_filter("string", python::string);
-        environment.add_filter("trim", python::trim);
-        environment.add_filter("join", python::join);
+        filters::add_to(&mut environment);
         environment.add_filter("round", python::round);
+        environment.add_test("number", python::is_number);
+        environment.add_test("callable", python::is_callable);
         environment.add_test("iterable", python::is_iterable);
         environment.add_test("sequence", python::is_sequence);
         // Jinja reads every line end as a line feed.
         let plain = source.replace("\r\n", "\n").replace('\r', "\n");
         environment
-            .add_template_owned(NAME, without_generation_blocks(&plain))
+            .add_template_owned(NAME, source::adapted(&plain))
             .map_err(|e| failed(&e))?;
         Ok(Self {
             environment,
@@ -179,15 +209,8 @@ impl ChatTemplate {
             .environment
             .get_template(NAME)
             .map_err(|e| failed(&e))?;
-        let special = [
-            ("bos_token", &self.special.bos),
-            ("eos_token", &self.special.eos),
-            ("unk_token", &self.special.unk),
-            ("pad_token", &self.special.pad),
-        ];
-        let special = special
-            .into_iter()
-            .filter_map(|(name, token)| Some((name.to_owned(), Value::from(token.clone()?))));
+        let special = self.special.iter();
+        let special = special.map(|(name, token)| (name.to_owned(), Value::from(token)));
         let own = options.variables.iter();
         let own = own.map(|(name, value)| (name.clone(), Value::from_serialize(value)));
         let fixed = [
@@ -248,30 +271,4 @@ fn failed(error: &Error) -> PolicyError {
 
 fn raise_exception(message: String) -> Result<String, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, message))
-}
-
-/// Turns `{% generation %}` and `{% endgeneration %}` into a block that is always rendered, with
-/// its whitespace control kept.
-fn without_generation_blocks(source: &str) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(start) = rest.find("{%") {
-        let (before, tag) = rest.split_at(start);
-        out.push_str(before);
-        // Behind the opening: `{%}` opens a tag and does not close it.
-        let Some(end) = tag[2..].find("%}") else {
-            rest = tag;
-            break;
-        };
-        let (tag, after) = tag.split_at(2 + end);
-        let inner = tag[2..].trim_matches(['-', '+']).trim();
-        match inner {
-            "generation" => out.push_str(&tag.replacen("generation", "if true", 1)),
-            "endgeneration" => out.push_str(&tag.replacen("endgeneration", "endif", 1)),
-            _ => out.push_str(tag),
-        }
-        rest = after;
-    }
-    out.push_str(rest);
-    out
 }

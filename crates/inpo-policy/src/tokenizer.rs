@@ -10,6 +10,7 @@ use crate::template::{SpecialTokens, Templates};
 use inpo_data::sha256;
 
 mod chat;
+mod declared;
 mod files;
 mod gguf;
 mod stream;
@@ -45,7 +46,12 @@ impl TextCodec {
         let text = tokenizer
             .to_string(false)
             .map_err(|e| refuse(e.to_string()))?;
-        let hash = sha256(text.as_bytes());
+        let split = if tokenizer.get_encode_special_tokens() {
+            "split_special_tokens"
+        } else {
+            ""
+        };
+        let hash = sha256(format!("{text}{split}").as_bytes());
         let mut codec = Self {
             tokenizer,
             templates,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value as Json;
 
 use super::{ChatOptions, ChatTemplate, SpecialTokens};
 use crate::error::{PolicyError, excerpt};
@@ -34,8 +35,9 @@ impl Templates {
         self.0.is_empty()
     }
 
-    /// Renders with the template that the options ask for.
-    pub(crate) fn render<M: Serialize + Sync>(
+    /// Renders with the template that the options ask for. As in transformers 5, a template does not see the fields
+    /// of a message that are null.
+    pub(crate) fn render<M: Serialize>(
         &self,
         messages: &[M],
         options: &ChatOptions,
@@ -49,7 +51,13 @@ impl Templates {
             None => for_tools.or_else(|| self.0.get(DEFAULT)),
         };
         match template {
-            Some(template) => template.render(messages, options),
+            Some(template) => {
+                let messages: Result<Vec<_>, _> = messages.iter().map(without_nulls).collect();
+                let messages = messages.map_err(|e| PolicyError::ChatTemplate {
+                    reason: format!("a message is no JSON: {e}"),
+                })?;
+                template.render(&messages, options)
+            }
             None => {
                 let wanted = options.template.as_deref().unwrap_or(DEFAULT);
                 let names: Vec<String> = self.0.keys().map(|name| excerpt(name)).collect();
@@ -75,4 +83,12 @@ impl Templates {
     pub(crate) fn hash(&self) -> Option<String> {
         self.0.get(DEFAULT).map(ChatTemplate::hash)
     }
+}
+
+fn without_nulls(message: &impl Serialize) -> Result<Json, serde_json::Error> {
+    let mut message = serde_json::to_value(message)?;
+    if let Json::Object(fields) = &mut message {
+        fields.retain(|_, field| !field.is_null());
+    }
+    Ok(message)
 }

@@ -26,7 +26,8 @@ pub(super) fn string(value: &Value) -> Result<Value, Error> {
     Ok(Value::from(text))
 }
 
-fn text(value: &Value) -> Result<Cow<'_, str>, Error> {
+/// A value's text.
+pub(super) fn text(value: &Value) -> Result<Cow<'_, str>, Error> {
     if let Some(text) = value.as_str() {
         return Ok(Cow::Borrowed(text));
     }
@@ -35,39 +36,27 @@ fn text(value: &Value) -> Result<Cow<'_, str>, Error> {
     Ok(Cow::Owned(text))
 }
 
-/// The `trim` filter, which trims the text of any value.
-pub(super) fn trim(value: &Value, characters: Option<&str>) -> Result<String, Error> {
-    let text = text(value)?;
-    Ok(match characters {
-        None => text.trim().to_owned(),
-        Some(characters) => text.trim_matches(|c| characters.contains(c)).to_owned(),
-    })
-}
-
-/// The `join` filter, which joins the texts of any values.
-pub(super) fn join(value: &Value, separator: Option<&str>) -> Result<String, Error> {
-    let mut joined = String::new();
-    for (i, item) in value.try_iter()?.enumerate() {
-        joined.push_str(if i > 0 { separator.unwrap_or("") } else { "" });
-        print(&mut joined, &item)?;
-    }
-    Ok(joined)
-}
-
 /// The `round` filter: halves go to the even neighbour, as in Python.
-pub(super) fn round(value: &Value, digits: Option<usize>, options: Kwargs) -> Result<Value, Error> {
-    let digits = options.get::<Option<usize>>("precision")?.or(digits);
-    let method: Option<&str> = options.get("method")?;
+pub(super) fn round(
+    value: &Value,
+    digits: Option<i64>,
+    method: Option<&str>,
+    options: Kwargs,
+) -> Result<Value, Error> {
+    let digits = options.get::<Option<i64>>("precision")?.or(digits);
+    let method = options.get::<Option<&str>>("method")?.or(method);
     options.assert_all_used()?;
     if value.is_integer() {
         return Ok(value.clone());
     }
     let number = f64::try_from(value.clone())?;
-    let digits = digits.unwrap_or(0).min(300);
+    let digits = digits.unwrap_or(0).clamp(-300, 300);
     let scale = 10f64.powi(i32::try_from(digits).unwrap_or(0));
+    let places = usize::try_from(digits).unwrap_or(0);
     let rounded = match method {
+        None | Some("common") if digits < 0 => (number * scale).round_ties_even() / scale,
         // Formatting rounds the exact value, which is what Python rounds.
-        None | Some("common") => format!("{number:.digits$}").parse().unwrap_or(number),
+        None | Some("common") => format!("{number:.places$}").parse().unwrap_or(number),
         Some("ceil") => (number * scale).ceil() / scale,
         Some("floor") => (number * scale).floor() / scale,
         Some(_) => {
@@ -76,6 +65,16 @@ pub(super) fn round(value: &Value, digits: Option<usize>, options: Kwargs) -> Re
         }
     };
     Ok(Value::from(rounded))
+}
+
+/// The test `number`, which `true` and `false` are in Python.
+pub(super) fn is_number(value: &Value) -> bool {
+    matches!(value.kind(), ValueKind::Number | ValueKind::Bool)
+}
+
+/// The test `callable`: functions and macros.
+pub(super) fn is_callable(value: &Value) -> bool {
+    value.kind() == ValueKind::Plain
 }
 
 /// The test `iterable`: strings are, `None` is not.
@@ -94,7 +93,8 @@ pub(super) fn is_sequence(value: &Value) -> bool {
     )
 }
 
-fn print(out: &mut String, value: &Value) -> Result<(), Error> {
+/// Writes a value's text.
+pub(super) fn print(out: &mut String, value: &Value) -> Result<(), Error> {
     match (value.kind(), value.as_str()) {
         (ValueKind::Undefined, _) => {}
         (_, Some(text)) => out.push_str(text),

@@ -3,15 +3,16 @@ use serde::Deserialize;
 use super::*;
 
 mod families;
+mod language;
 mod limits;
 
 fn special() -> SpecialTokens {
-    SpecialTokens {
-        bos: Some("<s>".into()),
-        eos: Some("</s>".into()),
-        unk: None,
-        pad: None,
-    }
+    tokens(&[("bos_token", "<s>"), ("eos_token", "</s>")])
+}
+
+fn tokens(named: &[(&str, &str)]) -> SpecialTokens {
+    let own = |(name, token): &(&str, &str)| ((*name).to_owned(), (*token).to_owned());
+    SpecialTokens::new(named.iter().map(own))
 }
 
 fn render(source: &str) -> Result<String, PolicyError> {
@@ -93,16 +94,6 @@ fn dates_are_formatted_as_by_strftime() {
             .contains("strftime_now cannot format \"%Q\"")
     );
     assert!(render("{{ strftime_now('%Y') }}").unwrap().starts_with("2"));
-}
-
-#[test]
-fn generation_blocks_keep_their_whitespace_control() {
-    let source = "{%- generation -%} a {%- endgeneration %} {% other generation %}{% open";
-    let expected = "{%- if true -%} a {%- endif %} {% other generation %}{% open";
-    assert_eq!(without_generation_blocks(source), expected);
-    for open in ["{%", "{%}", "a{%}b", "{%-%}", "{%%}"] {
-        assert_eq!(without_generation_blocks(open), open);
-    }
 }
 
 #[test]

@@ -117,7 +117,7 @@ impl TextCodec {
             ids.into_iter()
                 .find(|id| added.get(id).is_some_and(|token| token.special))
         };
-        after().or_else(|| self.token_to_id(self.special.eos.as_deref()?))
+        after().or_else(|| self.token_to_id(self.special.get("eos_token")?))
     }
 
     /// The sha256 of the chat template's text, in hexadecimal.

@@ -7,11 +7,15 @@ use serde_json::{Map, Value, json};
 use tokenizers::Tokenizer;
 
 use super::TextCodec;
+use super::declared::{Declared, Files};
 use crate::error::PolicyError;
-use crate::template::{DEFAULT, SpecialTokens, Templates};
+use crate::template::{DEFAULT, Templates};
 use inpo_data::files::write_whole;
 
 const CONFIG: &str = "tokenizer_config.json";
+/// Two files of older directories.
+const SPECIAL_TOKENS: &str = "special_tokens_map.json";
+const ADDED_TOKENS: &str = "added_tokens.json";
 const TEMPLATE: &str = "chat_template.jinja";
 /// The directory of the templates that have names.
 const NAMED_TEMPLATES: &str = "additional_chat_templates";
@@ -20,8 +24,9 @@ const MOST_TEMPLATES: usize = 64;
 
 impl TextCodec {
     /// Reads `tokenizer.json`, and beside it `tokenizer_config.json`, `special_tokens_map.json`,
-    /// `chat_template.jinja` and the directory `additional_chat_templates` where they exist. As in
-    /// transformers, templates in files of their own win over those in `tokenizer_config.json`.
+    /// `added_tokens.json`, `chat_template.jinja` and the directory `additional_chat_templates` where they exist. As in
+    /// transformers, templates in files of their own win over those in `tokenizer_config.json`, and tokens that
+    /// only the other files declare are added.
     ///
     /// Truncation and padding that the file asks for are switched off: they are the trainer's.
     ///
@@ -37,21 +42,23 @@ impl TextCodec {
         tokenizer
             .with_truncation(None)
             .map_err(|e| refuse(e.to_string()))?;
+        let padding = tokenizer.get_padding().map(|with| with.pad_token.clone());
         tokenizer.with_padding(None);
 
-        let mut config = read_config(&path.with_file_name(CONFIG))?;
-        let map = read_config(&path.with_file_name("special_tokens_map.json"))?;
-        // Older directories have their special tokens there and not in the configuration.
-        for (key, value) in map.into_iter().flatten() {
-            config.get_or_insert_default().entry(key).or_insert(value);
-        }
-        let token = |key: &str| special_token(config.as_ref().and_then(|c| c.get(key)));
-        let special = SpecialTokens {
-            bos: token("bos_token"),
-            eos: token("eos_token"),
-            unk: token("unk_token"),
-            pad: token("pad_token"),
+        let config_path = path.with_file_name(CONFIG);
+        let config = read_config(&config_path)?;
+        let map = read_config(&path.with_file_name(SPECIAL_TOKENS))?;
+        let added = read_config(&path.with_file_name(ADDED_TOKENS))?;
+        let nothing = Map::new();
+        let files = Files {
+            path: &config_path,
+            config: config.as_ref().unwrap_or(&nothing),
+            special_tokens_map: map.as_ref(),
+            added_tokens: added.as_ref(),
         };
+        let declared = Declared::read(&files, &tokenizer, padding.as_deref())?;
+        let special = declared.special();
+        declared.add_to(&mut tokenizer).map_err(refuse)?;
         let mut sources = template_files(path)?;
         if sources.is_empty() {
             sources = templates_in(config.as_ref().and_then(|c| c.get("chat_template")));
@@ -61,7 +68,8 @@ impl TextCodec {
     }
 
     /// Writes `tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja` and named templates into a
-    /// directory that exists. A `tokenizer_config.json` that was read is written as it was.
+    /// directory that exists. A `tokenizer_config.json` that was read is written as it was, with the special tokens
+    /// that it lacks and other files named.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -77,15 +85,23 @@ impl TextCodec {
             .map_err(|e| refuse(e.to_string()))?;
         write_whole(&path, text.as_bytes())?;
         let config = match &self.config {
-            Some(config) => Value::Object(config.clone()),
+            Some(config) => {
+                let mut config = config.clone();
+                for (name, token) in self.special.iter() {
+                    if special_token(config.get(name)) != Some(token) {
+                        config.insert(name.to_owned(), json!(token));
+                    }
+                }
+                Value::Object(config)
+            }
             None => json!({
                 "add_prefix_space": false,
-                "bos_token": self.special.bos,
+                "bos_token": self.special.get("bos_token"),
                 "clean_up_tokenization_spaces": false,
-                "eos_token": self.special.eos,
-                "pad_token": self.special.pad,
+                "eos_token": self.special.get("eos_token"),
+                "pad_token": self.special.get("pad_token"),
                 "tokenizer_class": "PreTrainedTokenizerFast",
-                "unk_token": self.special.unk,
+                "unk_token": self.special.get("unk_token"),
             }),
         };
         write_whole(&dir.join(CONFIG), format!("{config:#}\n").as_bytes())?;
@@ -128,12 +144,9 @@ fn read_config(path: &Path) -> Result<Option<Map<String, Value>>, PolicyError> {
 }
 
 /// A special token is a string or an object with a `content`.
-fn special_token(value: Option<&Value>) -> Option<String> {
-    match value? {
-        Value::String(text) => Some(text.clone()),
-        Value::Object(token) => token.get("content")?.as_str().map(str::to_owned),
-        _ => None,
-    }
+fn special_token(value: Option<&Value>) -> Option<&str> {
+    let value = value?;
+    value.as_str().or_else(|| value.get("content")?.as_str())
 }
 
 /// The templates in files of their own beside `tokenizer.json`, by name.

@@ -100,12 +100,21 @@ impl<'a> Vocabulary<'a> {
     }
 
     fn special(&self) -> Result<SpecialTokens, PolicyError> {
-        Ok(SpecialTokens {
-            bos: self.token_at("bos")?,
-            eos: self.token_at("eos")?,
-            unk: self.token_at("unknown")?,
-            pad: self.token_at("padding")?,
-        })
+        let mut tokens = Vec::new();
+        for (name, key) in [
+            ("bos_token", "bos"),
+            ("eos_token", "eos"),
+            ("unk_token", "unknown"),
+            // Spelt so by the format.
+            ("sep_token", "seperator"),
+            ("pad_token", "padding"),
+            ("cls_token", "cls"),
+            ("mask_token", "mask"),
+        ] {
+            let token = self.token_at(key)?;
+            tokens.extend(token.map(|token| (name.to_owned(), token)));
+        }
+        Ok(SpecialTokens::new(tokens))
     }
 
     /// Whether the tokenizer puts its opening token before a text: as the file says, or else as its
@@ -194,7 +203,7 @@ impl TextCodec {
             }
         };
         let special = vocabulary.special()?;
-        if let Some(bos) = &special.bos
+        if let Some(bos) = special.get("bos_token")
             && vocabulary.adds_bos(adds_bos)?
         {
             vocabulary.open_texts(&mut tokenizer, bos)?;

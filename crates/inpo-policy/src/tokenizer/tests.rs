@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+mod declared;
 pub(crate) mod vocabularies;
 
 use serde_json::json;
@@ -146,7 +147,7 @@ fn what_is_saved_reads_back() {
     )
     .unwrap();
     let read = TextCodec::from_file(&dir.path().join("tokenizer.json")).unwrap();
-    assert_eq!(read.special.eos.as_deref(), Some("<|turn|>"));
+    assert_eq!(read.special.get("eos_token"), Some("<|turn|>"));
     let again = tempfile::tempdir().unwrap();
     read.save(again.path()).unwrap();
     let written = std::fs::read_to_string(again.path().join("tokenizer_config.json")).unwrap();
@@ -274,7 +275,11 @@ fn tokens_and_named_templates_are_read_from_their_files() {
         template: Some("short".into()),
         ..Default::default()
     };
-    assert_eq!(read.render_chat(&[], &named).unwrap(), "a<|turn|>");
+    assert_eq!(
+        read.render_chat(&[], &named).unwrap(),
+        "no<|turn|>",
+        "the older file wins"
+    );
     assert_eq!(read.template_hash(), codec.template_hash());
     let again = tempfile::tempdir().unwrap();
     read.save(again.path()).unwrap();
