@@ -5,8 +5,13 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 use std::cmp::Ordering;
 
 use super::python::{print, text};
+
 use super::source::{EACH, SAME};
 use super::text::{self as python, Place, WIDEST};
+
+mod numbers;
+
+use numbers::{defined, filesizeformat, float, int, sum};
 
 /// What a filter or a method is given, by place or by name.
 pub(super) struct Params<'a> {
@@ -72,7 +77,7 @@ type Filter = fn(&Value, &Params<'_>) -> Result<Value, Error>;
 
 /// Adds the filters to an environment.
 pub(super) fn add_to(environment: &mut Environment<'static>) {
-    let filters: [(&'static str, Filter); 28] = [
+    let filters: [(&'static str, Filter); 29] = [
         (EACH, each),
         (SAME, |value, _| Ok(value.clone())),
         ("length", length),
@@ -80,6 +85,9 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
         ("first", first),
         ("last", last),
         ("items", items),
+        ("list", |value, params| {
+            Ok(each(value, params)?.try_iter()?.collect())
+        }),
         ("wordcount", wordcount),
         ("truncate", truncate),
         ("center", center),
@@ -236,59 +244,6 @@ fn replace(value: &Value, params: &Params<'_>) -> Result<Value, Error> {
     Ok(python::replace(&text(value)?, &part(0, "old")?, &part(1, "new")?, most).into())
 }
 
-/// A number that a value stands for.
-enum Number {
-    Integer(i128),
-    Float(f64),
-}
-
-impl Number {
-    fn float(&self) -> f64 {
-        match self {
-            Self::Integer(number) => *number as f64,
-            Self::Float(number) => *number,
-        }
-    }
-}
-
-fn number(value: &Value, base: u32) -> Option<Number> {
-    if let Some(text) = value.as_str() {
-        let integer = python::integer(text, base).map(Number::Integer);
-        return integer.or_else(|| python::float(text).map(Number::Float));
-    }
-    match value.kind() {
-        ValueKind::Bool => Some(Number::Integer(value.is_true().into())),
-        ValueKind::Number if value.is_integer() => {
-            i128::try_from(value.clone()).ok().map(Number::Integer)
-        }
-        ValueKind::Number => f64::try_from(value.clone()).ok().map(Number::Float),
-        _ => None,
-    }
-}
-
-fn defined(value: &Value) -> Result<&Value, Error> {
-    if value.is_undefined() {
-        return Err(Error::new(ErrorKind::UndefinedError, "it is undefined"));
-    }
-    Ok(value)
-}
-
-fn int(value: &Value, params: &Params<'_>) -> Result<Value, Error> {
-    let base = params.get(1, "base")?.unwrap_or(10);
-    Ok(match number(defined(value)?, base) {
-        Some(Number::Integer(number)) => Value::from(number),
-        Some(Number::Float(number)) if number.is_finite() => Value::from(number as i128),
-        _ => params.value(0, "default").unwrap_or(Value::from(0)),
-    })
-}
-
-fn float(value: &Value, params: &Params<'_>) -> Result<Value, Error> {
-    Ok(match number(defined(value)?, 10) {
-        Some(number) => Value::from(number.float()),
-        None => params.value(0, "default").unwrap_or(Value::from(0.0)),
-    })
-}
-
 /// An attribute of a value, which may be a path with dots and places; the value itself without one.
 fn attribute_of(value: Value, path: Option<&str>) -> Result<Value, Error> {
     let names = path.into_iter().flat_map(|path| path.split('.'));
@@ -298,28 +253,6 @@ fn attribute_of(value: Value, path: Option<&str>) -> Result<Value, Error> {
             Ok(place) => value.get_item(&Value::from(place)),
             Err(_) => value.get_attr(name),
         })
-}
-
-/// The sum of numbers, or of an attribute of each, behind a start.
-fn sum(value: &Value, params: &Params<'_>) -> Result<Value, Error> {
-    let attribute = params.text(0, "attribute")?;
-    let mut total = number(&params.value(1, "start").unwrap_or(Value::from(0)), 10);
-    for item in each(value, params)?.try_iter()? {
-        let item = attribute_of(item, attribute.as_deref())?;
-        let item = number(&item, 10).filter(|_| item.as_str().is_none());
-        total = match (total, item) {
-            (Some(Number::Integer(a)), Some(Number::Integer(b))) => {
-                a.checked_add(b).map(Number::Integer)
-            }
-            (Some(a), Some(b)) => Some(Number::Float(a.float() + b.float())),
-            _ => None,
-        };
-    }
-    match total {
-        Some(Number::Integer(total)) => Ok(Value::from(total)),
-        Some(Number::Float(total)) => Ok(Value::from(total)),
-        None => Err(invalid("sum needs numbers".to_owned())),
-    }
 }
 
 /// What `min` and `max` and `dictsort` compare: texts without their case unless it counts.
@@ -355,7 +288,7 @@ fn dictsort(value: &Value, params: &Params<'_>) -> Result<Value, Error> {
         Some(_) => return Err(invalid("dictsort sorts by \"key\" or \"value\"".to_owned())),
     };
     let mut pairs = Vec::new();
-    for pair in items(value, params)?.try_iter()? {
+    for pair in items(defined(value)?, params)?.try_iter()? {
         let key = comparable(pair.get_item(&Value::from(place))?, case_sensitive);
         pairs.push((key, pair));
     }
@@ -453,33 +386,4 @@ fn escaped(text: &str) -> String {
         out = out.replace(character, entity);
     }
     out
-}
-
-fn filesizeformat(value: &Value, params: &Params<'_>) -> Result<Value, Error> {
-    let bytes = number(value, 10).map(|number| number.float());
-    let bytes = bytes.ok_or_else(|| invalid("filesizeformat needs a number".to_owned()))?;
-    let (base, prefixes) = if params.flag(0, "binary") {
-        (
-            1024.0,
-            ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"],
-        )
-    } else {
-        (1000.0, ["kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"])
-    };
-    if bytes == 1.0 {
-        return Ok(Value::from("1 Byte"));
-    }
-    if bytes < base {
-        return Ok(Value::from(format!("{bytes:.0} Bytes")));
-    }
-    let mut unit = base;
-    let mut last = "";
-    for prefix in prefixes {
-        unit *= base;
-        last = prefix;
-        if bytes < unit {
-            break;
-        }
-    }
-    Ok(Value::from(format!("{:.1} {last}", base * bytes / unit)))
 }

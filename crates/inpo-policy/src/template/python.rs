@@ -72,9 +72,9 @@ pub(super) fn is_number(value: &Value) -> bool {
     matches!(value.kind(), ValueKind::Number | ValueKind::Bool)
 }
 
-/// The test `callable`: functions and macros.
+/// The test `callable`: functions and macros, and what is undefined, whose call is what fails.
 pub(super) fn is_callable(value: &Value) -> bool {
-    value.kind() == ValueKind::Plain
+    matches!(value.kind(), ValueKind::Plain | ValueKind::Undefined)
 }
 
 /// The test `iterable`: strings are, `None` is not.
@@ -89,7 +89,7 @@ pub(super) fn is_iterable(value: &Value) -> bool {
 pub(super) fn is_sequence(value: &Value) -> bool {
     matches!(
         value.kind(),
-        ValueKind::String | ValueKind::Seq | ValueKind::Map
+        ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Undefined
     )
 }
 
