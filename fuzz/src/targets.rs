@@ -8,6 +8,7 @@ use inpo_core::data::{Message, read_rows};
 use inpo_core::game::{MatrixGame, RecordOptions, read_records_csv, read_records_json};
 use inpo_core::kernels::BlockKind;
 use inpo_core::policy::files::ModelFiles;
+use inpo_core::policy::tokenizer::Answer;
 use inpo_core::policy::{ModelConfig, Policy, TextCodec};
 use inpo_core::train::TrainConfig;
 use inpo_core::train::pairs::read_pairs;
@@ -58,13 +59,10 @@ fn use_codec(codec: &TextCodec) {
     if let Ok(ids) = codec.encode("Hello, world! 123\n\n <|im_start|>ſ日本") {
         let _ = codec.decode(&ids);
     }
-    let messages = [
-        Message::system("s"),
-        Message::user("a"),
-        Message::assistant("b"),
-    ];
-    let _ = codec.encode_prompt(&messages[..2]);
-    let _ = codec.encode_answered(&messages);
+    let messages = [Message::system("s"), Message::user("a")];
+    let _ = codec.encode_prompt(&messages);
+    let answers = [Answer::Text("b"), Answer::Text("<think>\nc</think>d")];
+    let _ = codec.encode_answered(&messages, &answers);
 }
 
 /// A GGUF file: header, metadata, vocabulary, tensors.
@@ -183,8 +181,10 @@ pub fn rows(bytes: &[u8]) {
     let dir = directory(&[("rows.jsonl", bytes)]);
     let path = dir.path().join("rows.jsonl");
     for row in read_rows(&path).into_iter().flatten() {
-        let _ = policy().prompt_ids(&row.to_prompt(0));
-        let _ = row.response.map(|text| policy().response_ids(&text));
+        let prompt = row.to_prompt(0);
+        let _ = policy().prompt_ids(&prompt);
+        let answer = row.response.as_deref().map(Answer::Text);
+        let _ = answer.map(|answer| policy().answered(&prompt, &[answer]));
     }
 }
 

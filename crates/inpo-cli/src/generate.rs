@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::error::CliError;
 use crate::model::ModelArgs;
-use crate::print::tell;
+use crate::print::{notes, tell};
 use crate::server::ServerArgs;
 
 mod answered;
@@ -112,7 +112,11 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     }
     let sampler: Box<dyn Sampler> = match args.server.model(args.model.name())? {
         Some(remote) => Box::new(remote),
-        None => Box::new(args.model.load()?),
+        None => {
+            let policy = args.model.load()?;
+            notes(&policy);
+            Box::new(policy)
+        }
     };
     let mut prompts: Vec<Prompt> = Vec::with_capacity(missing.len());
     for &place in &missing {

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use inpo_core::data::files::write_jsonl;
 use inpo_core::data::{Row, read_rows};
+use inpo_core::policy::tokenizer::Answer;
 use inpo_core::policy::{Policy, PolicyError, Sequence};
 use serde_json::{Map, Value, json};
 
 use crate::error::CliError;
 use crate::model::ModelArgs;
-use crate::print::lines;
+use crate::print::{lines, notes};
 
 /// Scores the response of each row under the model.
 #[derive(Debug, Args)]
@@ -44,6 +45,7 @@ pub(crate) fn run(args: &LogpsArgs) -> Result<(), CliError> {
             .map_err(|error| row.error(&args.input, error.to_string()))?;
         sequences.push(sequence);
     }
+    notes(&policy);
     let logps = policy.logps(&sequences)?;
     for (row, tokens) in rows.iter().zip(&logps) {
         if !tokens.iter().all(|logp| logp.is_finite()) {
@@ -86,14 +88,17 @@ fn sequence(row: &Row, policy: &Policy, path: &Path) -> Result<Sequence, CliErro
         PolicyError::NoTokenizer { .. } => CliError::from(error),
         error => row.error(path, error.to_string()).into(),
     };
-    let prompt = policy.prompt_ids(&row.to_prompt(0)).map_err(in_row)?;
-    let response = match (&row.response_token_ids, &row.response) {
-        (Some(ids), _) => ids.clone(),
-        (None, Some(text)) => policy.response_ids(text).map_err(in_row)?,
+    let answer = match (&row.response_token_ids, &row.response) {
+        (Some(ids), _) => Answer::Ids(ids),
+        (None, Some(text)) => Answer::Text(text),
         (None, None) => {
             let reason = "there is neither `response` nor `response_token_ids`";
             return Err(row.error(path, reason.to_owned()).into());
         }
     };
-    Ok(Sequence::new(&prompt, &response))
+    let answered = policy
+        .answered(&row.to_prompt(0), &[answer])
+        .map_err(in_row)?;
+    let response = answered.responses.concat();
+    Ok(Sequence::new(&answered.prompt, &response))
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use inpo_core::policy::Policy;
+
 use crate::error::CliError;
 
 /// Prints lines to standard output.
@@ -16,6 +18,13 @@ pub(crate) fn lines(lines: impl IntoIterator<Item = String>) -> Result<(), CliEr
             Err(CliError::Other(format!("standard output: {error}")))
         }
         _ => Ok(()),
+    }
+}
+
+/// Says what was found out about a policy that its user should know.
+pub(crate) fn notes(policy: &Policy) {
+    for note in policy.notes() {
+        tell(&format!("note: {note}"));
     }
 }
 

@@ -182,6 +182,15 @@ pub enum PolicyError {
         reason: String,
     },
 
+    /// A text that the chat template was applied to before it was given.
+    #[error(
+        "the text is templated already: it has {mark} at an end, which the chat template writes itself; give the conversation as messages, or its ids (`prompt_token_ids`, `response_token_ids`)"
+    )]
+    AlreadyTemplated {
+        /// The mark of the template.
+        mark: String,
+    },
+
     /// A conversation without messages.
     #[error("the conversation is empty; give at least one message with role `user`")]
     EmptyConversation,

@@ -6,6 +6,7 @@ use crate::error::PolicyError;
 use crate::logps::Sequence;
 use crate::policy::{Policy, PolicyMixture};
 use crate::sample::{DrawKey, GenerationConfig, Generations, PromptTask, Sample, SamplingCost};
+use crate::tokenizer::{Answer, Answered, TextCodec};
 
 /// A language model that is sampled from and scored by: a [`Policy`] here, a token-wise mixture of two
 /// ([`PolicyMixture`]), or a server elsewhere (`remote::RemoteModel`).
@@ -200,16 +201,66 @@ impl Policy {
         }
     }
 
-    /// Token ids of a response that is given as text: the text's, followed by the token that ends a turn.
+    /// Token ids of `prompt` and of `answers` to it. Texts go through the chat template where the prompt's ids are its
+    /// own ([`TextCodec::encode_answered`]); behind other ids they are encoded as they are, and the token that ends a turn
+    /// follows.
     ///
     /// # Errors
     ///
-    /// A model without a tokenizer, a text that the tokenizer refuses.
-    pub fn response_ids(&self, text: &str) -> Result<Vec<u32>, PolicyError> {
-        let codec = self.codec()?;
-        let mut ids = codec.encode(text)?;
-        ids.extend(codec.end_of_turn());
-        Ok(ids)
+    /// A text for a model without a tokenizer, one that the tokenizer or the template refuses.
+    pub fn answered(
+        &self,
+        prompt: &Prompt,
+        answers: &[Answer<'_>],
+    ) -> Result<Answered, PolicyError> {
+        let given = answers
+            .iter()
+            .all(|answer| matches!(answer, Answer::Ids(_)));
+        let ids = match &prompt.token_ids {
+            None if !given => return self.codec()?.encode_answered(&prompt.messages, answers),
+            _ => self.prompt_ids(prompt)?,
+        };
+        if !given && !prompt.messages.is_empty() {
+            let codec = self.codec()?;
+            if codec
+                .encode_prompt(&prompt.messages)
+                .is_ok_and(|own| own == ids)
+            {
+                return codec.encode_answered(&prompt.messages, answers);
+            }
+        }
+        let responses = answers.iter().map(|answer| match answer {
+            Answer::Ids(ids) => Ok(ids.to_vec()),
+            Answer::Text(text) => self.codec()?.encode_response(text),
+        });
+        Ok(Answered {
+            responses: responses.collect::<Result<_, PolicyError>>()?,
+            prompt: ids,
+        })
+    }
+
+    /// The ids that end a response: those of `config.json` and `generation_config.json`, and the tokenizer's and the
+    /// template's ([`TextCodec::end_ids`]).
+    pub fn end_ids(&self) -> Vec<u32> {
+        let mut ids = self.config().eos_token_ids.clone();
+        let own = self.codec().map(TextCodec::end_ids).unwrap_or_default();
+        for id in own {
+            if !ids.contains(id) && (*id as usize) < self.config().vocab_size {
+                ids.push(*id);
+            }
+        }
+        ids
+    }
+
+    /// What was found out about the tokenizer and the end of a turn that a user should know, each once.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = self.codec().map(TextCodec::notes).unwrap_or_default();
+        if self.end_ids().is_empty() {
+            let note = "no file of the model says which token ends a response: responses end by their length alone, \
+                        unless `stop_token_ids` or `stop_strings` are given";
+            notes.push(note.to_owned());
+        }
+        notes
     }
 
     fn task(&self, prompt: &Prompt) -> Result<PromptTask, PolicyError> {
@@ -230,8 +281,14 @@ impl Policy {
         generations: Generations,
     ) -> Result<Samples, PolicyError> {
         let codec = self.codec().ok();
+        let ends = self.end_ids();
         let completion = |sample: Sample| {
-            let text = codec.map(|codec| codec.decode(&sample.ids)).transpose()?;
+            // An end token that is not special would be in the text.
+            let text = match sample.ids.split_last() {
+                Some((last, text)) if ends.contains(last) => text,
+                _ => &sample.ids,
+            };
+            let text = codec.map(|codec| codec.decode(text)).transpose()?;
             Ok(Completion {
                 text: text.unwrap_or_default(),
                 token_ids: Some(sample.ids),

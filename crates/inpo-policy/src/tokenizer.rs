@@ -1,6 +1,7 @@
 //! Text to token ids and back, and conversations to prompts.
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
@@ -9,14 +10,19 @@ use crate::error::{PolicyError, excerpt};
 use crate::template::{SpecialTokens, Templates};
 use inpo_data::sha256;
 
+mod answers;
 mod chat;
 mod declared;
+mod ends;
 mod files;
 mod gguf;
 mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use answers::Marks;
+pub use answers::{Answer, Answered};
+use ends::Ends;
 pub use stream::TextStream;
 
 /// A tokenizer with its chat template.
@@ -27,7 +33,10 @@ pub struct TextCodec {
     special: SpecialTokens,
     /// `tokenizer_config.json` as it was read, for [`TextCodec::save`].
     config: Option<Map<String, Value>>,
-    end_of_turn: Option<u32>,
+    ends: Ends,
+    marks: Marks,
+    /// What a user should know of it, once each.
+    notes: Mutex<Vec<String>>,
     hash: String,
 }
 
@@ -37,6 +46,7 @@ impl TextCodec {
         templates: Templates,
         special: SpecialTokens,
         config: Option<Map<String, Value>>,
+        named_ends: Vec<u32>,
         path: &Path,
     ) -> Result<Self, PolicyError> {
         let refuse = |reason: String| PolicyError::Tokenizer {
@@ -57,10 +67,13 @@ impl TextCodec {
             templates,
             special,
             config,
-            end_of_turn: None,
+            ends: Ends::default(),
+            marks: Marks::default(),
+            notes: Mutex::default(),
             hash,
         };
-        codec.end_of_turn = codec.find_end_of_turn();
+        codec.find_ends(named_ends);
+        codec.marks = codec.find_marks();
         Ok(codec)
     }
 
@@ -89,6 +102,24 @@ impl TextCodec {
                 count: ids.len(),
                 reason: e.to_string(),
             })
+    }
+
+    /// What was found out about tokenizer and template that a user should know, each once, in the order in which it
+    /// was found.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        self.notes
+            .lock()
+            .map(|notes| notes.clone())
+            .unwrap_or_default()
+    }
+
+    fn note(&self, note: String) {
+        if let Ok(mut notes) = self.notes.lock()
+            && !notes.contains(&note)
+        {
+            notes.push(note);
+        }
     }
 
     /// The number of tokens, those added to the model's vocabulary included.

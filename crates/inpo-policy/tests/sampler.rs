@@ -181,6 +181,32 @@ fn with_characters(dir: &Path) -> Policy {
     Policy::load(dir, &Device::flex()).unwrap()
 }
 
+/// `config.json` ends responses at 2; the tokenizer's end token is 24 and the template closes turns with 40.
+#[test]
+fn a_response_ends_at_every_token_that_ends_a_turn() {
+    let dir = tempfile::tempdir().unwrap();
+    let without = samples(&with_characters(dir.path()), &config());
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    let token = |id: u8| char::from(id + 48).to_string();
+    let eos = serde_json::json!({"eos_token": token(24), "turn_token": token(40)});
+    write("tokenizer_config.json", &eos.to_string());
+    let template = "{% for m in messages %}{{ m.content }}{{ turn_token }}{% endfor %}";
+    write("chat_template.jinja", template);
+    let policy = Policy::load(dir.path(), &Device::flex()).unwrap();
+    assert_eq!(policy.end_ids(), [2, 40, 24]);
+    assert_eq!(policy.notes(), [""; 0]);
+    let mut stopped = 0;
+    for (long, short) in without.iter().zip(&samples(&policy, &config())) {
+        let end = long.ids.iter().position(|id| [2, 24, 40].contains(id));
+        assert_eq!(
+            short.ids,
+            long.ids[..end.map_or(long.ids.len(), |end| end + 1)]
+        );
+        stopped += usize::from(short.ids.ends_with(&[24]) || short.ids.ends_with(&[40]));
+    }
+    assert!(stopped > 1, "{stopped}");
+}
+
 #[test]
 fn stop_strings_end_a_response() {
     let dir = tempfile::tempdir().unwrap();
@@ -323,8 +349,9 @@ fn a_policy_is_a_sampler() {
     let expected = samples(&policy, &config());
     assert_eq!(answers.len(), expected.len());
     for ((answer, sample), scores) in answers.iter().zip(&expected).zip(scores) {
-        let text = policy.codec().unwrap().decode(&sample.ids).unwrap();
-        assert_eq!(answer.text, text);
+        // Without the end token, which is not special in this tokenizer.
+        let ids = sample.ids.strip_suffix(&[2]).unwrap_or(&sample.ids);
+        assert_eq!(answer.text, policy.codec().unwrap().decode(ids).unwrap());
         assert_eq!(answer.token_ids.as_ref(), Some(&sample.ids));
         assert_eq!(answer.finish_reason, sample.finish_reason);
         for (logp, score) in answer.token_logps.as_ref().unwrap().iter().zip(scores) {

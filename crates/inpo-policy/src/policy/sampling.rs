@@ -29,7 +29,9 @@ impl Policy {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Generations, PolicyError> {
         let decoder = self.sampler()?;
-        let mixture = Mixture::one(&decoder, &self.config).with_codec(self.stop_codec(config)?);
+        let mixture = Mixture::one(&decoder, &self.config)
+            .with_ends(self.end_ids())
+            .with_codec(self.stop_codec(config)?);
         generate_from(&mixture, prompts, config, draws, &mut counting(progress))
     }
 
@@ -52,7 +54,9 @@ impl Policy {
             ..config.clone()
         };
         let decoder = self.sampler()?;
-        let mixture = Mixture::one(&decoder, &self.config).with_codec(self.stop_codec(&config)?);
+        let mixture = Mixture::one(&decoder, &self.config)
+            .with_ends(self.end_ids())
+            .with_codec(self.stop_codec(&config)?);
         let prompts = std::slice::from_ref(prompt);
         let mut watch = |drawn: Drawn| on_token(drawn.id);
         let result = generate_from(&mixture, prompts, &config, draws, &mut watch)?;
@@ -122,6 +126,7 @@ impl Policy {
     ) -> Result<Generations, PolicyError> {
         let (policy, other) = (self.sampler()?, reference.sampler()?);
         let mixture = Mixture::two((&policy, &self.config), (&other, &reference.config), weight)?
+            .with_ends(self.end_ids())
             .with_codec(self.stop_codec(config)?);
         generate_from(&mixture, prompts, config, draws, &mut counting(progress))
     }

@@ -52,7 +52,7 @@ impl<'a> Batch<'a> {
             config,
             prompts,
             draws,
-            stops: Stops::new(mixture.eos_token_ids, config, mixture.codec),
+            stops: Stops::new(&mixture.ends, config, mixture.codec),
             queue: Queue::new(prompts, config.num_generations),
             rows: Vec::new(),
             caches: Vec::new(),

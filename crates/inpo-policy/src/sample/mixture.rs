@@ -12,8 +12,8 @@ use crate::tokenizer::TextCodec;
 pub(crate) struct Mixture<'a> {
     /// The models that have a say, of one vocabulary; at least one.
     pub(super) members: Vec<Member<'a>>,
-    /// The model's ids that end a response.
-    pub(super) eos_token_ids: &'a [u32],
+    /// The ids that end a response.
+    pub(super) ends: Vec<u32>,
     /// What reads stop strings, where there are any.
     pub(super) codec: Option<&'a TextCodec>,
 }
@@ -34,9 +34,14 @@ impl<'a> Mixture<'a> {
                 config,
                 weight: 1.0,
             }],
-            eos_token_ids: &config.eos_token_ids,
+            ends: config.eos_token_ids.clone(),
             codec: None,
         }
+    }
+
+    /// This mixture with other ids that end a response.
+    pub(crate) fn with_ends(self, ends: Vec<u32>) -> Self {
+        Self { ends, ..self }
     }
 
     /// This mixture with a reader of stop strings.
@@ -79,7 +84,7 @@ impl<'a> Mixture<'a> {
                     weight,
                 })
                 .collect(),
-            eos_token_ids: &policy.1.eos_token_ids,
+            ends: policy.1.eos_token_ids.clone(),
             codec: None,
         })
     }

@@ -50,74 +50,10 @@ impl TextCodec {
     /// a text that opens with one opens with one.
     ///
     /// # Errors
-    /// Those of [`TextCodec::render_prompt`] and [`TextCodec::encode`].
+    /// Those of [`TextCodec::render_prompt`] and [`TextCodec::encode`]; a text that is templated already.
     pub fn encode_prompt(&self, messages: &[Message]) -> Result<Vec<u32>, PolicyError> {
+        self.refuse_templated_prompt(messages)?;
         self.encode(&self.render_prompt(messages)?)
-    }
-
-    /// The ids of a conversation that ends with the model's answer, as prompt and response.
-    ///
-    /// The whole is rendered and encoded once and split behind the ids of the prompt, so that the response
-    /// has the ids that it has in its place. Where a token would lie across that border, which
-    /// generation cannot produce, the two parts are encoded each by itself. The response ends with the
-    /// token that closes the turn; what the template writes behind it is left out.
-    ///
-    /// # Errors
-    /// Those of [`TextCodec::render_prompt`]; a conversation that does not end with the model's answer; a
-    /// template that rewrites the prompt once it is answered.
-    pub fn encode_answered(
-        &self,
-        messages: &[Message],
-    ) -> Result<(Vec<u32>, Vec<u32>), PolicyError> {
-        let refuse = |reason: &str| PolicyError::ChatTemplate {
-            reason: reason.to_owned(),
-        };
-        let prompt = match messages.split_last() {
-            Some((answer, prompt)) if answer.role == "assistant" => prompt,
-            _ => return Err(refuse("the last message is not the assistant's")),
-        };
-        let prompt = self.render_prompt(prompt)?;
-        let whole = self.templates.render(messages, &ChatOptions::default())?;
-        let Some(answer) = whole.strip_prefix(&prompt) else {
-            return Err(refuse(
-                "it writes the prompt in another way when the answer follows, so the two cannot be told apart",
-            ));
-        };
-        let prompt = self.encode(&prompt)?;
-        let mut response = match self.encode(&whole)?.strip_prefix(prompt.as_slice()) {
-            Some(response) => response.to_vec(),
-            None => self.encode(answer)?,
-        };
-        if let Some(end) = self.end_of_turn()
-            && let Some(last) = response.iter().rposition(|id| *id == end)
-        {
-            response.truncate(last + 1);
-        }
-        Ok((prompt, response))
-    }
-
-    /// The id that closes an answer: the first special token that the template writes after one,
-    /// or else the end token of the tokenizer.
-    #[must_use]
-    pub fn end_of_turn(&self) -> Option<u32> {
-        self.end_of_turn
-    }
-
-    pub(super) fn find_end_of_turn(&self) -> Option<u32> {
-        const ANSWER: &str = "the-answer-that-is-looked-for";
-        let conversation = [Message::user("a question"), Message::assistant(ANSWER)];
-        let after = || {
-            let text = self
-                .templates
-                .render(&conversation, &ChatOptions::default())
-                .ok()?;
-            let (_, after) = text.rsplit_once(ANSWER)?;
-            let added = self.tokenizer.get_added_tokens_decoder();
-            let ids = self.encode(after).ok()?;
-            ids.into_iter()
-                .find(|id| added.get(id).is_some_and(|token| token.special))
-        };
-        after().or_else(|| self.token_to_id(self.special.get("eos_token")?))
     }
 
     /// The sha256 of the chat template's text, in hexadecimal.

@@ -64,7 +64,7 @@ impl TextCodec {
             sources = templates_in(config.as_ref().and_then(|c| c.get("chat_template")));
         }
         let templates = Templates::compile(sources, &special)?;
-        Self::assemble(tokenizer, templates, special, config, path)
+        Self::assemble(tokenizer, templates, special, config, Vec::new(), path)
     }
 
     /// Writes `tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja` and named templates into a

@@ -12,6 +12,7 @@ use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, Tokenizer};
 
 use super::TextCodec;
+use super::ends::KNOWN;
 use crate::error::{PolicyError, excerpt};
 use crate::files::gguf::Metadata;
 use crate::template::{DEFAULT, SpecialTokens, Templates};
@@ -117,6 +118,23 @@ impl<'a> Vocabulary<'a> {
         Ok(SpecialTokens::new(tokens))
     }
 
+    /// The tokens that end a turn or a message, by their keys and by their names.
+    fn ends(&self) -> Result<Vec<u32>, PolicyError> {
+        let mut ends = Vec::new();
+        for key in ["eot", "eom"] {
+            let token = self.token_at(key)?;
+            ends.extend(token.and_then(|token| self.id_of(&token)));
+        }
+        let known = KNOWN.iter().filter_map(|name| self.id_of(name));
+        ends.extend(known.filter(|id| self.kind(*id as usize) == CONTROL));
+        Ok(ends)
+    }
+
+    fn id_of(&self, token: &str) -> Option<u32> {
+        let place = self.tokens.iter().position(|known| known == token)?;
+        u32::try_from(place).ok()
+    }
+
     /// Whether the tokenizer puts its opening token before a text: as the file says, or else as its
     /// kind does.
     fn adds_bos(&self, kind_does: bool) -> Result<bool, PolicyError> {
@@ -211,6 +229,13 @@ impl TextCodec {
         let template = metadata.text("tokenizer.chat_template")?;
         let sources = template.map(|source| (DEFAULT.to_owned(), source.to_owned()));
         let templates = Templates::compile(sources, &special)?;
-        Self::assemble(tokenizer, templates, special, None, path)
+        Self::assemble(
+            tokenizer,
+            templates,
+            special,
+            None,
+            vocabulary.ends()?,
+            path,
+        )
     }
 }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+mod answers;
 mod declared;
 pub(crate) mod vocabularies;
 
@@ -113,6 +114,41 @@ fn the_end_of_a_turn_is_what_the_template_writes_after_an_answer() {
 }
 
 #[test]
+fn every_token_that_ends_a_turn_is_known() {
+    let marked = with_template("{% for m in messages %}{{ m.content }}<|turn|>{% endfor %}");
+    assert_eq!(
+        marked.end_ids(),
+        [1, 0],
+        "the template's and the tokenizer's"
+    );
+    // A template that takes no conversation without a system message.
+    let source = "{% if messages[0].role != 'system' %}{{ raise_exception('system first') }}{% endif %}{% for m in messages %}{{ m.content }}<|turn|>{% endfor %}";
+    assert_eq!(with_template(source).end_of_turn(), Some(1));
+    let refusing = with_template("{{ raise_exception('no talk') }}");
+    assert_eq!(refusing.end_of_turn(), Some(0));
+    let notes = refusing.notes().concat();
+    assert!(notes.contains("could not be determined"), "{notes}");
+    assert!(notes.contains("no talk"), "{notes}");
+
+    let gguf = |key: &str, id: u64| {
+        let metadata = metadata(|values| {
+            values.insert(format!("tokenizer.ggml.{key}"), Entry::Unsigned(id));
+        });
+        TextCodec::from_gguf(&metadata, Path::new("tiny.gguf")).unwrap()
+    };
+    assert_eq!(gguf("eot_token_id", 1).end_ids(), [0, 1]);
+    assert_eq!(gguf("eom_token_id", 1).end_ids(), [0, 1]);
+    let named = metadata(|values| {
+        let Some(Entry::Strings(tokens)) = values.get_mut("tokenizer.ggml.tokens") else {
+            panic!("a list of texts");
+        };
+        tokens[1] = "<|im_end|>".to_owned();
+    });
+    let named = TextCodec::from_gguf(&named, Path::new("tiny.gguf")).unwrap();
+    assert_eq!(named.end_ids(), [0, 1], "by its name");
+}
+
+#[test]
 fn without_a_template_messages_are_refused() {
     let codec = TextCodec::from_gguf(&metadata(|_| {}), Path::new("tiny.gguf")).unwrap();
     assert!(!codec.has_template());
@@ -223,35 +259,6 @@ fn refuses_broken_tokenizers() {
             "{message}"
         );
     }
-}
-
-#[test]
-fn an_answered_conversation_is_split_behind_the_prompt() {
-    let codec = with_template(TURNS);
-    let messages = [Message::user("ab"), Message::assistant("abc 1")];
-    let (prompt, response) = codec.encode_answered(&messages).unwrap();
-    // <|turn|> ab, space, <|end|>, <|turn|>; then ab c space 1 space <|end|>.
-    assert_eq!(prompt, codec.encode_prompt(&messages[..1]).unwrap());
-    assert_eq!(prompt, [1, 8, 7, 0, 1]);
-    assert_eq!(response, [8, 4, 7, 5, 7, 0]);
-
-    // What follows the end of the turn is left out; a token across the border is cut there.
-    let source = "{% for m in messages %}{{ m.content }}{{ '<|end|>\n' if m.role == 'assistant' }}{% endfor %}";
-    let joined = with_template(source);
-    let across = [Message::user("a"), Message::assistant("b")];
-    assert_eq!(joined.encode("ab").unwrap(), [8]);
-    assert_eq!(
-        joined.encode_answered(&across).unwrap(),
-        (vec![2], vec![3, 0])
-    );
-
-    let refusal = |codec: &TextCodec, messages: &[Message]| {
-        codec.encode_answered(messages).unwrap_err().to_string()
-    };
-    assert!(refusal(&codec, &messages[..1]).contains("the last message is not the assistant's"));
-    let rewriting =
-        with_template("{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}");
-    assert!(refusal(&rewriting, &messages).contains("it writes the prompt in another way"));
 }
 
 #[test]

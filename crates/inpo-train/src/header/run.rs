@@ -29,6 +29,9 @@ pub(crate) struct RunHeader {
     pub reference: Option<String>,
     /// Digests of what the run reads; a run is resumed only where they are the same.
     pub inputs: Inputs,
+    /// What a user should know of the policy's tokenizer and template.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The objective.
     pub objective: ObjectiveHeader,
     /// After how many iterations the reference becomes pi_t; 0: never.
@@ -133,6 +136,7 @@ impl RunHeader {
             model: common.policy.model.clone(),
             reference: common.reference.as_ref().map(|r| r.model.clone()),
             inputs: Inputs::new(&policies.start()?, policies.reference().digest(), prompts),
+            notes: policies.start()?.notes(),
             objective: ObjectiveHeader::new(&objective, &common.objective)?,
             ref_update_every: every,
             ref_updates: (iterations - 1).checked_div(every).unwrap_or(0),
@@ -194,6 +198,9 @@ impl std::fmt::Display for RunHeader {
             Some(model) => format!("{model}, {}", digest(&self.inputs.reference)),
         };
         writeln!(f, "pi_1       {}, {start}", self.model)?;
+        for note in &self.notes {
+            writeln!(f, "note       {note}")?;
+        }
         write!(f, "pi_ref     {reference}")?;
         match self.ref_update_every {
             0 => writeln!(f, ", fixed")?,

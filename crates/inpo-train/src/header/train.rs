@@ -38,6 +38,9 @@ pub(crate) struct TrainHeader {
     pub content: String,
     /// The pairs.
     pub pairs: PairCounts,
+    /// What a user should know of the policy's tokenizer and template.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The objective.
     pub objective: ObjectiveHeader,
 }
@@ -64,6 +67,7 @@ impl TrainHeader {
             previous: config.previous.as_ref().map(|r| r.model.clone()),
             given: pairs.logps.names_of(objective),
             inputs: Inputs::new(&start, policies.reference().digest(), &key.pairs),
+            notes: start.notes(),
             content: content(scorers, pairs),
             pairs: pairs.counts,
             objective: ObjectiveHeader::new(objective, &common.objective)?,
@@ -110,6 +114,9 @@ impl std::fmt::Display for TrainHeader {
             "pairs      {pairs} ({truncated_prompts} prompts and {truncated_responses} responses cut, \
              {dropped_empty} rows without a response dropped)"
         )?;
+        for note in &self.notes {
+            writeln!(f, "note       {note}")?;
+        }
         write!(f, "{}", self.objective)
     }
 }

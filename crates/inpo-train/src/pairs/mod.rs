@@ -5,6 +5,7 @@ use std::path::Path;
 use inpo_data::rows::{column, read_lines};
 use inpo_data::{DataError, Message, PairRecord, Prompt, PromptInput};
 use inpo_loss::LabelKind;
+use inpo_policy::tokenizer::Answer;
 use inpo_policy::{Policy, Sequence};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -81,7 +82,7 @@ const SIDES: [&str; 2] = ["chosen", "rejected"];
 /// Reads the pairs of `path` for `policy`. Rows have `prompt` (text or messages) or `prompt_token_ids`,
 /// and for both `chosen` and `rejected` text, messages or `*_token_ids`; ids win over text. Where there is no
 /// prompt, the messages that `chosen` and `rejected` have in common at the front are the prompt. Text goes
-/// through the chat template, and a text response gets the turn-end token.
+/// through the chat template, whole, and a text response ends with the token that ends a turn.
 ///
 /// Optional: `probability` (or `chosen_probs`), P(chosen beats rejected); `score_chosen` and
 /// `score_rejected`; log-prob sums `ref_*_logps` (or `reference_*_logps`), `prev_*_logps`, `history{j}_*_logps`,
@@ -232,53 +233,46 @@ impl From<String> for Encoding {
 }
 
 impl RawPair {
-    /// Token ids of the prompt and of both responses.
+    /// Token ids of the prompt and of both responses, of which an empty one has none.
     fn encode(&self, policy: &Policy) -> Result<(Vec<u32>, [Vec<u32>; 2]), Encoding> {
-        let prompt = self.prompt_messages();
-        let ids = match (&self.prompt_token_ids, &prompt) {
-            (Some(ids), _) => ids.clone(),
-            (None, None) => {
-                let reason = "there is neither `prompt` nor `prompt_token_ids`, and `chosen` and \
-                              `rejected` are not messages with a common beginning";
-                return Err(Encoding::Row(reason.to_owned()));
-            }
-            (None, Some(messages)) => {
-                if messages.iter().all(|m| m.content.trim().is_empty()) {
-                    return Err(Encoding::Row("`prompt` is empty".to_owned()));
-                }
-                if messages.last().is_some_and(|m| m.role == "assistant") {
-                    let reason =
-                        "the prompt ends with an assistant's message, which nothing answers";
-                    return Err(Encoding::Row(reason.to_owned()));
-                }
-                policy.codec().map_err(Encoding::Policy)?;
-                let ids = policy.prompt_ids(&Prompt::new(messages.clone()));
-                ids.map_err(|error| error.to_string())?
-            }
-        };
-        let mut sides = [Vec::new(), Vec::new()];
-        for ((side, name), into) in self.sides.iter().zip(SIDES).zip(&mut sides) {
-            *into = match (&side.token_ids, &side.response) {
-                (Some(ids), _) => ids.clone(),
-                (None, Some(response)) => {
-                    let text = answer(response, prompt.as_deref(), name)?;
-                    if text.is_empty() {
-                        continue;
-                    }
-                    let end = policy.codec().map_err(Encoding::Policy)?.end_of_turn();
-                    let ids = policy
-                        .response_ids(text)
-                        .map_err(|error| error.to_string())?;
-                    // A text of which no token is left but the end's is as empty as no text.
-                    if ids.len() == usize::from(end.is_some()) {
-                        continue;
-                    }
-                    ids
-                }
-                (None, None) => unreachable!("refused when the row was parsed"),
-            };
+        let messages = self.prompt_messages();
+        if self.prompt_token_ids.is_none() {
+            check_prompt(messages.as_deref())?;
+            policy.codec().map_err(Encoding::Policy)?;
         }
-        Ok((ids, sides))
+        let mut answers = Vec::with_capacity(2);
+        for (side, name) in self.sides.iter().zip(SIDES) {
+            answers.push(match (&side.token_ids, &side.response) {
+                (Some(ids), _) => Answer::Ids(ids),
+                (None, Some(response)) => match answer(response, messages.as_deref(), name)? {
+                    "" => Answer::Ids(&[]),
+                    text => {
+                        policy.codec().map_err(Encoding::Policy)?;
+                        Answer::Text(text)
+                    }
+                },
+                (None, None) => unreachable!("refused when the row was parsed"),
+            });
+        }
+        let prompt = Prompt {
+            token_ids: self.prompt_token_ids.clone(),
+            ..Prompt::new(messages.clone().unwrap_or_default())
+        };
+        let answered = policy.answered(&prompt, &answers);
+        let answered = answered.map_err(|error| error.to_string())?;
+        let mut responses = answered.responses.into_iter();
+        let mut side = |answer: &Answer<'_>| {
+            let ids: Vec<u32> = responses.next().unwrap_or_default();
+            let ends = policy.end_ids();
+            // A text of which no token is left but the end's is as empty as no text.
+            let blank = match answer {
+                Answer::Ids(given) => given.is_empty(),
+                Answer::Text(_) => ids.iter().all(|id| ends.contains(id)),
+            };
+            if blank { Vec::new() } else { ids }
+        };
+        let sides = [side(&answers[0]), side(&answers[1])];
+        Ok((answered.prompt, sides))
     }
 
     /// The prompt's messages: those given, or what both responses' messages begin with.
@@ -341,6 +335,23 @@ impl RawPair {
         };
         Ok((record, labels))
     }
+}
+
+/// Checks that there is a prompt that can be answered.
+fn check_prompt(messages: Option<&[Message]>) -> Result<(), Encoding> {
+    let Some(messages) = messages else {
+        let reason = "there is neither `prompt` nor `prompt_token_ids`, and `chosen` and \
+                      `rejected` are not messages with a common beginning";
+        return Err(Encoding::Row(reason.to_owned()));
+    };
+    if messages.iter().all(|m| m.content.trim().is_empty()) {
+        return Err(Encoding::Row("`prompt` is empty".to_owned()));
+    }
+    if messages.last().is_some_and(|m| m.role == "assistant") {
+        let reason = "the prompt ends with an assistant's message, which nothing answers";
+        return Err(Encoding::Row(reason.to_owned()));
+    }
+    Ok(())
 }
 
 /// The answer of a side: its text, or the one assistant message that follows the prompt's.
