@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use inpo_core::burn::tensor::Device;
-use inpo_core::data::{Message, read_rows};
+use inpo_core::data::rows::Answers;
+use inpo_core::data::{Answer, Message, read_rows};
 use inpo_core::game::{MatrixGame, RecordOptions, read_records_csv, read_records_json};
 use inpo_core::kernels::BlockKind;
 use inpo_core::policy::files::ModelFiles;
 use inpo_core::policy::{ModelConfig, Policy, TextCodec};
 use inpo_core::train::TrainConfig;
-use inpo_core::train::pairs::read_pairs;
+use inpo_core::train::pairs::{PairOptions, read_pairs};
 
 fn fixtures() -> PathBuf {
     // The fuzz package and the package of the test that includes this file lie at different depths.
@@ -184,15 +185,26 @@ pub fn rows(bytes: &[u8]) {
     let path = dir.path().join("rows.jsonl");
     for row in read_rows(&path).into_iter().flatten() {
         let _ = policy().prompt_ids(&row.to_prompt(0));
-        let _ = row.response.map(|text| policy().response_ids(&text));
+        if let Ok(Answers::One(Answer {
+            message: Some(message),
+            ..
+        })) = row.answers()
+        {
+            let _ = policy().response_ids(&message.content);
+        }
     }
 }
 
 /// Rows of preference pairs.
 pub fn pairs(bytes: &[u8]) {
     let dir = directory(&[("pairs.jsonl", bytes)]);
-    let _ = read_pairs(&dir.path().join("pairs.jsonl"), policy(), None);
-    let _ = read_pairs(&dir.path().join("pairs.jsonl"), policy(), Some(8));
+    for max_length in [None, Some(8)] {
+        let options = PairOptions {
+            max_length,
+            ..PairOptions::default()
+        };
+        let _ = read_pairs(&dir.path().join("pairs.jsonl"), policy(), &options);
+    }
 }
 
 /// The configuration of `inpo train`.

@@ -12,15 +12,19 @@ use crate::error::CliError;
 use crate::model::ModelArgs;
 use crate::print::{lines, tell};
 use crate::server::ServerArgs;
+use crate::template::TemplateArgs;
 
 /// Samples responses to the prompts of a file.
 #[derive(Debug, Args)]
 pub(crate) struct GenerateArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// JSONL rows with `prompt` (text or messages) or `prompt_token_ids`.
+    /// JSON lines, a JSON array, either of them gzipped, or Parquet, with `prompt` (text or messages) or
+    /// `prompt_token_ids`.
     #[arg(long)]
     prompts: PathBuf,
+    #[command(flatten)]
+    template: TemplateArgs,
     /// Responses per prompt, K.
     #[arg(long, default_value_t = 8)]
     num_generations: usize,
@@ -83,7 +87,11 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
         max_cache_tokens: args.max_cache_tokens,
     };
     config.validate()?;
-    let rows = read_rows(&args.prompts)?;
+    let template = args.template.read()?;
+    let mut rows = read_rows(&args.prompts)?;
+    for row in &mut rows {
+        row.template = std::mem::take(&mut row.template).over(&template);
+    }
     let sampler: Box<dyn Sampler> = match args.server.model(args.model.name())? {
         Some(remote) => Box::new(remote),
         None => Box::new(args.model.load()?),
@@ -113,6 +121,15 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Columns of an earlier answer, which a row that is read again may have.
+const STALE: [&str; 5] = [
+    "response_token_ids",
+    "sampling_logps",
+    "logp",
+    "num_tokens",
+    "token_logps",
+];
+
 fn speed(cost: &SamplingCost) -> String {
     let rate = |tokens: usize, time: std::time::Duration| tokens as f64 / time.as_secs_f64();
     format!(
@@ -141,9 +158,9 @@ fn written(rows: Vec<Row>, samples: Samples, seed: u64) -> Vec<Map<String, Value
         let sum = |c: &Completion| Some(c.token_logps.as_ref()?.iter().sum::<f64>());
         let logps = of_all(&completions, sum);
         let reasons: Vec<_> = completions.iter().map(|c| c.finish_reason).collect();
-        let mut columns = row.columns;
+        let mut columns = row.columns.into_map();
         // What an earlier answer left would be another response's.
-        for stale in ["response_token_ids", "sampling_logps"] {
+        for stale in STALE {
             columns.remove(stale);
         }
         let known = [

@@ -10,6 +10,7 @@ mod model;
 mod print;
 mod run;
 mod server;
+mod template;
 mod train;
 
 use std::process::ExitCode;

@@ -156,7 +156,9 @@ impl Policy {
     pub fn prompt_ids(&self, prompt: &Prompt) -> Result<Vec<u32>, PolicyError> {
         match &prompt.token_ids {
             Some(ids) => Ok(ids.clone()),
-            None => self.codec()?.encode_prompt(&prompt.messages),
+            None => self
+                .codec()?
+                .encode_prompt_with(&prompt.messages, &prompt.template),
         }
     }
 
