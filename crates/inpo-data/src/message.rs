@@ -135,8 +135,8 @@ impl Message {
     #[must_use]
     pub fn is_blank(&self) -> bool {
         let returned = OF_TOOLS.contains(&self.role.as_str());
-        let speaks = |name: &&str| self.field(name).is_some();
-        !returned && self.content.trim().is_empty() && !SPEAKING.iter().any(|name| speaks(&name))
+        let speaks = |name: &str| self.field(name).is_some();
+        !returned && self.content.trim().is_empty() && !SPEAKING.iter().any(|name| speaks(name))
     }
 
     /// Whether its content is a list of parts.
