@@ -35,7 +35,7 @@ pub use message::Message;
 pub use prompt::{Completion, FinishReason, Prompt, PromptInput};
 pub use records::{PairRecord, PreferenceRecord, ResponseRecord};
 pub use rows::{Answer, Row, read_rows};
-pub use source::Place;
+pub use source::{FOREIGN_BYTES, Place};
 pub use template_input::TemplateInput;
 pub use text::excerpt;
 pub use transcript::{split_transcripts, transcript};

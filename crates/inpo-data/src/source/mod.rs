@@ -45,6 +45,10 @@ impl fmt::Display for Place {
     }
 }
 
+/// The name of threads on which a library reads foreign bytes: their panics become errors, and a program may keep quiet
+/// about them.
+pub const FOREIGN_BYTES: &str = "foreign bytes";
+
 /// Bytes that tell what a file is.
 const HEAD: u64 = 4096;
 

@@ -9,7 +9,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
 use serde_json::{Map, Number, Value};
 
-use super::Place;
+use super::{FOREIGN_BYTES, Place};
 use crate::{Columns, DataError};
 
 /// Rows that are read ahead of who asks for them.
@@ -29,7 +29,10 @@ pub(super) fn for_each_row(
     let file = File::open(path).map_err(DataError::read(path))?;
     std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::sync_channel(AHEAD);
-        let reader = scope.spawn(move || read(file, &sender));
+        let reader = std::thread::Builder::new()
+            .name(FOREIGN_BYTES.to_owned())
+            .spawn_scoped(scope, move || read(file, &sender))
+            .map_err(DataError::read(path))?;
         let mut rows = receiver.into_iter().zip(1..);
         let taken = rows.try_for_each(|(row, number): (Result<Columns, String>, _)| {
             each(Place::Row(number), row.map_err(broken)?)
