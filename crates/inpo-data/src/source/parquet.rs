@@ -4,9 +4,11 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::mpsc;
 
+use parquet::basic::ConvertedType;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row};
+use parquet::schema::types::Type;
 use serde_json::{Map, Number, Value};
 
 use super::{FOREIGN_BYTES, Place};
@@ -54,8 +56,11 @@ fn read(
     sender: &mpsc::SyncSender<Result<Columns, String>>,
 ) -> Result<(), ParquetError> {
     let reader = SerializedFileReader::new(file)?;
+    let schema = reader.metadata().file_metadata().schema().clone();
     for row in reader.get_row_iter(None)? {
-        let row = row.map(|row| columns(&row)).map_err(|error| words(&error));
+        let row = row
+            .map(|row| columns(&row, &schema))
+            .map_err(|error| words(&error));
         if sender.send(row).is_err() {
             break;
         }
@@ -73,11 +78,11 @@ fn words(error: &ParquetError) -> String {
     }
 }
 
-fn columns(row: &Row) -> Columns {
+fn columns(row: &Row, schema: &Type) -> Columns {
     let mut not_finite = Vec::new();
     let values = row.get_column_iter().map(|(name, field)| {
         let mut finite = true;
-        let value = json(field, &mut finite);
+        let value = json(field, child(schema, name), &mut finite);
         if !finite {
             not_finite.push(name.clone());
         }
@@ -87,14 +92,35 @@ fn columns(row: &Row) -> Columns {
     Columns::new(values, not_finite)
 }
 
-/// A field as JSON. In a struct a null cannot be told from a field that is absent, and is left out. `finite` becomes false for a number that JSON does not know.
-fn json(field: &Field, finite: &mut bool) -> Value {
+/// The type of a field of a struct.
+fn child<'a>(kind: &'a Type, name: &str) -> Option<&'a Type> {
+    let mut fields = kind.is_group().then(|| kind.get_fields())?.iter();
+    fields.find(|field| field.name() == name).map(AsRef::as_ref)
+}
+
+/// The type of the elements of a list, which stands below a repeated group.
+fn element(list: &Type) -> Option<&Type> {
+    let repeated = list.is_group().then(|| list.get_fields())?.first()?;
+    match repeated.is_group().then(|| repeated.get_fields()) {
+        Some([only]) => Some(only),
+        _ => Some(repeated),
+    }
+}
+
+/// A field of type `kind` as JSON. In a struct a null cannot be told from a field that is absent, and is left out. Text
+/// that is JSON by its type, as datasets writes what differs from row to row, is parsed. `finite` becomes false for a
+/// number that JSON does not know.
+fn json(field: &Field, kind: Option<&Type>, finite: &mut bool) -> Value {
     let mut number = |value: f64| match Number::from_f64(value) {
         Some(number) => Value::Number(number),
         None => {
             *finite = false;
             Value::Null
         }
+    };
+    let is_json = || {
+        let leaf = kind.filter(|kind| kind.is_primitive());
+        leaf.is_some_and(|kind| kind.get_basic_info().converted_type() == ConvertedType::JSON)
     };
     match field {
         Field::Null => Value::Null,
@@ -113,6 +139,9 @@ fn json(field: &Field, finite: &mut bool) -> Value {
         Field::Float16(value) => number(f64::from(*value)),
         Field::Float(value) => number(f64::from(*value)),
         Field::Double(value) => number(*value),
+        Field::Str(text) if is_json() => {
+            serde_json::from_str(text).unwrap_or_else(|_| text.clone().into())
+        }
         Field::Str(text) => text.clone().into(),
         Field::Bytes(bytes) => match std::str::from_utf8(bytes.data()) {
             Ok(text) => text.into(),
@@ -123,17 +152,24 @@ fn json(field: &Field, finite: &mut bool) -> Value {
             let fields = row.get_column_iter();
             let there = fields.filter(|(_, field)| !matches!(field, Field::Null));
             there
-                .map(|(name, field)| (name.clone(), json(field, finite)))
+                .map(|(name, field)| {
+                    let kind = kind.and_then(|kind| child(kind, name));
+                    (name.clone(), json(field, kind, finite))
+                })
                 .collect()
         }
-        Field::ListInternal(list) => list.elements().iter().map(|f| json(f, finite)).collect(),
+        Field::ListInternal(list) => {
+            let kind = kind.and_then(element);
+            let elements = list.elements().iter();
+            elements.map(|field| json(field, kind, finite)).collect()
+        }
         Field::MapInternal(map) => {
             let pair = |(key, value): &(Field, Field)| {
                 let key = match key {
                     Field::Str(key) => key.clone(),
                     other => other.to_string(),
                 };
-                (key, json(value, finite))
+                (key, json(value, None, finite))
             };
             map.entries().iter().map(pair).collect()
         }

@@ -134,6 +134,18 @@ fn parquet_gives_the_rows_that_pyarrow_reads() {
     assert!(error.contains("row 2: `margin` holds NaN"), "{error}");
 }
 
+/// datasets stores as JSON what differs from row to row; text that happens to be JSON is left as it is.
+#[cfg(feature = "parquet")]
+#[test]
+fn json_in_parquet_is_read() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parquet");
+    let [rows, expected] = ["json.parquet", "json.jsonl"].map(|name| {
+        let rows = read_file(&fixtures.join(name)).unwrap();
+        rows.into_iter().map(|(_, row)| row).collect::<Vec<_>>()
+    });
+    assert_eq!(rows, expected);
+}
+
 #[cfg(feature = "parquet")]
 #[test]
 fn broken_parquet_is_an_error() {
