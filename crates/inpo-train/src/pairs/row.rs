@@ -219,8 +219,20 @@ fn answer_ids(
                  `{name}_token_ids`"
             )));
         }
-        let whole = [prompt.messages.as_slice(), std::slice::from_ref(answer)].concat();
-        return Ok(codec.encode_answered_with(&whole, &prompt.template)?.1);
+        let ids = |answer: &Message| {
+            let whole = [prompt.messages.as_slice(), std::slice::from_ref(answer)].concat();
+            let (_, ids) = codec.encode_answered_with(&whole, &prompt.template)?;
+            Ok::<_, PolicyError>(ids)
+        };
+        let written = ids(answer)?;
+        let calls = ["tool_calls", "function_call"].contains(&field);
+        if calls && written == ids(&Message::assistant(&answer.content))? {
+            return Err(Encoding::Row(format!(
+                "`{name}` has `{field}`, which the model's chat template does not write; the model would learn \
+                 another answer"
+            )));
+        }
+        return Ok(written);
     }
     let ids = policy.response_ids(&answer.content)?;
     // A text of which no token is left but the end's is as empty as no text.

@@ -139,6 +139,12 @@ fn answers_with_calls_go_through_the_template() {
     assert_eq!(record.prompt_token_ids, [1, 3, 51, 1]);
     assert_eq!(record.chosen_token_ids, [53, 2]);
     assert_eq!(record.rejected_token_ids, [52, 54, 2]);
+    // The plain template has no place for them.
+    let error = refused(row.clone());
+    assert!(
+        error.contains("`chosen` has `tool_calls`, which the model's chat template does not write"),
+        "{error}"
+    );
     let with_ids = json!({"prompt_token_ids": [1], "chosen": row["chosen"], "rejected": "music"});
     let error = refused(with_ids);
     assert!(
