@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use inpo_core::burn::tensor::Device;
-use inpo_core::data::{Message, read_rows};
+use inpo_core::data::rows::Answers;
+use inpo_core::data::{Answer, Message, read_rows};
 use inpo_core::game::{MatrixGame, RecordOptions, read_records_csv, read_records_json};
 use inpo_core::kernels::BlockKind;
 use inpo_core::policy::files::ModelFiles;
-use inpo_core::policy::tokenizer::Answer;
+use inpo_core::policy::tokenizer;
 use inpo_core::policy::{ModelConfig, Policy, TextCodec};
 use inpo_core::train::TrainConfig;
-use inpo_core::train::pairs::read_pairs;
+use inpo_core::train::pairs::{PairOptions, read_pairs};
 
 fn fixtures() -> PathBuf {
     // The fuzz package and the package of the test that includes this file lie at different depths.
@@ -61,7 +62,10 @@ fn use_codec(codec: &TextCodec) {
     }
     let messages = [Message::system("s"), Message::user("a")];
     let _ = codec.encode_prompt(&messages);
-    let answers = [Answer::Text("b"), Answer::Text("<think>\nc</think>d")];
+    let answers = [
+        tokenizer::Answer::Text("b"),
+        tokenizer::Answer::Text("<think>\nc</think>d"),
+    ];
     let _ = codec.encode_answered(&messages, &answers);
 }
 
@@ -183,16 +187,26 @@ pub fn rows(bytes: &[u8]) {
     for row in read_rows(&path).into_iter().flatten() {
         let prompt = row.to_prompt(0);
         let _ = policy().prompt_ids(&prompt);
-        let answer = row.response.as_deref().map(Answer::Text);
-        let _ = answer.map(|answer| policy().answered(&prompt, &[answer]));
+        if let Ok(Answers::One(Answer {
+            message: Some(message),
+            ..
+        })) = row.answers()
+        {
+            let _ = policy().answered(&prompt, &[tokenizer::Answer::Message(&message)]);
+        }
     }
 }
 
 /// Rows of preference pairs.
 pub fn pairs(bytes: &[u8]) {
     let dir = directory(&[("pairs.jsonl", bytes)]);
-    let _ = read_pairs(&dir.path().join("pairs.jsonl"), policy(), None);
-    let _ = read_pairs(&dir.path().join("pairs.jsonl"), policy(), Some(8));
+    for max_length in [None, Some(8)] {
+        let options = PairOptions {
+            max_length,
+            ..PairOptions::default()
+        };
+        let _ = read_pairs(&dir.path().join("pairs.jsonl"), policy(), &options);
+    }
 }
 
 /// The configuration of `inpo train`.

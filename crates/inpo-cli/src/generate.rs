@@ -11,6 +11,7 @@ use crate::error::CliError;
 use crate::model::ModelArgs;
 use crate::print::{notes, tell};
 use crate::server::ServerArgs;
+use crate::template::TemplateArgs;
 
 mod answered;
 
@@ -21,9 +22,12 @@ use answered::{Answered, Asked};
 pub(crate) struct GenerateArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// JSONL rows with `prompt` (text or messages) or `prompt_token_ids`.
+    /// JSON lines, a JSON array, either of them gzipped, or Parquet, with `prompt` (text or messages) or
+    /// `prompt_token_ids`.
     #[arg(long)]
     prompts: PathBuf,
+    #[command(flatten)]
+    template: TemplateArgs,
     /// Responses per prompt, K.
     #[arg(long, default_value_t = 8)]
     num_generations: usize,
@@ -89,7 +93,11 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
         max_cache_tokens: args.max_cache_tokens,
     };
     config.validate()?;
-    let rows = read_rows(&args.prompts)?;
+    let template = args.template.read()?;
+    let mut rows = read_rows(&args.prompts)?;
+    for row in &mut rows {
+        row.template = std::mem::take(&mut row.template).over(&template);
+    }
     let digest = digest(args, &config, &rows);
     let mut answered = Answered::open(
         Asked {
@@ -146,10 +154,14 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
 
 /// sha256 of all that decides the answers.
 fn digest(args: &GenerateArgs, config: &GenerationConfig, rows: &[Row]) -> String {
-    let columns: Vec<_> = rows.iter().map(|row| &row.columns).collect();
+    let columns: Vec<_> = rows
+        .iter()
+        .map(|row| row.columns.clone().into_map())
+        .collect();
     let of = json!({
         "model": format!("{:?}", args.model),
         "server": format!("{:?}", args.server),
+        "template": format!("{:?}", args.template),
         "config": config,
         "seed": args.seed,
         "rows": columns,

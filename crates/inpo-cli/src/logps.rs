@@ -4,101 +4,138 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use inpo_core::data::files::write_jsonl;
-use inpo_core::data::{Row, read_rows};
-use inpo_core::policy::tokenizer::Answer;
-use inpo_core::policy::{Policy, PolicyError, Sequence};
-use serde_json::{Map, Value, json};
+use inpo_core::data::rows::Answers;
+use inpo_core::data::{Answer, FinishReason, Row, read_rows};
+use inpo_core::policy::{Policy, PolicyError, Sequence, tokenizer};
+use serde_json::{Value, json};
 
 use crate::error::CliError;
 use crate::model::ModelArgs;
 use crate::print::{lines, notes};
+use crate::template::TemplateArgs;
 
-/// Scores the response of each row under the model.
+/// Scores the response, or the K responses, of each row under the model.
 #[derive(Debug, Args)]
 pub(crate) struct LogpsArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// JSONL rows: `prompt` (text or messages) or `prompt_token_ids`, with `response` or
-    /// `response_token_ids`.
+    /// JSON lines, a JSON array, either of them gzipped, or Parquet: `prompt` (text or messages) or
+    /// `prompt_token_ids`, with `response` or `response_token_ids`, or with the K `responses` of `inpo generate`.
     #[arg(long)]
     input: PathBuf,
+    #[command(flatten)]
+    template: TemplateArgs,
     /// Also write the log-prob of each token.
     #[arg(long)]
     per_token: bool,
     /// Also write the token ids.
     #[arg(long)]
     ids: bool,
-    /// Where the rows go, with `logp` (a sum, in nats) and `num_tokens` added; default: standard
-    /// output.
+    /// Where the rows go, with `logp` (a sum, in nats) and `num_tokens` added, lists of K where there are K
+    /// responses; default: standard output.
     #[arg(long)]
     output: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &LogpsArgs) -> Result<(), CliError> {
-    let rows = read_rows(&args.input)?;
+    let template = args.template.read()?;
+    let mut rows = read_rows(&args.input)?;
     let policy = args.model.load()?;
     let mut sequences = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let sequence = sequence(row, &policy, &args.input)?;
-        policy
-            .check(row.line as u64, &sequence)
-            .map_err(|error| row.error(&args.input, error.to_string()))?;
-        sequences.push(sequence);
+    // How many responses each row has; none where there is one that is not in a list.
+    let mut counts = Vec::with_capacity(rows.len());
+    for row in &mut rows {
+        row.template = std::mem::take(&mut row.template).over(&template);
+        let in_row = |reason: String| row.error(&args.input, reason);
+        let answers = match row.answers().map_err(in_row)? {
+            Answers::One(answer) => {
+                counts.push(None);
+                vec![answer]
+            }
+            Answers::Many(answers) => {
+                counts.push(Some(answers.len()));
+                answers
+            }
+        };
+        for answer in &answers {
+            let sequence = sequence(row, answer, &policy, &args.input)?;
+            policy
+                .check(row.place.number() as u64, &sequence)
+                .map_err(|error| in_row(error.to_string()))?;
+            sequences.push(sequence);
+        }
     }
     notes(&policy);
     let logps = policy.logps(&sequences)?;
-    for (row, tokens) in rows.iter().zip(&logps) {
-        if !tokens.iter().all(|logp| logp.is_finite()) {
+    let mut scored = sequences.iter().zip(&logps);
+    let mut output = Vec::with_capacity(rows.len());
+    for (row, count) in rows.into_iter().zip(counts) {
+        let scored: Vec<(&Sequence, &Vec<f64>)> =
+            scored.by_ref().take(count.unwrap_or(1)).collect();
+        let mut all = scored.iter().flat_map(|(_, logps)| *logps);
+        if !all.all(|logp| logp.is_finite()) {
             let reason = "a log-prob is not finite; the model's weights are damaged".to_owned();
             return Err(CliError::Other(row.error(&args.input, reason).to_string()));
         }
-    }
-    let scored: Vec<Map<String, Value>> = rows
-        .into_iter()
-        .zip(sequences.iter().zip(logps))
-        .map(|(row, (sequence, token_logps))| {
-            let mut columns = row.columns;
-            columns.insert(
-                "logp".into(),
-                json!(token_logps.iter().fold(0.0, |sum, logp| sum + logp)),
+        let column = |of: &dyn Fn(&Sequence, &[f64]) -> Value| {
+            let mut values = scored.iter().map(|(sequence, logps)| of(sequence, logps));
+            match count {
+                Some(_) => Value::Array(values.collect()),
+                None => values.next().unwrap_or_default(),
+            }
+        };
+        let mut columns = row.columns.into_map();
+        let mut add = |name: &str, value: Value| columns.insert(name.to_owned(), value);
+        add(
+            "logp",
+            column(&|_, logps| json!(logps.iter().fold(0.0, |sum, logp| sum + logp))),
+        );
+        add("num_tokens", column(&|_, logps| json!(logps.len())));
+        if args.per_token {
+            add("token_logps", column(&|_, logps| json!(logps)));
+        }
+        if args.ids {
+            if let Some((first, _)) = scored.first() {
+                add("prompt_token_ids", json!(first.ids[..first.prompt_len]));
+            }
+            add(
+                "response_token_ids",
+                column(&|sequence, _| json!(sequence.ids[sequence.prompt_len..])),
             );
-            columns.insert("num_tokens".into(), json!(token_logps.len()));
-            if args.per_token {
-                columns.insert("token_logps".into(), json!(token_logps));
-            }
-            if args.ids {
-                let (prompt, response) = sequence.ids.split_at(sequence.prompt_len);
-                columns.insert("prompt_token_ids".into(), json!(prompt));
-                columns.insert("response_token_ids".into(), json!(response));
-            }
-            columns
-        })
-        .collect();
+        }
+        output.push(columns);
+    }
     match &args.output {
-        Some(path) => write_jsonl(path, &scored)?,
-        None => lines(scored.iter().map(|row| json!(row).to_string()))?,
+        Some(path) => write_jsonl(path, &output)?,
+        None => lines(output.iter().map(|row| json!(row).to_string()))?,
     }
     Ok(())
 }
 
-/// The ids of a row's prompt and response.
-fn sequence(row: &Row, policy: &Policy, path: &Path) -> Result<Sequence, CliError> {
+/// The ids of a row's prompt and of an answer to it. One that was cut off ends without the token that ends a turn.
+fn sequence(
+    row: &Row,
+    answer: &Answer,
+    policy: &Policy,
+    path: &Path,
+) -> Result<Sequence, CliError> {
     let in_row = |error: PolicyError| match error {
         // The model's fault, and not the row's.
         PolicyError::NoTokenizer { .. } => CliError::from(error),
         error => row.error(path, error.to_string()).into(),
     };
-    let answer = match (&row.response_token_ids, &row.response) {
-        (Some(ids), _) => Answer::Ids(ids),
-        (None, Some(text)) => Answer::Text(text),
-        (None, None) => {
-            let reason = "there is neither `response` nor `response_token_ids`";
-            return Err(row.error(path, reason.to_owned()).into());
-        }
+    let given = match (&answer.token_ids, &answer.message) {
+        (Some(ids), _) => tokenizer::Answer::Ids(ids),
+        (None, Some(message)) => tokenizer::Answer::Message(message),
+        (None, None) => unreachable!("an answer has its text or its ids"),
     };
     let answered = policy
-        .answered(&row.to_prompt(0), &[answer])
+        .answered(&row.to_prompt(0), &[given])
         .map_err(in_row)?;
-    let response = answered.responses.concat();
+    let mut response = answered.responses.concat();
+    if answer.token_ids.is_none() && answer.finish_reason == FinishReason::Length {
+        let ends = policy.end_ids();
+        response.pop_if(|last| ends.contains(last));
+    }
     Ok(Sequence::new(&answered.prompt, &response))
 }

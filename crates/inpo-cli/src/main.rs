@@ -10,6 +10,7 @@ mod model;
 mod print;
 mod run;
 mod server;
+mod template;
 mod train;
 mod trl;
 
@@ -37,7 +38,18 @@ enum Command {
     Game(game::GameCommand),
 }
 
+/// A malformed file is told in one sentence, without the panic of the library that could not read it.
+fn keep_quiet_about_foreign_bytes() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() != Some(inpo_core::data::FOREIGN_BYTES) {
+            tell(panic);
+        }
+    }));
+}
+
 fn main() -> ExitCode {
+    keep_quiet_about_foreign_bytes();
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Train(args) => train::run(&args),

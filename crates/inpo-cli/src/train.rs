@@ -43,10 +43,7 @@ fn read(args: &ConfigArgs) -> Result<TrainConfig, CliError> {
     }
     let translated = trl::read(&args.config)?;
     if !translated.unused.is_empty() {
-        tell(&format!(
-            "no effect here: {}",
-            translated.unused.join(", ")
-        ));
+        tell(&format!("no effect here: {}", translated.unused.join(", ")));
     }
     let origin = args.config.display().to_string();
     Ok(TrainConfig::parse(

@@ -163,6 +163,15 @@ fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
+/// Texts, and the rows of a Parquet file.
+fn with_parquet(others: &[&str]) -> Vec<Vec<u8>> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../inpo-data/tests/fixtures/parquet/snappy.parquet");
+    let mut seeds = texts(others);
+    seeds.push(std::fs::read(file).unwrap());
+    seeds
+}
+
 macro_rules! fuzz {
     ($($name:ident: $seeds:expr;)*) => {$(
         #[test]
@@ -217,11 +226,13 @@ fuzz! {
         "model_x,model_y,winner\nalpha,beta,alpha\nbeta,\"al\"\"pha\",right\nalpha,beta,tie\n",
         "{\"model_x\": \"a\", \"model_y\": \"b\", \"winner\": \"a\"}\n{\"a\": \"x\", \"b\": \"y\", \"winner\": \"tie\"}\n",
     ]);
-    rows: texts(&[
+    rows: with_parquet(&[
         "{\"prompt\": \"the end\", \"response\": \"is in\"}\n{\"prompt_token_ids\": [1, 2], \"response_token_ids\": [3]}\n",
         "{\"prompt\": [{\"role\": \"user\", \"content\": \"a\"}], \"response\": \"b\"}\n",
+        "[{\"prompt\": [{\"role\": \"user\", \"content\": [{\"type\": \"text\", \"text\": \"a\"}]}], \"x\": NaN, \"responses\": [\"a\"], \"response_token_ids\": [[1]]},\n {\"conversations\": [{\"from\": \"human\", \"value\": \"a\"}], \"system\": \"b\", \"tools\": [{\"name\": \"f\"}]}]",
     ]);
-    pairs: texts(&[
+    pairs: with_parquet(&[
+        "{\"chosen\": \"\\n\\nHuman: a\\n\\nAssistant: b\", \"rejected\": \"\\n\\nHuman: a\\n\\nAssistant: c\", \"chat_template_kwargs\": {\"x\": 1}, \"weight\": 2}\n",
         "{\"prompt\": \"the end\", \"chosen\": \"is\", \"rejected\": \"in\", \"probability\": 0.7}\n",
         "{\"prompt_token_ids\": [1, 2], \"chosen_token_ids\": [3], \"rejected_token_ids\": [4, 5], \"ref_chosen_logps\": -1.5, \"ref_rejected_logps\": -2}\n",
         "{\"prompt\": [{\"role\": \"user\", \"content\": \"a\"}], \"chosen\": [{\"role\": \"assistant\", \"content\": \"b\"}], \"rejected\": [{\"role\": \"assistant\", \"content\": \"c\"}]}\n",

@@ -200,6 +200,73 @@ fn generate_follows_the_contract() {
     );
 }
 
+/// K responses of a row are scored together, as lists, and each file is an input of both commands.
+#[test]
+fn what_is_written_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let array =
+        "[{\"prompt_token_ids\": [5, 6, 7], \"margin\": NaN},\n {\"prompt_token_ids\": [9]}]";
+    let prompts = write(dir.path(), "prompts.json", array);
+    let model = tiny().display().to_string();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let generate = |prompts: &str, out: &str| {
+        let draws = [
+            "--num-generations",
+            "3",
+            "--max-new-tokens",
+            "6",
+            "--seed",
+            "4",
+        ];
+        let files = ["--prompts", prompts, "--output", out];
+        let result = inpo(&[&["generate", "--model", &model], &draws[..], &files].concat());
+        let message = String::from_utf8(result.stderr).unwrap();
+        assert!(result.status.success(), "{message}");
+        rows(Path::new(out))
+    };
+    let logps = |input: &str, out: &str| {
+        let files = ["--input", input, "--output", out, "--per-token", "--ids"];
+        let result = inpo(&[&["logps", "--model", &model], &files[..]].concat());
+        let message = String::from_utf8(result.stderr).unwrap();
+        assert!(result.status.success(), "{message}");
+        rows(Path::new(out))
+    };
+    let drawn = generate(&prompts, &path("drawn.jsonl"));
+    let scored = logps(&path("drawn.jsonl"), &path("scored.jsonl"));
+    for (drawn, scored) in drawn.iter().zip(&scored) {
+        assert_eq!(scored["response_token_ids"], drawn["response_token_ids"]);
+        for k in 0..3 {
+            let [sampled, sum] = [&drawn["sampling_logps"][k], &scored["logp"][k]];
+            let off = sampled.as_f64().unwrap() - sum.as_f64().unwrap();
+            assert!(off.abs() < 1e-4, "{off}");
+            let ids = drawn["response_token_ids"][k].as_array().unwrap();
+            assert_eq!(scored["num_tokens"][k], ids.len());
+            assert_eq!(
+                scored["token_logps"][k].as_array().unwrap().len(),
+                ids.len()
+            );
+        }
+    }
+    assert_eq!(logps(&path("scored.jsonl"), &path("again.jsonl")), scored);
+    assert_eq!(
+        generate(&path("scored.jsonl"), &path("redrawn.jsonl")),
+        drawn
+    );
+
+    let kwargs = ["--chat-template-kwargs", "{\"tokenize\": true}"];
+    let error = refused(
+        &[
+            &["logps", "--model", &model, "--input", &prompts],
+            &kwargs[..],
+        ]
+        .concat(),
+    );
+    assert!(
+        error.contains("`tokenize`, which is no variable of a template"),
+        "{error}"
+    );
+}
+
 #[test]
 fn bad_models_and_devices_are_refused() {
     let dir = tempfile::tempdir().unwrap();

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::Place;
+
 /// The error of this crate. Each sentence names the file, and the line where there is one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -23,12 +25,12 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// A malformed row of a data file.
-    #[error("{}, line {line}: {reason}", path.display())]
+    #[error("{}, {place}: {reason}", path.display())]
     Row {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
-        line: usize,
+        /// Its line, or its number in a file that has no lines.
+        place: Place,
         /// What is wrong with it.
         reason: String,
     },
@@ -77,10 +79,20 @@ impl DataError {
         move |source| Self::Write { path, source }
     }
 
-    /// For `map_err`: something wrong with a line of `path`, from 1.
-    pub fn row(path: &Path, line: usize) -> impl FnOnce(String) -> Self {
+    /// For `map_err`: something wrong with a row of `path`.
+    pub fn row(path: &Path, place: Place) -> impl FnOnce(String) -> Self {
         let path = path.to_path_buf();
-        move |reason| Self::Row { path, line, reason }
+        move |reason| Self::Row {
+            path,
+            place,
+            reason,
+        }
+    }
+
+    /// For `map_err`: something wrong with the whole of `path`.
+    pub fn artefact(path: &Path) -> impl FnOnce(String) -> Self {
+        let path = path.to_path_buf();
+        move |reason| Self::Artefact { path, reason }
     }
 
     /// Whether the user's input is at fault, and not the machine or a server.

@@ -13,6 +13,7 @@
 //! where they are known, and why it ended. The three records are the lines of `responses.jsonl`,
 //! `preferences.jsonl` and `pairs.jsonl`.
 
+mod columns;
 mod digest;
 mod error;
 pub mod files;
@@ -22,12 +23,19 @@ mod message;
 mod prompt;
 mod records;
 pub mod rows;
+mod source;
+mod template_input;
 mod text;
+mod transcript;
 
+pub use columns::Columns;
 pub use digest::{hex, sha256, sha256_file};
 pub use error::DataError;
 pub use message::Message;
 pub use prompt::{Completion, FinishReason, Prompt, PromptInput};
 pub use records::{PairRecord, PreferenceRecord, ResponseRecord};
-pub use rows::{Row, read_rows};
+pub use rows::{Answer, Row, read_rows};
+pub use source::{FOREIGN_BYTES, Place};
+pub use template_input::TemplateInput;
 pub use text::excerpt;
+pub use transcript::{split_transcripts, transcript};

@@ -1,9 +1,12 @@
 //! What is answered, and an answer.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use crate::Message;
+use crate::text::kind_of;
+use crate::transcript::transcript;
+use crate::{Message, TemplateInput};
 
 /// A prompt: a conversation to be answered, or its token ids, with the other columns of its row.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -14,6 +17,8 @@ pub struct Prompt {
     pub messages: Vec<Message>,
     /// The ids that the model reads, generation prompt included, where they are known. They win over the messages.
     pub token_ids: Option<Vec<u32>>,
+    /// What the chat template is given beside the conversation.
+    pub template: TemplateInput,
     /// The other columns of the prompt's row, for oracles that read them (`instruction_id_list`, a reference answer, ..).
     pub metadata: Map<String, Value>,
 }
@@ -57,33 +62,62 @@ impl Prompt {
     }
 }
 
-/// A prompt's conversation as a file writes it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A conversation as a file writes it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum PromptInput {
-    /// One user message.
+    /// One user message, or HH-RLHF's `\n\nHuman: ..\n\nAssistant:`.
     Text(String),
     /// A conversation.
     Messages(Vec<Message>),
 }
 
 impl PromptInput {
+    /// Reads a text, a list of messages, or one message.
+    ///
+    /// # Errors
+    ///
+    /// In words, what is wrong with which message; the sentence goes on after a name and a colon.
+    pub fn from_json(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => Ok(Self::Text(text.clone())),
+            Value::Object(_) => Ok(Self::Messages(vec![Message::from_json(value)?])),
+            Value::Array(messages) => {
+                let read = |(place, message): (usize, &Value)| {
+                    Message::from_json(message).map_err(|e| format!("message {place}: {e}"))
+                };
+                let messages: Result<_, String> = messages.iter().enumerate().map(read).collect();
+                Ok(Self::Messages(messages?))
+            }
+            other => Err(format!(
+                "it is {}, and not text, a message or a list of messages",
+                kind_of(other)
+            )),
+        }
+    }
+
     /// The conversation.
     #[must_use]
     pub fn messages(&self) -> Vec<Message> {
         match self {
-            Self::Text(text) => vec![Message::user(text)],
+            Self::Text(text) => transcript(text).unwrap_or_else(|| vec![Message::user(text)]),
             Self::Messages(messages) => messages.clone(),
         }
     }
 
-    /// Whether no message has any text.
+    /// Whether no message says anything.
     #[must_use]
     pub fn is_blank(&self) -> bool {
         match self {
             Self::Text(text) => text.trim().is_empty(),
-            Self::Messages(messages) => messages.iter().all(|m| m.content.trim().is_empty()),
+            Self::Messages(messages) => messages.iter().all(Message::is_blank),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for PromptInput {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_json(&Value::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 

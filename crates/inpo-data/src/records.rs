@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Completion, FinishReason, Prompt, PromptInput};
+use crate::{Completion, FinishReason, Prompt, PromptInput, TemplateInput};
 
 /// A row of `responses.jsonl`: a prompt with its K samples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,7 @@ impl ResponseRecord {
             number: self.prompt_id,
             messages: messages.unwrap_or_default(),
             token_ids: Some(self.prompt_token_ids.clone()),
+            template: TemplateInput::default(),
             metadata: self.metadata.clone(),
         }
     }

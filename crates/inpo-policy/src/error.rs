@@ -196,7 +196,9 @@ pub enum PolicyError {
     EmptyConversation,
 
     /// A role that chat templates do not have.
-    #[error("message {index}: unknown role {role}; allowed are system, user, assistant and tool")]
+    #[error(
+        "message {index}: unknown role {role}; allowed are system, developer, user, assistant, tool, function and ipython"
+    )]
     UnknownRole {
         /// The message, from 0.
         index: usize,

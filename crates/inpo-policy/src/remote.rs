@@ -195,7 +195,9 @@ impl Sampler for RemoteModel {
     fn prepare(&self, prompt: &mut Prompt, _config: &GenerationConfig) -> Result<(), PolicyError> {
         match self.config.endpoint {
             Endpoint::Completions if prompt.token_ids.is_none() => {
-                prompt.token_ids = Some(self.codec()?.encode_prompt(&prompt.messages)?);
+                let codec = self.codec()?;
+                let ids = codec.encode_prompt_with(&prompt.messages, &prompt.template)?;
+                prompt.token_ids = Some(ids);
             }
             Endpoint::Chat if !prompt.messages.is_empty() => prompt.token_ids = None,
             Endpoint::Completions | Endpoint::Chat => {}

@@ -197,7 +197,9 @@ impl Policy {
     pub fn prompt_ids(&self, prompt: &Prompt) -> Result<Vec<u32>, PolicyError> {
         match &prompt.token_ids {
             Some(ids) => Ok(ids.clone()),
-            None => self.codec()?.encode_prompt(&prompt.messages),
+            None => self
+                .codec()?
+                .encode_prompt_with(&prompt.messages, &prompt.template),
         }
     }
 
@@ -217,21 +219,25 @@ impl Policy {
             .iter()
             .all(|answer| matches!(answer, Answer::Ids(_)));
         let ids = match &prompt.token_ids {
-            None if !given => return self.codec()?.encode_answered(&prompt.messages, answers),
+            None if !given => {
+                let codec = self.codec()?;
+                return codec.encode_answered_with(&prompt.messages, &prompt.template, answers);
+            }
             _ => self.prompt_ids(prompt)?,
         };
         if !given && !prompt.messages.is_empty() {
             let codec = self.codec()?;
             if codec
-                .encode_prompt(&prompt.messages)
+                .encode_prompt_with(&prompt.messages, &prompt.template)
                 .is_ok_and(|own| own == ids)
             {
-                return codec.encode_answered(&prompt.messages, answers);
+                return codec.encode_answered_with(&prompt.messages, &prompt.template, answers);
             }
         }
         let responses = answers.iter().map(|answer| match answer {
             Answer::Ids(ids) => Ok(ids.to_vec()),
             Answer::Text(text) => self.codec()?.encode_response(text),
+            Answer::Message(message) => self.codec()?.encode_response(&message.content),
         });
         Ok(Answered {
             responses: responses.collect::<Result<_, PolicyError>>()?,

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use crate::error::{PolicyError, excerpt};
-use inpo_data::{Message, sha256};
+use inpo_data::{Message, TemplateInput, sha256};
 
 mod clock;
 mod filters;
@@ -27,8 +27,19 @@ mod text;
 
 pub(crate) use named::{DEFAULT, Templates};
 
+/// Who speaks in a conversation, in the words of published templates.
+const ROLES: [&str; 7] = [
+    "system",
+    "developer",
+    "user",
+    "assistant",
+    "tool",
+    "function",
+    "ipython",
+];
+
 /// Checks a conversation that is to be answered: it has messages, their roles are known, and
-/// their texts are not blank. A blank system message is allowed: it switches a default one off.
+/// they say something ([`Message::is_blank`]). A blank system message is allowed: it switches a default one off.
 ///
 /// # Errors
 /// The first message that breaks this, by its index from 0.
@@ -38,13 +49,13 @@ pub fn check_messages(messages: &[Message]) -> Result<(), PolicyError> {
     }
     for (index, message) in messages.iter().enumerate() {
         let role = message.role.as_str();
-        if !["system", "user", "assistant", "tool"].contains(&role) {
+        if !ROLES.contains(&role) {
             return Err(PolicyError::UnknownRole {
                 index,
                 role: excerpt(role),
             });
         }
-        if role != "system" && message.content.trim().is_empty() {
+        if !["system", "developer"].contains(&role) && message.is_blank() {
             return Err(PolicyError::EmptyMessage {
                 index,
                 role: role.to_owned(),
@@ -68,6 +79,17 @@ pub struct ChatOptions {
     pub documents: Option<Vec<Json>>,
     /// Variables of the template's own, such as `enable_thinking`.
     pub variables: Map<String, Json>,
+}
+
+impl From<&TemplateInput> for ChatOptions {
+    fn from(input: &TemplateInput) -> Self {
+        Self {
+            tools: input.tools.clone(),
+            documents: input.documents.clone(),
+            variables: input.variables.clone(),
+            ..Self::default()
+        }
+    }
 }
 
 /// The texts of a model's special tokens by the names that templates know them by.

@@ -89,8 +89,10 @@ fn encode(
 ) -> Result<Vec<RunPrompt>, TrainError> {
     let limit = token_limit(config.common.policy.max_length, context)?;
     let limit = limit.saturating_sub(config.generation.max_new_tokens);
+    let template = config.data.template()?;
     let mut prompts = Vec::new();
-    for (row, number) in read_rows(path)?.into_iter().zip(first..) {
+    for (mut row, number) in read_rows(path)?.into_iter().zip(first..) {
+        row.template = row.template.over(&template);
         let refuse = |error: PolicyError| row.error(path, error.to_string());
         let mut prompt = row.to_prompt(number);
         let ids = policy.prompt_ids(&prompt).map_err(refuse)?;

@@ -1,5 +1,6 @@
 //! One optimisation phase on given pairs: the offline form of INPO, DPO, IPO, SPPO and their kin.
 
+use inpo_data::Place;
 use inpo_policy::Policy;
 
 use crate::anchors::digests;
@@ -11,7 +12,7 @@ use crate::objective::Objective;
 use crate::observer::Observer;
 use crate::optimise::Order;
 use crate::pair_source::PairSource;
-use crate::pairs::read_pairs;
+use crate::pairs::{PairOptions, read_pairs};
 use crate::phases::{Phase, PolicyId};
 use crate::policies::Policies;
 use crate::run::{Plan, play};
@@ -58,7 +59,17 @@ pub fn train(
     let (common, path) = (&config.common, &config.data.pairs);
     let objective = common.objective.offline()?;
     let policies = Policies::new(common, config.previous.is_some(), models.into())?.scored_once();
-    let pairs = read_pairs(path, &policies.start()?, common.policy.max_length)?;
+    let options = PairOptions {
+        max_length: common.policy.max_length,
+        template: config.data.template()?,
+    };
+    let mut pairs = read_pairs(path, &policies.start()?, &options)?;
+    if objective.exploration.is_none() {
+        // Another method's.
+        for record in &mut pairs.records {
+            record.explored_token_ids = None;
+        }
+    }
     pairs.require(objective.label, path)?;
 
     let plan = Plan::offline(config);
@@ -79,14 +90,14 @@ pub fn train(
     let digest = header.inputs.prompts.clone();
     let mut session = Session::new(common, policies, dir, observer);
     if !complete {
-        let line = |line: &usize| format!("{}, line {line}", path.display());
+        let place = |place: &Place| format!("{}, {place}", path.display());
         let order = if config.data.shuffle {
             Order::Shuffled(common.seed)
         } else {
             Order::Given(common.seed)
         };
         let pairs = PhasePairs {
-            names: pairs.lines.iter().map(line).collect(),
+            names: pairs.places.iter().map(place).collect(),
             records: pairs.records,
             given: pairs.logps,
             order,

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use inpo_core::game::{MatrixGame, RecordColumns, RecordOptions, read_records};
+use inpo_core::data::rows::as_json_lines;
+use inpo_core::game::{MatrixGame, RecordColumns, RecordOptions, read_records, read_records_json};
 
 use super::input::read;
 use super::output::{print_with, write_with};
@@ -94,8 +95,11 @@ fn from_records(args: &ConvertArgs) -> Result<MatrixGame, CliError> {
         min_votes: args.min_votes,
         prior: args.prior,
     };
-    let records =
-        read_records(&args.input, &options).map_err(|error| CliError::Input(error.to_string()))?;
+    let records = match as_json_lines(&args.input)? {
+        Some(lines) => read_records_json(lines.as_slice(), &args.input, &options),
+        None => read_records(&args.input, &options),
+    };
+    let records = records.map_err(|error| CliError::Input(error.to_string()))?;
     let names = records.game.names().len();
     let unseen = names * names.saturating_sub(1) / 2 - records.game.pairs().len();
     eprintln!(

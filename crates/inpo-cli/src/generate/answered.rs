@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use inpo_core::data::files::{append_jsonl, write_jsonl};
-use inpo_core::data::rows::{column, read_jsonl};
-use inpo_core::data::{Completion, DataError, Row};
+use inpo_core::data::rows::read_jsonl;
+use inpo_core::data::{Completion, DataError, Place, Row};
 use inpo_core::policy::{Answers, PolicyError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -13,7 +13,14 @@ use crate::error::CliError;
 use crate::print::lines;
 
 /// Columns of an earlier answer, which would be another response's.
-const STALE: [&str; 3] = ["response_token_ids", "sampling_logps", "error"];
+const STALE: [&str; 6] = [
+    "response_token_ids",
+    "sampling_logps",
+    "logp",
+    "num_tokens",
+    "token_logps",
+    "error",
+];
 
 /// What the answers are to.
 #[derive(Clone, Copy)]
@@ -95,7 +102,7 @@ impl<'a> Answered<'a> {
     fn take_parts(&mut self, path: &Path) -> Result<(), CliError> {
         let text = std::fs::read_to_string(path).map_err(DataError::read(path))?;
         let refuse = |line: usize, reason: &str| {
-            CliError::from(DataError::row(path, line)(reason.to_owned()))
+            CliError::from(DataError::row(path, Place::Line(line))(reason.to_owned()))
         };
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         let mut parts = whole.lines().enumerate();
@@ -137,7 +144,7 @@ impl<'a> Answered<'a> {
                 let reason = format!(
                     "{differs} differs from that of this call; --resume needs the same prompts and settings"
                 );
-                return Err(DataError::row(path, index + 1)(reason).into());
+                return Err(DataError::row(path, Place::Line(index + 1))(reason).into());
             }
             if !columns.contains_key("error") {
                 self.rows[index] = Some(columns);
@@ -162,7 +169,7 @@ impl<'a> Answered<'a> {
         if columns.get("seed") != Some(&json!(self.asked.seed)) {
             return Some("`seed`".to_owned());
         }
-        let reasons: Option<Vec<Value>> = column(columns, "finish_reason", "a list").ok()?;
+        let reasons = columns.get("finish_reason").and_then(Value::as_array);
         let other = reasons.is_some_and(|all| all.len() != self.asked.num_generations);
         other.then(|| "the number of responses".to_owned())
     }
@@ -252,11 +259,11 @@ impl<'a> Answered<'a> {
             return Ok(());
         };
         let count = rows.iter().filter(|row| row.contains_key("error")).count();
-        let line = self.asked.rows[place].line;
+        let place = self.asked.rows[place].place;
         let reason = row["error"].as_str().unwrap_or_default();
         let again = self.output.map_or("", |_| "; --resume asks for them again");
         Err(CliError::Other(format!(
-            "{count} of {total} rows failed and say so in `error`, the first at {}, line {line}: {reason}{again}",
+            "{count} of {total} rows failed and say so in `error`, the first at {}, {place}: {reason}{again}",
             self.asked.prompts.display()
         )))
     }
@@ -336,7 +343,7 @@ fn failed(input: &Row, error: &PolicyError, seed: u64) -> Map<String, Value> {
 }
 
 fn input_columns(input: &Row) -> Map<String, Value> {
-    let mut columns = input.columns.clone();
+    let mut columns = input.columns.clone().into_map();
     for stale in STALE {
         columns.shift_remove(stale);
     }

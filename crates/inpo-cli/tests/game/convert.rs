@@ -32,6 +32,24 @@ fn convert_goes_round_to_the_bit() {
     bench.refuses("convert g.json --min-votes 3", &["--records"]);
 }
 
+/// The same game as from the CSV file below.
+#[test]
+fn votes_come_from_a_json_array_too() {
+    let bench = Bench::new();
+    bench.file("votes.csv", "x,y,who\nann,bob,ann\nbob,cy,cy\n");
+    let array = r#"[{"x": "ann", "y": "bob", "who": "ann", "margin": NaN},
+        {"x": "bob", "y": "cy", "who": "cy"}]"#;
+    bench.file("votes.json", array);
+    let args = "--records --first x --second y --winner who";
+    let from_csv = bench.json(&format!("convert votes.csv {args}"));
+    assert_eq!(bench.json(&format!("convert votes.json {args}")), from_csv);
+    bench.file("votes.json", "[{\"x\": ");
+    bench.refuses(
+        &format!("convert votes.json {args}"),
+        &["votes.json", "its JSON array does not end"],
+    );
+}
+
 #[test]
 fn votes_become_a_game() {
     let bench = Bench::new();

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use inpo_data::{Completion, DataError, FinishReason, Prompt, excerpt};
+use inpo_data::{Completion, DataError, FinishReason, Prompt, TemplateInput, excerpt};
 use rand::RngExt;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -42,13 +42,35 @@ impl Ask<'_> {
         let mut set = |key: &str, value: Value| body.insert(key.to_owned(), value);
         set("model", json!(remote.model));
         match (remote.endpoint, &self.prompt.token_ids) {
-            (Endpoint::Completions, Some(ids)) => set("prompt", json!(ids)),
-            (Endpoint::Completions, None) => set(
-                "prompt",
-                json!(codec()?.encode_prompt(&self.prompt.messages)?),
-            ),
+            (Endpoint::Completions, Some(ids)) => {
+                set("prompt", json!(ids));
+            }
+            (Endpoint::Completions, None) => {
+                let Prompt {
+                    messages, template, ..
+                } = self.prompt;
+                set(
+                    "prompt",
+                    json!(codec()?.encode_prompt_with(messages, template)?),
+                );
+            }
             (Endpoint::Chat, _) if !self.prompt.messages.is_empty() => {
-                set("messages", json!(self.prompt.messages))
+                set("messages", json!(self.prompt.messages));
+                let TemplateInput {
+                    tools,
+                    documents,
+                    variables,
+                } = &self.prompt.template;
+                if let Some(tools) = tools {
+                    set("tools", json!(tools));
+                }
+                // vLLM's words.
+                if let Some(documents) = documents {
+                    set("documents", json!(documents));
+                }
+                if !variables.is_empty() {
+                    set("chat_template_kwargs", json!(variables));
+                }
             }
             (Endpoint::Chat, _) => {
                 let reason = format!(
@@ -58,7 +80,7 @@ impl Ask<'_> {
                 let url = remote.base_url.clone();
                 return Err(DataError::Server { url, reason }.into());
             }
-        };
+        }
         set("n", json!(self.samples.len()));
         set("max_tokens", json!(config.max_new_tokens));
         set("temperature", json!(config.temperature));

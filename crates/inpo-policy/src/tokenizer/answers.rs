@@ -1,6 +1,6 @@
 //! Answers that are given as text, in their places behind a prompt.
 
-use inpo_data::Message;
+use inpo_data::{Message, TemplateInput};
 
 use super::TextCodec;
 use crate::error::{PolicyError, excerpt};
@@ -11,6 +11,8 @@ use crate::template::ChatOptions;
 pub enum Answer<'a> {
     /// Its text, without the token that ends it.
     Text(&'a str),
+    /// The assistant's message, with whatever fields the template knows.
+    Message(&'a Message),
     /// Its ids.
     Ids(&'a [u32]),
 }
@@ -52,16 +54,31 @@ impl TextCodec {
         messages: &[Message],
         answers: &[Answer<'_>],
     ) -> Result<Answered, PolicyError> {
+        self.encode_answered_with(messages, &TemplateInput::default(), answers)
+    }
+
+    /// [`TextCodec::encode_answered`] with what the template is given beside the conversation.
+    ///
+    /// # Errors
+    /// Those of [`TextCodec::encode_answered`].
+    pub fn encode_answered_with(
+        &self,
+        messages: &[Message],
+        input: &TemplateInput,
+        answers: &[Answer<'_>],
+    ) -> Result<Answered, PolicyError> {
         self.refuse_templated_prompt(messages)?;
-        let text = self.render_prompt(messages)?;
+        let text = self.render_prompt_with(messages, input)?;
         let prompt = Prompt {
             messages,
+            input,
             ids: self.encode(&text)?,
             text,
         };
         let sequences = answers.iter().map(|answer| match answer {
             Answer::Ids(ids) => Ok([&prompt.ids, *ids].concat()),
-            Answer::Text(text) => self.sequence(&prompt, text),
+            Answer::Text(text) => self.sequence(&prompt, &Message::assistant(*text)),
+            Answer::Message(message) => self.sequence(&prompt, message),
         });
         let sequences = sequences.collect::<Result<Vec<_>, PolicyError>>()?;
         let shared = sequences
@@ -88,21 +105,21 @@ impl TextCodec {
     }
 
     /// The ids of a prompt and one answer.
-    fn sequence(&self, prompt: &Prompt<'_>, answer: &str) -> Result<Vec<u32>, PolicyError> {
-        self.refuse_templated(answer)?;
-        let answer = self.without_end(answer);
+    fn sequence(&self, prompt: &Prompt<'_>, message: &Message) -> Result<Vec<u32>, PolicyError> {
+        self.refuse_templated(&message.content)?;
+        let answer = self.without_end(&message.content);
         let kept = |note: &str| {
             self.note(note.to_owned());
             Ok([prompt.ids.as_slice(), &self.encode_response(answer)?].concat())
         };
-        let whole = self.render_answered(prompt.messages, answer)?;
+        let whole = self.render_answered(prompt, message, answer)?;
         let common = common_text(&prompt.text, &whole);
         let tail = squeezed(&whole[common..]);
         if !tail.contains(&squeezed(answer)) {
             if strips_reasoning(&tail, answer) {
                 return kept(STRIPPED);
             }
-            if self.render_answered(prompt.messages, "another answer")? == whole {
+            if self.render_answered(prompt, message, "another answer")? == whole {
                 return kept(IGNORED);
             }
         }
@@ -121,10 +138,22 @@ impl TextCodec {
         Ok(ids)
     }
 
-    fn render_answered(&self, messages: &[Message], answer: &str) -> Result<String, PolicyError> {
-        let mut messages = messages.to_vec();
-        messages.push(Message::assistant(answer));
-        self.templates.render(&messages, &ChatOptions::default())
+    /// The conversation with `message` behind it, its content being `content`.
+    fn render_answered(
+        &self,
+        prompt: &Prompt<'_>,
+        message: &Message,
+        content: &str,
+    ) -> Result<String, PolicyError> {
+        let mut messages = prompt.messages.to_vec();
+        let mut message = message.clone();
+        if message.content != content {
+            message.content = content.to_owned();
+        }
+        messages.push(message);
+        let options = ChatOptions::from(prompt.input);
+        self.templates
+            .render(&self.in_its_form(&messages), &options)
     }
 
     /// An answer without the token that ends a turn, where its text has one: the template writes it.
@@ -228,6 +257,7 @@ pub(super) struct Marks {
 /// A prompt as messages, text and ids.
 struct Prompt<'a> {
     messages: &'a [Message],
+    input: &'a TemplateInput,
     text: String,
     ids: Vec<u32>,
 }

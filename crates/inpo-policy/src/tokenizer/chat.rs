@@ -1,17 +1,19 @@
 //! Conversations to prompts.
 
-use inpo_data::Message;
-use serde_json::Value;
+use std::borrow::Cow;
+
+use inpo_data::{Message, TemplateInput};
+use serde_json::{Value, json};
 
 use super::TextCodec;
 use crate::error::PolicyError;
 use crate::template::{ChatOptions, check_messages};
 
 /// The options of a prompt that is to be answered.
-fn to_answer() -> ChatOptions {
+fn to_answer(input: &TemplateInput) -> ChatOptions {
     ChatOptions {
         add_generation_prompt: true,
-        ..ChatOptions::default()
+        ..ChatOptions::from(input)
     }
 }
 
@@ -28,8 +30,49 @@ impl TextCodec {
     /// Messages that [`check_messages`] refuses, a model without a template, or a template that
     /// refuses the conversation.
     pub fn render_prompt(&self, messages: &[Message]) -> Result<String, PolicyError> {
+        self.render_prompt_with(messages, &TemplateInput::default())
+    }
+
+    /// [`TextCodec::render_prompt`] with what the template is given beside the conversation.
+    ///
+    /// # Errors
+    /// Those of [`TextCodec::render_prompt`].
+    pub fn render_prompt_with(
+        &self,
+        messages: &[Message],
+        input: &TemplateInput,
+    ) -> Result<String, PolicyError> {
         check_messages(messages)?;
-        self.templates.render(messages, &to_answer())
+        let messages = self.in_its_form(messages);
+        self.templates.render(&messages, &to_answer(input))
+    }
+
+    /// The messages in the form that the template knows: reasoning under each of its names, and lists of parts as texts
+    /// where it would print them as lists.
+    pub(super) fn in_its_form<'a>(&self, messages: &'a [Message]) -> Cow<'a, [Message]> {
+        if messages.iter().all(Message::is_plain) {
+            return Cow::Borrowed(messages);
+        }
+        let join = messages.iter().any(Message::has_parts) && !self.takes_parts();
+        let form = |message: &Message| {
+            let message = message.clone().with_reasoning_names();
+            if join {
+                message.with_joined_parts()
+            } else {
+                message
+            }
+        };
+        Cow::Owned(messages.iter().map(form).collect())
+    }
+
+    /// Whether the template writes the text of a part, and not the list that it stands in.
+    fn takes_parts(&self) -> bool {
+        const TEXT: &str = "the-part-that-is-looked-for";
+        let message = json!({"role": "user", "content": [{"type": "text", "text": TEXT}]});
+        let rendered = self.templates.render(&[message], &ChatOptions::default());
+        // The list's own words, as Python or as JSON.
+        let list = |text: &str| text.contains("'text'") || text.contains("\"text\"");
+        rendered.is_ok_and(|text| text.contains(TEXT) && !list(&text))
     }
 
     /// The text of a conversation whose messages may have whatever fields the template knows
@@ -52,8 +95,20 @@ impl TextCodec {
     /// # Errors
     /// Those of [`TextCodec::render_prompt`] and [`TextCodec::encode`]; a text that is templated already.
     pub fn encode_prompt(&self, messages: &[Message]) -> Result<Vec<u32>, PolicyError> {
+        self.encode_prompt_with(messages, &TemplateInput::default())
+    }
+
+    /// The ids of [`TextCodec::render_prompt_with`].
+    ///
+    /// # Errors
+    /// Those of [`TextCodec::encode_prompt`].
+    pub fn encode_prompt_with(
+        &self,
+        messages: &[Message],
+        input: &TemplateInput,
+    ) -> Result<Vec<u32>, PolicyError> {
         self.refuse_templated_prompt(messages)?;
-        self.encode(&self.render_prompt(messages)?)
+        self.encode(&self.render_prompt_with(messages, input)?)
     }
 
     /// The sha256 of the chat template's text, in hexadecimal.

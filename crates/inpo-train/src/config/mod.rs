@@ -186,6 +186,7 @@ impl TrainConfig {
     /// The first setting out of its range, with what it may be.
     pub fn validate(&self) -> Result<(), TrainError> {
         self.common.objective.offline()?;
+        self.data.template()?;
         self.common.validate()
     }
 }
@@ -247,6 +248,7 @@ impl RunConfig {
             return Err(TrainError::setting(key, responses, &allowed));
         }
         self.generation.validate()?;
+        self.data.template()?;
         self.common.validate()?;
         self.iteration.validate()?;
         self.eval.validate()?;

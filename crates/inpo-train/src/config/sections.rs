@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use inpo_data::TemplateInput;
 use inpo_oracle::SelectionStrategy;
 use inpo_policy::{FloatType, LoraConfig, Precision};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::error::TrainError;
 
@@ -109,24 +111,49 @@ pub struct ModelSection {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PairsSection {
-    /// JSONL file of pairs.
+    /// File of pairs: JSON lines, a JSON array, either of them gzipped, or Parquet.
     pub pairs: PathBuf,
     /// Whether pairs are taken in a seeded random order, another one each epoch.
     #[serde(default = "yes")]
     pub shuffle: bool,
+    /// Variables of the chat template, `{ enable_thinking = false }` for instance; those of a row win.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub chat_template_kwargs: Map<String, Value>,
+}
+
+impl PairsSection {
+    /// What the chat template is given where a row says nothing.
+    ///
+    /// # Errors
+    ///
+    /// `chat_template_kwargs` that are no variables of a template.
+    pub fn template(&self) -> Result<TemplateInput, TrainError> {
+        template(&self.chat_template_kwargs)
+    }
+}
+
+fn template(kwargs: &Map<String, Value>) -> Result<TemplateInput, TrainError> {
+    TemplateInput::from_kwargs(kwargs).map_err(|reason| {
+        let got = Value::Object(kwargs.clone());
+        let allowed = format!("variables of the chat template ({reason})");
+        TrainError::setting("data.chat_template_kwargs", got, &allowed)
+    })
 }
 
 /// `[data]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSection {
-    /// JSONL file of training prompts.
+    /// File of training prompts, in the formats of the pairs of `inpo train`.
     pub prompts: PathBuf,
-    /// JSONL file of held-out prompts; absent: no evaluation.
+    /// File of held-out prompts; absent: no evaluation.
     pub eval_prompts: Option<PathBuf>,
     /// Whether prompts are taken in a seeded random order.
     #[serde(default = "yes")]
     pub shuffle: bool,
+    /// Variables of the chat template, `{ enable_thinking = false }` for instance; those of a row win.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub chat_template_kwargs: Map<String, Value>,
 }
 
 impl DataSection {
@@ -136,7 +163,17 @@ impl DataSection {
             prompts: prompts.into(),
             eval_prompts: None,
             shuffle: true,
+            chat_template_kwargs: Map::new(),
         }
+    }
+
+    /// What the chat template is given where a row says nothing.
+    ///
+    /// # Errors
+    ///
+    /// `chat_template_kwargs` that are no variables of a template.
+    pub fn template(&self) -> Result<TemplateInput, TrainError> {
+        template(&self.chat_template_kwargs)
     }
 }
 

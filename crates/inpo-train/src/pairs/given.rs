@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use inpo_data::{DataError, PairRecord};
+use inpo_data::{DataError, PairRecord, Place};
 use inpo_loss::Role;
 use inpo_policy::Policy;
 use serde_json::{Map, Value};
 
-use super::{RawPair, number};
+use super::row::RawPair;
 use crate::anchors::{Anchors, Scorers, Source, sources};
 use crate::error::TrainError;
 use crate::models::StoredPolicy;
@@ -39,9 +39,9 @@ pub struct GivenLogps {
     roles: Vec<Role>,
     /// Whether every row says that they are sums.
     sums: bool,
-    /// Their file, and the line of each pair.
+    /// Their file, and the place of each pair.
     path: PathBuf,
-    lines: Vec<usize>,
+    places: Vec<Place>,
 }
 
 impl GivenLogps {
@@ -55,7 +55,7 @@ impl GivenLogps {
         let mut given = Self {
             sums: rows.iter().all(|row| row.sums),
             path: path.to_owned(),
-            lines: rows.iter().map(|row| row.line).collect(),
+            places: rows.iter().map(|row| row.place).collect(),
             ..Self::default()
         };
         for role in roles() {
@@ -63,10 +63,10 @@ impl GivenLogps {
             let mut columns = [Vec::new(), Vec::new()];
             let mut partial = None;
             for row in rows {
-                let fail = |reason: String| row_error(path, row.line, reason);
+                let fail = |reason: String| row_error(path, row.place, reason);
                 let [chosen, rejected] = values(row, role).map_err(fail)?;
                 let (Some(chosen), Some(rejected)) = (chosen, rejected) else {
-                    partial.get_or_insert(row.line);
+                    partial.get_or_insert(row.place);
                     continue;
                 };
                 let places = [chosen, rejected].into_iter().zip(&names);
@@ -94,11 +94,11 @@ impl GivenLogps {
                     given.columns.insert(Source::Role(role), columns);
                     given.roles.push(role);
                 }
-                Some(line) if rows.iter().any(|row| has_any(row, role)) => {
+                Some(place) if rows.iter().any(|row| has_any(row, role)) => {
                     let [chosen, rejected] = &names;
                     let reason =
                         format!("`{chosen}` or `{rejected}` is missing, which other rows have");
-                    return Err(row_error(path, line, reason));
+                    return Err(row_error(path, place, reason));
                 }
                 Some(_) => {}
             }
@@ -211,7 +211,7 @@ impl GivenLogps {
                     let reason = format!(
                         "`{name}` is {value}, but the model that the configuration names gives {now:.4}{hint}"
                     );
-                    return Err(row_error(&self.path, self.lines[i], reason));
+                    return Err(row_error(&self.path, self.places[i], reason));
                 }
             }
         }
@@ -240,7 +240,7 @@ impl GivenLogps {
              is {policy:.3}); where it is a sum, name its model, or give every row `logp_reduction`: \"sum\"",
             lengths[longest]
         );
-        Err(row_error(&self.path, self.lines[i], reason))
+        Err(row_error(&self.path, self.places[i], reason))
     }
 }
 
@@ -289,7 +289,7 @@ fn values(row: &RawPair, role: Role) -> Result<[Option<f64>; 2], String> {
     let mut values = [None, None];
     for (value, names) in values.iter_mut().zip(columns(role)) {
         for name in names {
-            *value = number(&row.columns, &name)?.or(*value);
+            *value = row.number(&name)?.or(*value);
         }
     }
     Ok(values)
@@ -300,8 +300,8 @@ fn has_any(row: &RawPair, role: Role) -> bool {
     columns(role).iter().flatten().any(there)
 }
 
-fn row_error(path: &Path, line: usize, reason: String) -> TrainError {
-    DataError::row(path, line)(reason).into()
+fn row_error(path: &Path, place: Place, reason: String) -> TrainError {
+    DataError::row(path, place)(reason).into()
 }
 
 fn tokens(pair: &PairRecord) -> [usize; 2] {

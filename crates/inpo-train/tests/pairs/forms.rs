@@ -121,11 +121,11 @@ fn malformed_conversations_are_refused() {
         ),
         (
             json!({"prompt": [{"role": "user"}], "chosen": "stone", "rejected": "light"}),
-            "`prompt` is not text or a list of messages",
+            "`prompt` is empty",
         ),
         (
             json!({"prompt": 5, "chosen": "stone", "rejected": "light"}),
-            "`prompt` is not text",
+            "`prompt`: it is a number, and not text",
         ),
         (
             json!({"prompt": "the", "chosen": "stone"}),

@@ -1,5 +1,6 @@
 //! Truncation, dropped rows, lines as they come.
 
+use inpo_data::Place;
 use inpo_loss::Role;
 use serde_json::{Value, json};
 
@@ -90,7 +91,7 @@ fn rows_without_a_response_are_dropped_and_counted() {
         json!({"prompt": "the", "chosen_token_ids": [2], "rejected_token_ids": [2]}),
     ];
     let pairs = read(&rows).unwrap();
-    assert_eq!(pairs.lines, [2, 6]);
+    assert_eq!(pairs.places, [2, 6].map(Place::Line));
     assert_eq!((pairs.counts.pairs, pairs.counts.dropped_empty), (2, 4));
     assert_eq!(pairs.records[1].chosen_token_ids, [2]);
     assert_eq!(pairs.records[1].rejected_token_ids, [2]);
@@ -112,7 +113,8 @@ fn lines_are_read_as_they_come() {
     let row = r#"{"prompt": "the", "chosen": "stone", "rejected": "light"}"#;
     // Blank lines, carriage returns, no end of the last line.
     let text = format!("\r\n{row}\r\n   \n\n{row}\r\n{row}");
-    assert_eq!(read_bytes(text.as_bytes(), None).unwrap().lines, [2, 5, 6]);
+    let places = read_bytes(text.as_bytes(), None).unwrap().places;
+    assert_eq!(places, [2, 5, 6].map(Place::Line));
 
     // The last of two equal keys counts; null is no value.
     let text = r#"{"prompt": "of", "prompt": "the", "chosen": "stone", "chosen_token_ids": null, "rejected": "light",
@@ -141,7 +143,10 @@ fn lines_are_read_as_they_come() {
             &b"{\"prompt\": \"the\", \"score_chosen\": 1e400}"[..],
             "not JSON",
         ),
-        (b"{\"prompt\": \"the\", \"probability\": NaN}", "not JSON"),
+        (
+            b"{\"prompt\": \"the\", \"chosen\": \"a\", \"rejected\": \"b\", \"probability\": NaN}",
+            "`probability` holds NaN or an infinity",
+        ),
         (
             b"{\"prompt\": \"the\", \"chosen\": \"\\ud800\"}",
             "not JSON",

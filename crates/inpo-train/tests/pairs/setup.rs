@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use inpo_policy::Policy;
 use inpo_train::TrainError;
-use inpo_train::pairs::{Pairs, read_pairs};
+use inpo_train::pairs::{PairOptions, Pairs, read_pairs};
 use serde_json::{Value, json};
 
 /// The id of a word is its place: `the` is 3, `river` is 51, `stone` is 52, `light` is 53.
@@ -22,6 +22,14 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
 /// A tiny checkpoint with a word-level tokenizer that puts `<s>` before a text when it is asked for special
 /// tokens, and a template that writes `<s>` itself: together they double it where they are both used.
 pub(crate) fn policy(dir: &Path) -> Policy {
+    policy_with(dir, TEMPLATE)
+}
+
+const TEMPLATE: &str = "{% for m in messages %}<s> {{ m.content }} {% if m.role == 'assistant' %}<end> {% endif %}\
+                        {% endfor %}{% if add_generation_prompt %}<s> {% endif %}";
+
+/// The same with another template.
+pub(crate) fn policy_with(dir: &Path, template: &str) -> Policy {
     let model = dir.join("model");
     std::fs::create_dir_all(&model).unwrap();
     for file in ["config.json", "model.safetensors"] {
@@ -54,8 +62,6 @@ pub(crate) fn policy(dir: &Path) -> Policy {
         "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "</s>"}
     });
     std::fs::write(model.join("tokenizer.json"), tokenizer.to_string()).unwrap();
-    let template = "{% for m in messages %}<s> {{ m.content }} {% if m.role == 'assistant' %}<end> {% endif %}\
-                    {% endfor %}{% if add_generation_prompt %}<s> {% endif %}";
     std::fs::write(model.join("chat_template.jinja"), template).unwrap();
     Policy::load(&model, &Device::flex()).unwrap()
 }
@@ -64,7 +70,11 @@ pub(crate) fn read_bytes(bytes: &[u8], max_length: Option<usize>) -> Result<Pair
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("pairs.jsonl");
     std::fs::write(&path, bytes).unwrap();
-    read_pairs(&path, &policy(dir.path()), max_length)
+    let options = PairOptions {
+        max_length,
+        ..PairOptions::default()
+    };
+    read_pairs(&path, &policy(dir.path()), &options)
 }
 
 pub(crate) fn read(rows: &[Value]) -> Result<Pairs, TrainError> {
