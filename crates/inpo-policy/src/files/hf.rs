@@ -5,17 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::OnceLock;
 
-use rayon::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use serde::Deserialize;
 
 use super::dequant::{ElementType, StoredMatrix};
-use super::{FileReader, HostTensor, ModelFiles, WeightSource, expected_tensors};
+use super::{FileReader, HostTensor, ModelFiles, WeightSource, expected_tensors, identity};
 use crate::config::{ModelConfig, read_object};
 use crate::error::{PolicyError, excerpt};
 use crate::tokenizer::TextCodec;
-use inpo_data::sha256;
 
 #[cfg(test)]
 mod tests;
@@ -214,25 +212,7 @@ impl WeightSource for SafetensorsWeights {
         if let Some(digest) = self.identity.get() {
             return Ok(digest.clone());
         }
-        let digests = self
-            .shards
-            .par_iter()
-            .map(FileReader::sha256)
-            .collect::<Result<Vec<_>, _>>()?;
-        let digest = match digests.as_slice() {
-            [one] => one.clone(),
-            many => {
-                let lines = many.iter().zip(&self.shards).map(|(digest, shard)| {
-                    let name = shard
-                        .path()
-                        .file_name()
-                        .unwrap_or_default()
-                        .to_string_lossy();
-                    format!("{digest}  {name}\n")
-                });
-                sha256(lines.collect::<String>().as_bytes())
-            }
-        };
+        let digest = identity(&self.shards)?;
         Ok(self.identity.get_or_init(|| digest).clone())
     }
 }

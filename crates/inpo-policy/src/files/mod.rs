@@ -22,7 +22,7 @@ mod reader;
 
 pub use dequant::{ElementType, StoredMatrix};
 pub use random::RandomWeights;
-pub(crate) use reader::FileReader;
+pub(crate) use reader::{FileReader, identity};
 
 /// A tensor in host memory, row major.
 #[derive(Clone, Debug, PartialEq)]
