@@ -56,6 +56,7 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<(), CliError> {
         _ => Precision::F32,
     };
     let policy = Policy::load_in(&path, &device, precision)?;
+    policy.notes().iter().for_each(|note| tell(note));
     let policy = match &args.adapter {
         Some(dir) => policy.with_saved_adapters(dir)?,
         None => policy,

@@ -4,6 +4,7 @@ use clap::Args;
 use inpo_core::policy::Policy;
 
 use crate::error::CliError;
+use crate::print::tell;
 
 /// `--model` and `--device`.
 #[derive(Debug, Args)]
@@ -30,6 +31,7 @@ impl ModelArgs {
         let device = inpo_core::device(&self.device)?;
         let path = inpo_console::find_model(&self.model)?;
         let policy = Policy::load(&path, &device)?;
+        policy.notes().iter().for_each(|note| tell(note));
         Ok(match &self.adapter {
             Some(dir) => policy.with_saved_adapters(dir)?,
             None => policy,

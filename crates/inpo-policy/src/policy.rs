@@ -48,6 +48,8 @@ pub struct Policy {
     blocks: Option<Arc<FileBlocks>>,
     /// `config.json` as it was read, where there is one.
     config_json: Option<Arc<Map<String, Value>>>,
+    /// Where its files contradict each other, and which was taken.
+    notes: Arc<[String]>,
 }
 
 impl Policy {
@@ -104,6 +106,7 @@ impl Policy {
             blocks: (precision == Precision::F32)
                 .then(|| Arc::new(FileBlocks::new(Arc::from(files.weights)))),
             config_json: files.config_json.map(Arc::new),
+            notes: files.notes.into(),
         })
     }
 
@@ -131,6 +134,7 @@ impl Policy {
             precision: Precision::F32,
             blocks: None,
             config_json: None,
+            notes: Arc::default(),
         })
     }
 
@@ -182,6 +186,11 @@ impl Policy {
     /// Where the weights were read from.
     pub fn source(&self) -> &Path {
         &self.source
+    }
+
+    /// Where the files that it was read from contradict each other, and which was taken: a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The files that this policy can be read from again as it is; none for weights that were initialised or

@@ -15,6 +15,7 @@ use crate::config::{ModelConfig, read_object};
 use crate::error::{PolicyError, excerpt};
 use crate::tokenizer::TextCodec;
 
+mod head;
 #[cfg(test)]
 mod tests;
 
@@ -43,8 +44,9 @@ pub(super) fn open(dir: &Path) -> Result<ModelFiles, PolicyError> {
         return absent("neither model.safetensors nor model.safetensors.index.json is in it");
     }
     let config_json = read_object(&config)?;
-    let config = ModelConfig::from_hf_json(&config)?;
-    let weights = SafetensorsWeights::open(dir, &config)?;
+    let mut config = ModelConfig::from_hf_json(&config)?;
+    let mut notes = Vec::new();
+    let weights = SafetensorsWeights::open(dir, &mut config, &mut notes)?;
     let path = dir.join("tokenizer.json");
     let tokenizer = if path.is_file() {
         TextCodec::from_file(&path)
@@ -58,6 +60,7 @@ pub(super) fn open(dir: &Path) -> Result<ModelFiles, PolicyError> {
     let files = ModelFiles::assemble(config, weights, tokenizer, dir)?;
     Ok(ModelFiles {
         config_json: Some(config_json),
+        notes,
         ..files
     })
 }
@@ -81,7 +84,12 @@ struct SafetensorsWeights {
 }
 
 impl SafetensorsWeights {
-    fn open(dir: &Path, config: &ModelConfig) -> Result<Self, PolicyError> {
+    /// Opens the weights of the model of `config`, which is corrected where the weights contradict it, with a note.
+    fn open(
+        dir: &Path,
+        config: &mut ModelConfig,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, PolicyError> {
         let index_path = dir.join(INDEX);
         // As in transformers, a single file wins over an index.
         let index = if dir.join(SINGLE).is_file() {
@@ -127,6 +135,9 @@ impl SafetensorsWeights {
                     "{INDEX} says that it is in this shard, and it is not; fetch both again"
                 ),
             });
+        }
+        if config.tie_word_embeddings && !config.classifier {
+            notes.extend(head::check(config, &mut places, &shards)?);
         }
         let weights_path = || dir.join(if index.is_some() { INDEX } else { SINGLE });
         let (mut order, mut wanted, mut absent) = (Vec::new(), BTreeMap::new(), Vec::new());

@@ -29,6 +29,9 @@ pub(crate) struct RunHeader {
     pub reference: Option<String>,
     /// Digests of what the run reads; a run is resumed only where they are the same.
     pub inputs: Inputs,
+    /// Where the model's files contradict each other, and which was taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The objective.
     pub objective: ObjectiveHeader,
     /// After how many iterations the reference becomes pi_t; 0: never.
@@ -126,13 +129,15 @@ impl RunHeader {
         // MNPO has all its anchors only once enough policies exist.
         let objective = common.objective.online(iterations)?;
         let every = config.ref_update_every();
+        let start = policies.start()?;
         Ok(Self {
             inpo_version: env!("CARGO_PKG_VERSION"),
             seed: common.seed,
             config_sha256: sha256(text.as_bytes()),
             model: common.policy.model.clone(),
             reference: common.reference.as_ref().map(|r| r.model.clone()),
-            inputs: Inputs::new(&policies.start()?, policies.reference().digest(), prompts),
+            inputs: Inputs::new(&start, policies.reference().digest(), prompts),
+            notes: start.notes().to_vec(),
             objective: ObjectiveHeader::new(&objective, &common.objective)?,
             ref_update_every: every,
             ref_updates: (iterations - 1).checked_div(every).unwrap_or(0),
@@ -194,6 +199,9 @@ impl std::fmt::Display for RunHeader {
             Some(model) => format!("{model}, {}", digest(&self.inputs.reference)),
         };
         writeln!(f, "pi_1       {}, {start}", self.model)?;
+        for note in &self.notes {
+            writeln!(f, "note       {note}")?;
+        }
         write!(f, "pi_ref     {reference}")?;
         match self.ref_update_every {
             0 => writeln!(f, ", fixed")?,

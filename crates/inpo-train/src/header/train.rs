@@ -36,6 +36,9 @@ pub(crate) struct TrainHeader {
     pub inputs: Inputs,
     /// sha256 of the pairs with their labels and log-probs, and of the policies that score them.
     pub content: String,
+    /// Where the model's files contradict each other, and which was taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The pairs.
     pub pairs: PairCounts,
     /// The objective.
@@ -65,6 +68,7 @@ impl TrainHeader {
             given: pairs.logps.names_of(objective),
             inputs: Inputs::new(&start, policies.reference().digest(), &key.pairs),
             content: content(scorers, pairs),
+            notes: start.notes().to_vec(),
             pairs: pairs.counts,
             objective: ObjectiveHeader::new(objective, &common.objective)?,
         })
@@ -94,6 +98,9 @@ impl std::fmt::Display for TrainHeader {
         let reference = origin(&self.reference, &[Role::Reference]);
         let previous = origin(&self.previous, &[Role::Previous, Role::History(0)]);
         writeln!(f, "policy     {}, {:.12}", self.model, self.inputs.policy)?;
+        for note in &self.notes {
+            writeln!(f, "note       {note}")?;
+        }
         writeln!(f, "pi_ref     {reference}")?;
         writeln!(f, "pi_t       {previous}")?;
         if !self.given.is_empty() {
