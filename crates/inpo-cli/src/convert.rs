@@ -6,7 +6,7 @@ use clap::Args;
 use inpo_core::policy::{FloatType, Policy, Precision, SaveOptions};
 
 use crate::error::CliError;
-use crate::print::tell;
+use crate::print::{notes, tell};
 
 /// Writes a model as a Hugging Face directory: a GGUF file unpacked, an adapter added to the weights, or
 /// another float type.
@@ -56,6 +56,7 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<(), CliError> {
         _ => Precision::F32,
     };
     let policy = Policy::load_in(&path, &device, precision)?;
+    notes(&policy);
     let policy = match &args.adapter {
         Some(dir) => policy.with_saved_adapters(dir)?,
         None => policy,

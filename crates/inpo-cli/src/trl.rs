@@ -249,9 +249,10 @@ fn lora(given: &mut Given) -> Option<Value> {
     match modules {
         // PEFT's for the families that inpo reads.
         None => lora["target_modules"] = json!(["q_proj", "v_proj"]),
-        Some(Value::String(all)) if all == "all-linear" => {}
-        Some(Value::Array(names)) if names == [json!("all-linear")] => {}
-        Some(Value::String(name)) => lora["target_modules"] = json!([name]),
+        Some(Value::Array(names)) if names == [json!("all-linear")] => {
+            lora["target_modules"] = json!("all-linear");
+        }
+        // A list, or what PEFT takes for a regular expression.
         Some(names) => lora["target_modules"] = names,
     }
     Some(lora)

@@ -15,7 +15,7 @@ mod write;
 
 pub use families::Family;
 pub(crate) use families::{GgufKeys, GgufModel, GgufSpec, listed};
-pub(crate) use keys::read_object;
+pub(crate) use keys::{Keys, read_object, shown};
 pub use rope::{RopeParameters, RopeScaling};
 
 /// The function that the gate of a feed-forward layer goes through.

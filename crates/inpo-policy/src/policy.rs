@@ -48,6 +48,8 @@ pub struct Policy {
     blocks: Option<Arc<FileBlocks>>,
     /// `config.json` as it was read, where there is one.
     config_json: Option<Arc<Map<String, Value>>>,
+    /// Where its files contradict each other, and which was taken.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Policy {
@@ -104,6 +106,7 @@ impl Policy {
             blocks: (precision == Precision::F32)
                 .then(|| Arc::new(FileBlocks::new(Arc::from(files.weights)))),
             config_json: files.config_json.map(Arc::new),
+            notes: files.notes,
         })
     }
 
@@ -131,6 +134,7 @@ impl Policy {
             precision: Precision::F32,
             blocks: None,
             config_json: None,
+            notes: Vec::new(),
         })
     }
 

@@ -258,9 +258,11 @@ impl Policy {
         ids
     }
 
-    /// What was found out about the tokenizer and the end of a turn that a user should know, each once.
+    /// What a user should know of the model's files, a sentence each: where they contradict each other and which was
+    /// taken, and what was found out about the tokenizer and the end of a turn.
     pub fn notes(&self) -> Vec<String> {
-        let mut notes = self.codec().map(TextCodec::notes).unwrap_or_default();
+        let mut notes = self.notes.clone();
+        notes.extend(self.codec().map(TextCodec::notes).unwrap_or_default());
         if self.end_ids().is_empty() {
             let note = "no file of the model says which token ends a response: responses end by their length alone, \
                         unless `stop_token_ids` or `stop_strings` are given";

@@ -223,7 +223,8 @@ pub(crate) fn save_model(
     Ok(write_whole(&dir.join("config.json"), &json)?)
 }
 
-/// The configuration as it was read, with the float type that is written now; else one that is made.
+/// The configuration as it was read, with the float type that is written now and whether the head is tied; else one
+/// that is made.
 fn config_json(around: &Surroundings<'_>, dtype: FloatType) -> Value {
     let mut object = match around.original {
         Some(original) => original.clone(),
@@ -232,6 +233,13 @@ fn config_json(around: &Surroundings<'_>, dtype: FloatType) -> Value {
             _ => unreachable!("a configuration is an object"),
         },
     };
+    const TIED: &str = "tie_word_embeddings";
+    let absent = around.config.family.spec().tie_word_embeddings;
+    let said = object.get(TIED).and_then(Value::as_bool);
+    let tied = around.config.tie_word_embeddings;
+    if said.unwrap_or(absent) != tied {
+        object.insert(TIED.to_owned(), json!(tied));
+    }
     let mut found = false;
     for key in ["dtype", "torch_dtype"] {
         if let Some(value) = object.get_mut(key) {

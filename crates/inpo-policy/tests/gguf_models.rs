@@ -41,6 +41,22 @@ fn log_probs_of_every_family_are_those_of_transformers() {
     }
 }
 
+/// A model in four files, of which the first has no tensors, is the one in one (`fixtures/gguf/split_gguf.py`).
+#[test]
+fn a_split_model_is_the_one_it_was_made_of() {
+    let load = |name| Policy::load(&fixture(name), &Device::flex()).unwrap();
+    let [whole, split] = ["llama.gguf", "split/llama-00001-of-00004.gguf"].map(load);
+    let sequences = [Sequence::new(&[1], &[5, 9, 20, 33])];
+    assert_eq!(
+        split.logps(&sequences).unwrap(),
+        whole.logps(&sequences).unwrap()
+    );
+    assert_eq!(split.config(), whole.config());
+    let hash = |policy: &Policy| policy.codec().unwrap().tokenizer_hash();
+    assert_eq!(hash(&split), hash(&whole));
+    assert_ne!(split.identity(), whole.identity(), "that of all files");
+}
+
 /// Sampling multiplies with the file's blocks, scoring with f32 weights: both give a sample the same log-probs, with the weights
 /// of the file, with adapters on them, and with weights that are no longer the file's.
 #[test]

@@ -280,9 +280,8 @@ fn adapters_mix_with_their_reference() {
     let lora = LoraConfig {
         rank: 4,
         alpha: 8.0,
-        use_rslora: false,
-        dropout: 0.0,
-        target_modules: vec!["q_proj".into(), "down_proj".into()],
+        target_modules: ["q_proj", "down_proj"].into(),
+        ..LoraConfig::default()
     };
     let adapted = tiny("tiny_llama_tied").with_adapters(&lora, 1).unwrap();
     let trained = adapted.decoder().clone().train().map(&mut Nudge);

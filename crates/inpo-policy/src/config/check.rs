@@ -56,15 +56,18 @@ impl ModelConfig {
         let ids = self.eos_token_ids.iter().map(|id| ("eos_token_id", *id));
         let ids = ids.chain(self.bos_token_id.map(|id| ("bos_token_id", id)));
         for (key, id) in ids.chain(self.pad_token_id.map(|id| ("pad_token_id", id))) {
-            if id as usize >= self.vocab_size {
-                return refuse(
-                    key,
-                    id.to_string(),
-                    format!("ids must be below vocab_size, {}", self.vocab_size),
-                );
-            }
+            self.check_id(path, key, id)?;
         }
         Ok(())
+    }
+
+    /// Checks that the token id of `key` in the file at `path` is one of the vocabulary.
+    pub(super) fn check_id(&self, path: &Path, key: &str, id: u32) -> Result<(), PolicyError> {
+        if (id as usize) < self.vocab_size {
+            return Ok(());
+        }
+        let allowed = format!("ids must be below vocab_size, {}", self.vocab_size);
+        Err(refusal(path, key, id.to_string(), allowed))
     }
 
     /// The part of [`ModelConfig::check`] that everything with a size stands on.

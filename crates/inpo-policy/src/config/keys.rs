@@ -38,7 +38,7 @@ pub(crate) struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    pub(super) fn new(object: &'a Map<String, Value>, path: &'a Path, prefix: &'a str) -> Self {
+    pub(crate) fn new(object: &'a Map<String, Value>, path: &'a Path, prefix: &'a str) -> Self {
         Self {
             object,
             path,
@@ -51,12 +51,12 @@ impl<'a> Keys<'a> {
     }
 
     /// The value of `key`; `null` counts as absent.
-    pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'a Value> {
         self.object.get(key).filter(|value| !value.is_null())
     }
 
     /// The error for a value that cannot be used.
-    pub(super) fn refuse(&self, key: &str, found: String, allowed: &str) -> PolicyError {
+    pub(crate) fn refuse(&self, key: &str, found: String, allowed: &str) -> PolicyError {
         PolicyError::ConfigValue {
             path: self.path.to_path_buf(),
             key: self.full(key),
@@ -66,7 +66,7 @@ impl<'a> Keys<'a> {
     }
 
     /// The error for a key that must be there.
-    pub(super) fn missing(&self, key: &str) -> PolicyError {
+    pub(crate) fn missing(&self, key: &str) -> PolicyError {
         PolicyError::MissingConfigKey {
             path: self.path.to_path_buf(),
             key: self.full(key),
@@ -84,15 +84,15 @@ impl<'a> Keys<'a> {
         };
         match read(value) {
             Some(read) => Ok(Some(read)),
-            None => Err(self.refuse(key, excerpt_json(value), &format!("it must be {kind}"))),
+            None => Err(self.refuse(key, shown(value), &format!("it must be {kind}"))),
         }
     }
 
-    pub(super) fn text(&self, key: &str) -> Result<Option<&'a str>, PolicyError> {
+    pub(crate) fn text(&self, key: &str) -> Result<Option<&'a str>, PolicyError> {
         self.typed(key, "a string", Value::as_str)
     }
 
-    pub(super) fn flag(&self, key: &str) -> Result<Option<bool>, PolicyError> {
+    pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>, PolicyError> {
         self.typed(key, "true or false", Value::as_bool)
     }
 
@@ -114,16 +114,19 @@ impl<'a> Keys<'a> {
         self.number(key)?.ok_or_else(|| self.missing(key))
     }
 
-    /// A token id or a list of them; absent: none.
+    /// A token id or a list of them; absent: none, as is -1.
     pub(super) fn ids(&self, key: &str) -> Result<Vec<u32>, PolicyError> {
-        let id = |v: &Value| v.as_u64().and_then(|n| u32::try_from(n).ok());
+        let id = |v: &Value| match v.as_i64() {
+            Some(-1) => Some(None),
+            Some(n) => u32::try_from(n).ok().map(Some),
+            None => None,
+        };
         let read = |v: &Value| match v {
-            Value::Array(list) => list.iter().map(id).collect(),
+            Value::Array(list) => list.iter().map(id).collect::<Option<Vec<_>>>(),
             one => id(one).map(|id| vec![id]),
         };
-        Ok(self
-            .typed(key, "a token id or a list of token ids", read)?
-            .unwrap_or_default())
+        let ids = self.typed(key, "a token id or a list of token ids", read)?;
+        Ok(ids.into_iter().flatten().flatten().collect())
     }
 
     /// Whether `key` is there, `null` or not.
@@ -154,7 +157,7 @@ impl<'a> Keys<'a> {
     }
 
     /// Refuses every key that is not null and not `known`.
-    pub(super) fn nothing_else(&self, known: impl Fn(&str) -> bool) -> Result<(), PolicyError> {
+    pub(crate) fn nothing_else(&self, known: impl Fn(&str) -> bool) -> Result<(), PolicyError> {
         match self
             .object
             .iter()
@@ -169,7 +172,8 @@ impl<'a> Keys<'a> {
     }
 }
 
-fn excerpt_json(value: &Value) -> String {
+/// A value as messages show it.
+pub(crate) fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => excerpt(text),
         Value::Object(_) => "an object".to_owned(),

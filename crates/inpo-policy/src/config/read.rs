@@ -24,16 +24,17 @@ impl ModelConfig {
     pub fn from_hf_json(path: &Path) -> Result<Self, PolicyError> {
         let object = read_object(path)?;
         let mut config = Self::from_object(&object, path)?;
+        config.check(path)?;
         let generation = path.with_file_name("generation_config.json");
         if generation.is_file() {
             let object = read_object(&generation)?;
             for id in Keys::new(&object, &generation, "").ids("eos_token_id")? {
+                config.check_id(&generation, "eos_token_id", id)?;
                 if !config.eos_token_ids.contains(&id) {
                     config.eos_token_ids.push(id);
                 }
             }
         }
-        config.check(path)?;
         Ok(config)
     }
 

@@ -303,6 +303,8 @@ impl Reader {
                 "attention_factor",
                 "beta_fast",
                 "beta_slow",
+                // How the model was trained.
+                "finetuned",
                 "mscale",
                 "mscale_all_dim",
                 "original_max_position_embeddings",

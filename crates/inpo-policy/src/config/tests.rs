@@ -174,6 +174,56 @@ fn unites_the_end_tokens_of_both_files() {
         ModelConfig::from_hf_json(&path).unwrap().eos_token_ids,
         [2, 7]
     );
+    let generation = dir.path().join("generation_config.json");
+    std::fs::write(&generation, r#"{"eos_token_id": [2, 100]}"#).unwrap();
+    let error = ModelConfig::from_hf_json(&path).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        format!(
+            "{}: `eos_token_id` is 100, but ids must be below vocab_size, 100",
+            generation.display()
+        )
+    );
+}
+
+/// -1 is how llama.cpp and some directories say that there is no such token.
+#[test]
+fn an_id_of_minus_one_is_none() {
+    let none = json!({"pad_token_id": -1, "bos_token_id": -1, "eos_token_id": [-1, 2]});
+    let config = of("llama", none);
+    assert_eq!((config.pad_token_id, config.bos_token_id), (None, None));
+    assert_eq!(config.eos_token_ids, [2]);
+    assert_eq!(
+        refused("llama", json!({"pad_token_id": -2})),
+        "`pad_token_id` is -2, but it must be a token id or a list of token ids"
+    );
+}
+
+/// Keys of published directories that transformers' classes do not read.
+#[test]
+fn keys_that_nothing_reads_are_ignored() {
+    let yarn = json!({"type": "yarn", "factor": 4.0, "finetuned": true});
+    for (family, keys) in [
+        (
+            "llama",
+            json!({"activation": "swiglu", "_model_name_or_path": "x", "unk_token_id": 0}),
+        ),
+        (
+            "llama",
+            json!({"max_sequence_length": 8, "_flash_attn_2_enabled": true}),
+        ),
+        ("llama", json!({"rope_scaling": yarn})),
+        ("gemma2", json!({"sliding_window_size": 4096})),
+    ] {
+        let mut plain = keys.clone();
+        let object = plain.as_object_mut().unwrap();
+        object.retain(|key, _| key == "rope_scaling");
+        for value in object.values_mut() {
+            value.as_object_mut().unwrap().remove("finetuned");
+        }
+        assert_eq!(of(family, keys), of(family, plain));
+    }
+    assert!(refused("qwen2", json!({"activation": "swiglu"})).contains("unknown config key"));
 }
 
 #[test]

@@ -6,7 +6,6 @@
 //! of Gemma's norms have 1 added.
 
 use std::collections::BTreeMap;
-use std::io::BufReader;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -14,7 +13,7 @@ use rayon::prelude::*;
 use serde_json::{Map, Value as Json};
 
 use super::dequant::{StoredMatrix, first_not_finite};
-use super::{FileReader, HostTensor, ModelFiles, WeightSource, expected_tensors};
+use super::{FileReader, HostTensor, ModelFiles, WeightSource, expected_tensors, identity};
 use crate::config::{Family, GgufSpec, ModelConfig};
 use crate::error::{PolicyError, excerpt};
 use crate::tokenizer::TextCodec;
@@ -23,15 +22,16 @@ mod header;
 mod hyper;
 mod metadata;
 mod names;
+mod split;
 #[cfg(test)]
 mod tests;
 
-use header::{Header, TensorEntry};
+use header::TensorEntry;
 pub(crate) use metadata::Metadata;
 #[cfg(test)]
 pub(crate) use metadata::Value;
 
-/// Opens a `.gguf` file.
+/// Opens a `.gguf` file, or the first of several that `gguf-split` made of one.
 ///
 /// # Errors
 /// A file that cannot be read, that breaks the format, or whose model is of a family that is not
@@ -44,7 +44,8 @@ pub(super) fn open(path: &Path) -> Result<ModelFiles, PolicyError> {
 
 /// The weights in a GGUF file.
 struct GgufWeights {
-    reader: FileReader,
+    /// The file, or its parts in their order.
+    parts: Vec<FileReader>,
     family: Family,
     /// Hugging Face's names in the order of the decoder, with the place of each tensor.
     order: Vec<String>,
@@ -54,8 +55,8 @@ struct GgufWeights {
 }
 
 /// What is read from a GGUF file before it is known whether its tensors are those of its model.
-struct Parts {
-    reader: FileReader,
+struct Contents {
+    parts: Vec<FileReader>,
     metadata: Metadata,
     family: Family,
     gguf: &'static GgufSpec,
@@ -65,16 +66,14 @@ struct Parts {
     table: BTreeMap<String, TensorEntry>,
 }
 
-impl Parts {
+impl Contents {
     fn read(path: &Path) -> Result<Self, PolicyError> {
-        let reader = FileReader::open(path)?;
-        let header = Header::read(BufReader::new(reader.file()), reader.len(), path)?;
-        let mut table: BTreeMap<String, TensorEntry> = header
-            .tensors
-            .into_iter()
-            .map(|t| (t.name.clone(), t))
-            .collect();
-        let (family, gguf) = hyper::family(&header.metadata)?;
+        let split::Joined {
+            parts,
+            metadata,
+            mut table,
+        } = split::read(path)?;
+        let (family, gguf) = hyper::family(&metadata)?;
         let Some(embedding) = table.get("token_embd.weight") else {
             return Err(PolicyError::MissingTensors {
                 path: path.to_path_buf(),
@@ -84,7 +83,7 @@ impl Parts {
         let vocab_size = embedding.shape[0];
         let divisors = table
             .remove("rope_freqs.weight")
-            .map(|entry| finite_values(&reader, &entry))
+            .map(|entry| finite_values(&parts, &entry))
             .transpose()?;
         let seen = hyper::Seen {
             vocab_size,
@@ -93,10 +92,10 @@ impl Parts {
             mlp_bias: table.contains_key("blk.0.ffn_down.bias"),
             rope_divisors: divisors.as_deref(),
         };
-        let config = hyper::hf_config(&header.metadata, family, gguf, &seen)?;
+        let config = hyper::hf_config(&metadata, family, gguf, &seen)?;
         Ok(Self {
-            reader,
-            metadata: header.metadata,
+            parts,
+            metadata,
             family,
             gguf,
             config,
@@ -110,20 +109,20 @@ impl GgufWeights {
         self.tensors
             .get(name)
             .ok_or_else(|| PolicyError::MissingTensors {
-                path: self.reader.path().to_path_buf(),
+                path: self.parts[0].path().to_path_buf(),
                 tensors: vec![excerpt(name)],
             })
     }
 
     fn open(path: &Path) -> Result<(Self, Metadata, ModelConfig), PolicyError> {
-        let Parts {
-            reader,
+        let Contents {
+            parts,
             metadata,
             family,
             gguf,
             config,
             mut table,
-        } = Parts::read(path)?;
+        } = Contents::read(path)?;
         let config = ModelConfig::from_object(&config, path)?;
         config.check(path)?;
         let (mut order, mut tensors, mut absent) = (Vec::new(), BTreeMap::new(), Vec::new());
@@ -133,7 +132,7 @@ impl GgufWeights {
                 None => absent.push(foreign),
                 Some(entry) if entry.shape != expected => {
                     return Err(PolicyError::TensorShape {
-                        path: path.to_path_buf(),
+                        path: parts[entry.part].path().to_path_buf(),
                         tensor: foreign,
                         found: entry.shape,
                         expected,
@@ -151,9 +150,9 @@ impl GgufWeights {
                 tensors: absent,
             });
         }
-        if let Some(rest) = table.keys().next() {
+        if let Some((rest, entry)) = table.iter().next() {
             return Err(PolicyError::Tensor {
-                path: path.to_path_buf(),
+                path: parts[entry.part].path().to_path_buf(),
                 tensor: rest.clone(),
                 reason: format!(
                     "it is not part of a {} model as implemented here, and could change arithmetic; use a model without it",
@@ -163,7 +162,7 @@ impl GgufWeights {
         }
         let head_dim = config.head_dim;
         let weights = Self {
-            reader,
+            parts,
             family,
             order,
             tensors,
@@ -176,12 +175,12 @@ impl GgufWeights {
 
 /// A tensor in Hugging Face's layout, `name` being its name there.
 fn load(
-    reader: &FileReader,
+    parts: &[FileReader],
     family: Family,
     head_dim: usize,
     (name, entry): (&str, &TensorEntry),
 ) -> Result<HostTensor, PolicyError> {
-    let mut data = finite_values(reader, entry)?;
+    let mut data = finite_values(parts, entry)?;
     if names::interleaves(family, name) {
         let columns = entry.shape[1..].iter().product();
         half_split_rows(&mut data, columns, head_dim);
@@ -197,7 +196,8 @@ fn load(
 
 /// The values of a tensor as they are in the file, which must be finite. They are read piece by piece
 /// by all threads.
-fn finite_values(reader: &FileReader, entry: &TensorEntry) -> Result<Vec<f32>, PolicyError> {
+fn finite_values(parts: &[FileReader], entry: &TensorEntry) -> Result<Vec<f32>, PolicyError> {
+    let reader = &parts[entry.part];
     // Checked against the length of the file when the header was read.
     let count = entry.shape.iter().product();
     let data = entry.element.dequantise_pieces(count, |at, len| {
@@ -223,7 +223,7 @@ impl WeightSource for GgufWeights {
 
     fn load(&self, name: &str) -> Result<HostTensor, PolicyError> {
         let entry = self.entry(name)?;
-        load(&self.reader, self.family, self.head_dim, (name, entry))
+        load(&self.parts, self.family, self.head_dim, (name, entry))
     }
 
     fn blocks(&self, name: &str) -> Result<Option<StoredMatrix>, PolicyError> {
@@ -232,7 +232,7 @@ impl WeightSource for GgufWeights {
             return Ok(None);
         };
         // Checked against the length of the file when the header was read.
-        let bytes = self.reader.read_at(entry.offset, entry.bytes)?;
+        let bytes = self.parts[entry.part].read_at(entry.offset, entry.bytes)?;
         let stored = StoredMatrix::new(entry.element, [output, input], bytes);
         if !names::interleaves(self.family, name) {
             return Ok(stored);
@@ -245,7 +245,7 @@ impl WeightSource for GgufWeights {
         if let Some(digest) = self.identity.get() {
             return Ok(digest.clone());
         }
-        let digest = self.reader.sha256()?;
+        let digest = identity(&self.parts)?;
         Ok(self.identity.get_or_init(|| digest).clone())
     }
 }

@@ -5,18 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::OnceLock;
 
-use rayon::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use serde::Deserialize;
 
 use super::dequant::{ElementType, StoredMatrix};
-use super::{FileReader, HostTensor, ModelFiles, WeightSource, expected_tensors};
+use super::{FileReader, HostTensor, ModelFiles, WeightSource, expected_tensors, identity};
 use crate::config::{ModelConfig, read_object};
 use crate::error::{PolicyError, excerpt};
 use crate::tokenizer::TextCodec;
-use inpo_data::sha256;
 
+mod head;
 #[cfg(test)]
 mod tests;
 
@@ -45,8 +44,9 @@ pub(super) fn open(dir: &Path) -> Result<ModelFiles, PolicyError> {
         return absent("neither model.safetensors nor model.safetensors.index.json is in it");
     }
     let config_json = read_object(&config)?;
-    let config = ModelConfig::from_hf_json(&config)?;
-    let weights = SafetensorsWeights::open(dir, &config)?;
+    let mut config = ModelConfig::from_hf_json(&config)?;
+    let mut notes = Vec::new();
+    let weights = SafetensorsWeights::open(dir, &mut config, &mut notes)?;
     let path = dir.join("tokenizer.json");
     let tokenizer = if path.is_file() {
         TextCodec::from_file(&path)
@@ -60,6 +60,7 @@ pub(super) fn open(dir: &Path) -> Result<ModelFiles, PolicyError> {
     let files = ModelFiles::assemble(config, weights, tokenizer, dir)?;
     Ok(ModelFiles {
         config_json: Some(config_json),
+        notes,
         ..files
     })
 }
@@ -83,7 +84,12 @@ struct SafetensorsWeights {
 }
 
 impl SafetensorsWeights {
-    fn open(dir: &Path, config: &ModelConfig) -> Result<Self, PolicyError> {
+    /// Opens the weights of the model of `config`, which is corrected where the weights contradict it, with a note.
+    fn open(
+        dir: &Path,
+        config: &mut ModelConfig,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, PolicyError> {
         let index_path = dir.join(INDEX);
         // As in transformers, a single file wins over an index.
         let index = if dir.join(SINGLE).is_file() {
@@ -129,6 +135,9 @@ impl SafetensorsWeights {
                     "{INDEX} says that it is in this shard, and it is not; fetch both again"
                 ),
             });
+        }
+        if config.tie_word_embeddings && !config.classifier {
+            notes.extend(head::check(config, &mut places, &shards)?);
         }
         let weights_path = || dir.join(if index.is_some() { INDEX } else { SINGLE });
         let (mut order, mut wanted, mut absent) = (Vec::new(), BTreeMap::new(), Vec::new());
@@ -214,25 +223,7 @@ impl WeightSource for SafetensorsWeights {
         if let Some(digest) = self.identity.get() {
             return Ok(digest.clone());
         }
-        let digests = self
-            .shards
-            .par_iter()
-            .map(FileReader::sha256)
-            .collect::<Result<Vec<_>, _>>()?;
-        let digest = match digests.as_slice() {
-            [one] => one.clone(),
-            many => {
-                let lines = many.iter().zip(&self.shards).map(|(digest, shard)| {
-                    let name = shard
-                        .path()
-                        .file_name()
-                        .unwrap_or_default()
-                        .to_string_lossy();
-                    format!("{digest}  {name}\n")
-                });
-                sha256(lines.collect::<String>().as_bytes())
-            }
-        };
+        let digest = identity(&self.shards)?;
         Ok(self.identity.get_or_init(|| digest).clone())
     }
 }

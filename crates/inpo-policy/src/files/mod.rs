@@ -22,7 +22,7 @@ mod reader;
 
 pub use dequant::{ElementType, StoredMatrix};
 pub use random::RandomWeights;
-pub(crate) use reader::FileReader;
+pub(crate) use reader::{FileReader, identity};
 
 /// A tensor in host memory, row major.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +79,8 @@ pub struct ModelFiles {
     pub path: PathBuf,
     /// `config.json` as it was read, where there is one.
     pub config_json: Option<Map<String, Value>>,
+    /// Where the files contradict each other and one of them was taken: a sentence each.
+    pub notes: Vec<String>,
     /// Why there is no tokenizer, where there is none.
     no_tokenizer: String,
 }
@@ -145,6 +147,7 @@ impl ModelFiles {
             tokenizer,
             path: path.to_path_buf(),
             config_json: None,
+            notes: Vec::new(),
             no_tokenizer,
         })
     }

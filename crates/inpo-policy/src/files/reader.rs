@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::error::PolicyError;
@@ -62,6 +63,20 @@ impl FileReader {
         }
         Ok(inpo_data::hex(&hasher.finalize()))
     }
+}
+
+/// The sha256 of a file; of several, in their order, that of the text that `sha256sum` prints for them.
+pub(crate) fn identity(files: &[FileReader]) -> Result<String, PolicyError> {
+    let digests = files.par_iter().map(FileReader::sha256);
+    let digests = digests.collect::<Result<Vec<_>, _>>()?;
+    if let [one] = digests.as_slice() {
+        return Ok(one.clone());
+    }
+    let lines = digests.iter().zip(files).map(|(digest, file)| {
+        let name = file.path().file_name().unwrap_or_default();
+        format!("{digest}  {}\n", name.to_string_lossy())
+    });
+    Ok(inpo_data::sha256(lines.collect::<String>().as_bytes()))
 }
 
 #[cfg(unix)]

@@ -6,5 +6,6 @@ mod batching;
 mod export;
 mod files;
 mod gradients;
+mod heads;
 mod numbers;
 mod setup;

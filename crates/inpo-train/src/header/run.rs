@@ -29,7 +29,7 @@ pub(crate) struct RunHeader {
     pub reference: Option<String>,
     /// Digests of what the run reads; a run is resumed only where they are the same.
     pub inputs: Inputs,
-    /// What a user should know of the policy's tokenizer and template.
+    /// What a user should know of the policy's files, tokenizer and template.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// The objective.
@@ -129,14 +129,15 @@ impl RunHeader {
         // MNPO has all its anchors only once enough policies exist.
         let objective = common.objective.online(iterations)?;
         let every = config.ref_update_every();
+        let start = policies.start()?;
         Ok(Self {
             inpo_version: env!("CARGO_PKG_VERSION"),
             seed: common.seed,
             config_sha256: sha256(text.as_bytes()),
             model: common.policy.model.clone(),
             reference: common.reference.as_ref().map(|r| r.model.clone()),
-            inputs: Inputs::new(&policies.start()?, policies.reference().digest(), prompts),
-            notes: policies.start()?.notes(),
+            inputs: Inputs::new(&start, policies.reference().digest(), prompts),
+            notes: start.notes(),
             objective: ObjectiveHeader::new(&objective, &common.objective)?,
             ref_update_every: every,
             ref_updates: (iterations - 1).checked_div(every).unwrap_or(0),

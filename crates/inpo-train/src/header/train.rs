@@ -38,7 +38,7 @@ pub(crate) struct TrainHeader {
     pub content: String,
     /// The pairs.
     pub pairs: PairCounts,
-    /// What a user should know of the policy's tokenizer and template.
+    /// What a user should know of the policy's files, tokenizer and template.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// The objective.

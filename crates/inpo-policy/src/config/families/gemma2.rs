@@ -29,6 +29,8 @@ pub(super) static FAMILY: FamilySpec = FamilySpec {
         "query_pre_attn_scalar",
         "sliding_window",
     ],
+    // Beside `sliding_window` in Google's directories; transformers reads the latter.
+    ignored: &["sliding_window_size"],
     read,
     write,
     gguf: Some(GgufSpec {

@@ -10,6 +10,8 @@ pub(super) static FAMILY: FamilySpec = FamilySpec {
     classifier: "LlamaForSequenceClassification",
     mlp_bias: Bias::Key,
     optional_key_value_heads: true,
+    // Falcon 3 says "swiglu" there, which is what `hidden_act` "silu" means.
+    ignored: &["activation"],
     gguf: Some(GgufSpec {
         architecture: "llama",
         interleaves: true,

@@ -27,6 +27,8 @@ pub(crate) struct TensorEntry {
     /// The extent of each axis, slowest first: the file's order reversed.
     pub(crate) shape: Vec<usize>,
     pub(crate) element: ElementType,
+    /// Which of a model's files it is in.
+    pub(crate) part: usize,
     /// From the start of the file.
     pub(crate) offset: u64,
     pub(crate) bytes: usize,
@@ -163,6 +165,7 @@ fn place(
             name: row.name,
             shape,
             element,
+            part: 0,
             offset,
             bytes,
         });

@@ -40,7 +40,33 @@ const KNOWN: &[&str] = &[
     "rope.scaling.finetuned",
     "rope.scaling.original_context_length",
     "rope.scaling.type",
+    "rope.scaling.yarn_beta_fast",
+    "rope.scaling.yarn_beta_slow",
+    "rope.scale_linear",
     "vocab_size",
+];
+
+/// Keys behind the prefix that change nothing where they have one of these values (true is 1, false is 0), and have no
+/// code for others: what llama.cpp takes where they are absent.
+const NEUTRAL: &[(&str, &[f64])] = &[
+    ("attention.causal", &[1.0]),
+    ("attention.clamp_kqv", &[0.0]),
+    ("attention.max_alibi_bias", &[0.0]),
+    ("attention.scale", &[0.0]),
+    ("attention.sliding_window", &[0.0]),
+    ("attn_logit_softcapping", &[0.0]),
+    ("embedding_scale", &[0.0, 1.0]),
+    ("final_logit_softcapping", &[0.0]),
+    ("leading_dense_block_count", &[0.0]),
+    ("logit_scale", &[0.0, 1.0]),
+    ("pooling_type", &[0.0]),
+    ("residual_scale", &[0.0, 1.0]),
+    ("rope.scaling.attn_factor", &[1.0]),
+    ("rope.scaling.yarn_attn_factor", &[1.0]),
+    ("rope.scaling.yarn_ext_factor", &[-1.0, 1.0]),
+    ("rope.scaling.yarn_log_multiplier", &[0.0]),
+    ("swin_norm", &[0.0]),
+    ("use_parallel_residual", &[0.0]),
 ];
 
 /// The family of a file, by `general.architecture`.
@@ -189,15 +215,24 @@ impl Keys<'_> {
         let known = |name: &str| {
             name.starts_with("expert_") || KNOWN.contains(&name) || self.gguf.keys.contains(&name)
         };
-        let own = |key: &&str| key.strip_prefix(&prefix).is_some_and(|name| !known(name));
-        let unknown = self.metadata.keys().find(own);
-        match unknown {
-            None => Ok(()),
-            Some(key) => Err(PolicyError::UnknownConfigKey {
-                path: self.metadata.path().to_path_buf(),
-                key: key.to_owned(),
-            }),
+        for key in self.metadata.keys() {
+            let Some(name) = key.strip_prefix(&prefix).filter(|name| !known(name)) else {
+                continue;
+            };
+            let Some((_, values)) = NEUTRAL.iter().find(|(neutral, _)| *neutral == name) else {
+                return Err(PolicyError::UnknownConfigKey {
+                    path: self.metadata.path().to_path_buf(),
+                    key: key.to_owned(),
+                });
+            };
+            if !values.iter().any(|value| self.metadata.is(key, *value)) {
+                let allowed = format!("only {} is implemented", either(values));
+                return Err(self
+                    .metadata
+                    .refuse(key, self.metadata.shown(key), &allowed));
+            }
         }
+        Ok(())
     }
 
     fn rope_scaling(
@@ -207,17 +242,25 @@ impl Keys<'_> {
         context: usize,
     ) -> Result<Value, PolicyError> {
         let kind = self.full("rope.scaling.type");
-        let factor = || self.required_float("rope.scaling.factor");
+        // As llama.cpp has it: an absent type is "linear", and an absent factor (or 0) stretches nothing.
+        let factor = match self.float("rope.scaling.factor")? {
+            Some(factor) => Some(factor),
+            None => self.float("rope.scale_linear")?,
+        };
+        let factor = factor.filter(|factor| *factor != 0.0).unwrap_or(1.0);
         let scaling = match self.metadata.text(&kind)? {
-            None | Some("none") => Value::Null,
-            Some("linear") => json!({"rope_type": "linear", "factor": factor()?}),
+            Some("none") => Value::Null,
+            None | Some("linear") if factor == 1.0 => Value::Null,
+            None | Some("linear") => json!({"rope_type": "linear", "factor": factor}),
             Some("yarn") => {
                 let original = self
                     .size("rope.scaling.original_context_length")?
                     .unwrap_or(context);
                 json!({
                     "rope_type": "yarn",
-                    "factor": factor()?,
+                    "factor": factor,
+                    "beta_fast": self.float("rope.scaling.yarn_beta_fast")?,
+                    "beta_slow": self.float("rope.scaling.yarn_beta_slow")?,
                     "original_max_position_embeddings": original,
                 })
             }
@@ -275,4 +318,10 @@ fn llama3_scaling(divisors: &[f32], theta: f64, head_dim: usize) -> Option<Value
         "high_freq_factor": HIGH,
         "original_max_position_embeddings": ORIGINAL as usize,
     }))
+}
+
+/// Numbers as a sentence offers them: `0 or 1`.
+fn either(values: &[f64]) -> String {
+    let values: Vec<_> = values.iter().map(f64::to_string).collect();
+    values.join(" or ")
 }

@@ -83,7 +83,18 @@ impl Metadata {
         })
     }
 
+    /// A whole number, or a list of one for each layer that are all the same.
     pub(super) fn size(&self, key: &str) -> Result<Option<usize>, PolicyError> {
+        if let Some(Value::Integers(list)) = self.values.get(key) {
+            let same = |first: &&i64| list.iter().all(|n| n == *first);
+            let Some(&same) = list.first().filter(same) else {
+                let found = self.values[key].describe();
+                return Err(self.refuse(key, found, "it must be the same in every layer"));
+            };
+            let size = usize::try_from(same).map(Some);
+            return size
+                .map_err(|_| self.refuse(key, same.to_string(), "it must be a whole number"));
+        }
         // A number above usize is refused by the bounds of ModelConfig.
         Ok(self
             .unsigned(key)?
@@ -105,6 +116,8 @@ impl Metadata {
     pub(super) fn float(&self, key: &str) -> Result<Option<f64>, PolicyError> {
         self.typed(key, "a finite number", |value| match value {
             Value::Float(x) if x.is_finite() => Some(*x),
+            Value::Unsigned(n) => Some(*n as f64),
+            Value::Signed(n) => Some(*n as f64),
             _ => None,
         })
     }
@@ -163,13 +176,32 @@ impl Metadata {
         &self.path
     }
 
+    /// A token id; -1 is none, in whichever type it is written.
     pub(crate) fn id(&self, key: &str) -> Result<Option<u32>, PolicyError> {
-        match self.unsigned(key)? {
-            None => Ok(None),
-            Some(n) => match u32::try_from(n) {
-                Ok(id) => Ok(Some(id)),
-                Err(_) => Err(self.refuse(key, n.to_string(), "it must be a token id")),
-            },
+        self.typed(key, "a token id", |value| match value {
+            Value::Unsigned(n) => u32::try_from(*n).ok(),
+            Value::Signed(-1) => Some(u32::MAX),
+            Value::Signed(n) => u32::try_from(*n).ok(),
+            _ => None,
+        })
+        .map(|id| id.filter(|id| *id != u32::MAX))
+    }
+
+    /// Whether the value of `key` is the number or truth value `wanted`.
+    pub(super) fn is(&self, key: &str, wanted: f64) -> bool {
+        match self.values.get(key) {
+            Some(Value::Unsigned(n)) => *n as f64 == wanted,
+            Some(Value::Signed(n)) => *n as f64 == wanted,
+            Some(Value::Float(x)) => *x == wanted,
+            Some(Value::Bool(flag)) => f64::from(u8::from(*flag)) == wanted,
+            _ => false,
         }
+    }
+
+    /// The value of `key` as messages show it.
+    pub(super) fn shown(&self, key: &str) -> String {
+        self.values
+            .get(key)
+            .map_or_else(|| "absent".to_owned(), Value::describe)
     }
 }

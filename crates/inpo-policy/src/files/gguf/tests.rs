@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use super::*;
 
 mod families;
+mod keys;
 mod refusals;
+mod split;
 
 /// A GGUF file in the making, written by the format's definition.
 struct Builder {

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use half::{bf16, f16};
+use inpo_data::sha256;
 use proptest::prelude::*;
 use safetensors::tensor::{TensorView, serialize_to_file};
 use serde_json::{Value, json};

@@ -57,7 +57,7 @@ fn expected() -> BTreeMap<String, Expected> {
 #[test]
 fn settings_are_those_the_file_was_made_with() {
     for (name, expected) in expected() {
-        let parts = Parts::read(&fixture(&format!("{name}.gguf"))).unwrap();
+        let parts = Contents::read(&fixture(&format!("{name}.gguf"))).unwrap();
         for (key, value) in &expected.config {
             let found = parts.config.get(key).unwrap_or(&Json::Null);
             let same = match (value.as_f64(), found.as_f64()) {
@@ -76,13 +76,13 @@ fn settings_are_those_the_file_was_made_with() {
 #[test]
 fn tensors_have_the_names_and_layout_of_transformers() {
     for (name, expected) in expected() {
-        let mut parts = Parts::read(&fixture(&format!("{name}.gguf"))).unwrap();
+        let mut parts = Contents::read(&fixture(&format!("{name}.gguf"))).unwrap();
         let head_dim = expected.config["head_dim"].as_u64().unwrap() as usize;
         for (tensor, expected) in &expected.tensors {
             let foreign = names::gguf_name(parts.family, tensor);
             let entry = parts.table.remove(&foreign);
             let entry = entry.unwrap_or_else(|| panic!("{name}: {tensor} is not {foreign}"));
-            let found = load(&parts.reader, parts.family, head_dim, (tensor, &entry)).unwrap();
+            let found = load(&parts.parts, parts.family, head_dim, (tensor, &entry)).unwrap();
             assert_eq!(found.shape, expected.shape, "{name}: {tensor}");
             // Gains may differ by the rounding of +1 and -1.
             for (found, expected) in found.data.iter().zip(&expected.first) {
@@ -131,7 +131,7 @@ fn layers_of_gemma_follow_the_file_where_it_says() {
         builder.set("general.architecture", 8, &string(family));
         set(&mut builder);
         let (_dir, path) = write(&builder.bytes());
-        Parts::read(&path).map(|parts| {
+        Contents::read(&path).map(|parts| {
             let kinds = parts.config["layer_types"].as_array().unwrap();
             kinds
                 .iter()

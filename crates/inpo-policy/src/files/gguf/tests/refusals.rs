@@ -88,8 +88,8 @@ fn refuses_broken_metadata() {
         ": `llama.block_count` is \"one\", but it must be a whole number"
     );
     assert_eq!(
-        refusal_of(|b| b.set("llama.logit_scale", 6, &[0; 4])),
-        ": unknown config key `llama.logit_scale` that could change arithmetic; remove it if it does not, or use a model without it"
+        refusal_of(|b| b.set("llama.attention.gate", 6, &[0; 4])),
+        ": unknown config key `llama.attention.gate` that could change arithmetic; remove it if it does not, or use a model without it"
     );
     assert_eq!(
         refusal_of(|b| b.set("llama.expert_count", 4, &8u32.to_le_bytes())),
