@@ -259,6 +259,7 @@ mod tests {
         for (word, optim) in [
             ("adamw", Optim::AdamW),
             ("adamw_torch", Optim::AdamW),
+            ("adamw_torch_fused", Optim::AdamW),
             ("sgd", Optim::Sgd),
             ("rmsprop", Optim::RmsProp),
         ] {
@@ -268,7 +269,7 @@ mod tests {
         let error = refuse("optim = 'adamw_hf'");
         assert!(
             error.contains(
-                "unknown variant `adamw_hf`, expected one of `adamw`, `adamw_torch`, `sgd`, `rmsprop`"
+                "unknown variant `adamw_hf`, expected one of `adamw`, `adamw_torch`, `adamw_torch_fused`, `sgd`, `rmsprop`"
             ),
             "{error}"
         );
