@@ -3,6 +3,7 @@
 mod config;
 mod modules;
 mod peft;
+mod refusal;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData};
@@ -86,7 +87,7 @@ pub fn add_adapters(
     let device = decoder.device();
     // Adapters train, whatever the weights they stand on are stored in.
     let dtype = widened(decoder.dtype());
-    let selection = Selection::new(&config)?;
+    let selection = Selection::new(config.rules())?;
     for_each(&mut decoder, |path, projection| {
         if selection.takes(path)? {
             let [input, output] = projection.dims();

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::modules::{Modules, Patterns, Selection, is_named};
+use super::modules::{Modules, Patterns, Rules, Selection, is_named, scale_of};
+use super::refusal::Refusal;
 use super::{FUSED_MODULES, TARGET_MODULES, paths};
-use crate::error::{PolicyError, excerpt};
+use crate::error::PolicyError;
 use crate::model::Decoder;
 
 /// Settings of low-rank adaptation (arXiv 2106.09685): `W + s A B` as a side path, `s = alpha / rank`.
@@ -86,49 +87,25 @@ impl Default for LoraConfig {
     }
 }
 
-/// A setting that cannot be used, by the name of its key in [`LoraConfig`].
-#[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) key: &'static str,
-    pub(super) got: String,
-    pub(super) allowed: String,
-}
-
-impl Refusal {
-    /// A regular expression that does not compile or that takes too long.
-    pub(super) fn pattern(key: &'static str, text: &str, error: &fancy_regex::Error) -> Self {
-        Self {
-            key,
-            got: excerpt(text),
-            allowed: format!("a regular expression of module paths ({error})"),
-        }
-    }
-}
-
-impl From<Refusal> for PolicyError {
-    /// A key of a run's configuration.
-    fn from(refusal: Refusal) -> Self {
-        Self::InvalidSetting {
-            key: format!("policy.lora.{}", refusal.key),
-            got: refusal.got,
-            allowed: refusal.allowed,
-        }
-    }
-}
-
 impl LoraConfig {
     /// The scale `s` of the side path where no pattern says otherwise: `alpha / rank`, or `alpha / sqrt(rank)` for
     /// rsLoRA.
     pub fn scale(&self) -> f64 {
-        self.scale_of(self.rank, self.alpha)
+        scale_of(self.use_rslora, self.rank, self.alpha)
     }
 
-    pub(super) fn scale_of(&self, rank: usize, alpha: f64) -> f64 {
-        let rank = rank as f64;
-        if self.use_rslora {
-            alpha / rank.sqrt()
-        } else {
-            alpha / rank
+    /// Which modules get an adapter, and of which rank and scale.
+    pub(super) fn rules(&self) -> Rules<'_> {
+        Rules {
+            target_modules: &self.target_modules,
+            exclude_modules: &self.exclude_modules,
+            layers_to_transform: &self.layers_to_transform,
+            layers_pattern: &self.layers_pattern,
+            rank_pattern: &self.rank_pattern,
+            alpha_pattern: &self.alpha_pattern,
+            rank: self.rank,
+            alpha: self.alpha,
+            use_rslora: self.use_rslora,
         }
     }
 
@@ -183,7 +160,7 @@ impl LoraConfig {
             let got = self.layers_pattern.join(", ");
             return Err(refusal("layers_pattern", got, allowed));
         }
-        Selection::new(self).map(|_| ())
+        Selection::new(self.rules()).map(|_| ())
     }
 
     /// These settings with the names of `decoder`'s own projections: a model that has queries, keys and
@@ -220,7 +197,7 @@ impl LoraConfig {
 
     /// Checks that some of the modules at `paths` gets an adapter.
     pub(super) fn check_some(&self, paths: &[String]) -> Result<(), Refusal> {
-        let selection = Selection::new(self)?;
+        let selection = Selection::new(self.rules())?;
         for path in paths {
             if selection.takes(path)? {
                 return Ok(());

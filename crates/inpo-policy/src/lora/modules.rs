@@ -12,8 +12,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::LoraConfig;
-use super::config::Refusal;
+use super::refusal::Refusal;
 
 /// All projections of the blocks, by one word in the place of a list.
 const ALL_LINEAR: &str = "all-linear";
@@ -119,9 +118,33 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patterns<T> {
     }
 }
 
-/// The rules of a [`LoraConfig`] with their regular expressions compiled.
+/// The settings of a [`LoraConfig`](super::LoraConfig) that say which modules get an adapter, and which.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'a> {
+    pub(super) target_modules: &'a Modules,
+    pub(super) exclude_modules: &'a Modules,
+    pub(super) layers_to_transform: &'a [usize],
+    pub(super) layers_pattern: &'a [String],
+    pub(super) rank_pattern: &'a Patterns<usize>,
+    pub(super) alpha_pattern: &'a Patterns<f64>,
+    pub(super) rank: usize,
+    pub(super) alpha: f64,
+    pub(super) use_rslora: bool,
+}
+
+/// The scale of a side path.
+pub(super) fn scale_of(use_rslora: bool, rank: usize, alpha: f64) -> f64 {
+    let rank = rank as f64;
+    if use_rslora {
+        alpha / rank.sqrt()
+    } else {
+        alpha / rank
+    }
+}
+
+/// [`Rules`] with their regular expressions compiled.
 pub(super) struct Selection<'a> {
-    config: &'a LoraConfig,
+    rules: Rules<'a>,
     target: Rule<'a>,
     exclude: Rule<'a>,
     /// What the number of a layer stands behind.
@@ -136,9 +159,9 @@ enum Rule<'a> {
 }
 
 impl<'a> Selection<'a> {
-    /// Compiles the rules of `config`.
-    pub(super) fn new(config: &'a LoraConfig) -> Result<Self, Refusal> {
-        let layers: Vec<String> = match config.layers_pattern.as_slice() {
+    /// Compiles `rules`.
+    pub(super) fn new(rules: Rules<'a>) -> Result<Self, Refusal> {
+        let layers: Vec<String> = match rules.layers_pattern {
             [] => vec!["[^.]*".to_owned()],
             patterns => patterns.to_vec(),
         };
@@ -148,12 +171,12 @@ impl<'a> Selection<'a> {
             })
         };
         Ok(Self {
-            target: Rule::new("target_modules", &config.target_modules)?,
-            exclude: Rule::new("exclude_modules", &config.exclude_modules)?,
+            target: Rule::new("target_modules", rules.target_modules)?,
+            exclude: Rule::new("exclude_modules", rules.exclude_modules)?,
             layers: layers.iter().map(layer).collect::<Result<_, _>>()?,
-            ranks: by_pattern("rank_pattern", &config.rank_pattern)?,
-            alphas: by_pattern("alpha_pattern", &config.alpha_pattern)?,
-            config,
+            ranks: by_pattern("rank_pattern", rules.rank_pattern)?,
+            alphas: by_pattern("alpha_pattern", rules.alpha_pattern)?,
+            rules,
         })
     }
 
@@ -168,7 +191,7 @@ impl<'a> Selection<'a> {
             Rule::Names(names) => !names.iter().any(|name| name == path),
             Rule::Pattern(_) => false,
         };
-        if !found || !by_layer || self.config.layers_to_transform.is_empty() {
+        if !found || !by_layer || self.rules.layers_to_transform.is_empty() {
             return Ok(found);
         }
         for pattern in &self.layers {
@@ -179,20 +202,20 @@ impl<'a> Selection<'a> {
                 continue;
             };
             let layer = number.as_str().parse::<usize>();
-            return Ok(layer.is_ok_and(|layer| self.config.layers_to_transform.contains(&layer)));
+            return Ok(layer.is_ok_and(|layer| self.rules.layers_to_transform.contains(&layer)));
         }
         Ok(false)
     }
 
     /// The rank of the adapter of the module at `path`.
     pub(super) fn rank(&self, path: &str) -> Result<usize, Refusal> {
-        Ok(first("rank_pattern", &self.ranks, path)?.unwrap_or(self.config.rank))
+        Ok(first("rank_pattern", &self.ranks, path)?.unwrap_or(self.rules.rank))
     }
 
     /// The scale of the adapter of the module at `path`.
     pub(super) fn scale(&self, path: &str) -> Result<f64, Refusal> {
-        let alpha = first("alpha_pattern", &self.alphas, path)?.unwrap_or(self.config.alpha);
-        Ok(self.config.scale_of(self.rank(path)?, alpha))
+        let alpha = first("alpha_pattern", &self.alphas, path)?.unwrap_or(self.rules.alpha);
+        Ok(scale_of(self.rules.use_rslora, self.rank(path)?, alpha))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::config::token_limit;
 use crate::error::TrainError;
 
 mod given;
+mod names;
 mod row;
 mod spoken;
 

@@ -5,8 +5,9 @@ use inpo_data::{Columns, Message, PairRecord, Place, Prompt, PromptInput, Templa
 use inpo_policy::tokenizer::Answer;
 use inpo_policy::{Policy, PolicyError};
 
-use super::spoken::{Spoken, response};
-use super::{Labels, given};
+use super::Labels;
+use super::names::check_names;
+use super::spoken::{SIDES, Spoken, response};
 
 /// A row before its text is encoded.
 pub(super) struct RawPair {
@@ -27,8 +28,6 @@ struct RawSide {
     response: Option<PromptInput>,
     token_ids: Option<Vec<u32>>,
 }
-
-pub(super) const SIDES: [&str; 2] = ["chosen", "rejected"];
 
 /// Why a row cannot be encoded: the row's fault, or the model's, which has no tokenizer.
 pub(super) enum Encoding {
@@ -77,7 +76,7 @@ impl RawPair {
                 _ => Ok(side),
             }
         };
-        given::check_names(&columns)?;
+        check_names(&columns)?;
         let reduction: Option<serde_json::Value> = columns.read("logp_reduction", "a word")?;
         if reduction.as_ref().is_some_and(|word| word != "sum") {
             return Err(

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use inpo_data::{Columns, Message, PromptInput, split_transcripts, transcript};
 use serde_json::Value;
 
-use super::row::SIDES;
+/// The two responses of a pair, by their columns.
+pub(super) const SIDES: [&str; 2] = ["chosen", "rejected"];
 
 /// The prompt and the two answers of a row, as far as they are spoken.
 pub(super) struct Spoken<'a> {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::config::{Keys, read_object, shown};
 use crate::error::{PolicyError, excerpt};
 use crate::lora::LoraConfig;
-use crate::lora::config::Refusal;
+use crate::lora::refusal::Refusal;
 
 /// What is done with a key.
 enum Key {

@@ -27,7 +27,7 @@ pub fn load_adapters(decoder: Decoder, dir: &Path) -> Result<(Decoder, LoraConfi
     let paths = paths(&decoder);
     config.target_modules = config.all_linear_of(&own_names(&paths));
     config.check_some(&paths).map_err(|r| refused(&path, r))?;
-    let selection = Selection::new(&config).map_err(|r| refused(&path, r))?;
+    let selection = Selection::new(config.rules()).map_err(|r| refused(&path, r))?;
     let takes = |module: &str| selection.takes(module).map_err(|r| refused(&path, r));
     for module in other_modules(&decoder) {
         if takes(&module)? {
