@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Has transformers read what `inpo convert` writes, and compares log-probs: python scripts/check-convert.py [INPO]
 
-Needs torch, transformers 4.57.6 and the `inpo` command (default: target/debug/inpo). SmolLM2-135M-Instruct, a GGUF file
+Needs torch, transformers 5.24.0 and the `inpo` command (default: target/debug/inpo). SmolLM2-135M-Instruct, a GGUF file
 of Q4_1 and Q8_0 blocks, is converted in f32, bf16 and f16. Transformers must load each directory with nothing missing
 and nothing unexpected, its tokenizer must give the prompts' ids from the messages through the chat template and the ids
 of the tokenizer cases, and the log-probs of the responses are compared with the reference, which numpy computed in f64
@@ -47,7 +47,8 @@ def main():
                 assert tokenizer(case["text"], add_special_tokens=False)["input_ids"] == case["ids"], case
             token, total = 0.0, 0.0
             for case in reference:
-                prompt = tokenizer.apply_chat_template([{"role": "user", "content": case["user"]}], add_generation_prompt=True)
+                messages = [{"role": "user", "content": case["user"]}]
+                prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
                 assert prompt == case["prompt_ids"], case["user"]
                 ids, response = prompt + case["response_ids"], case["response_ids"]
                 with torch.no_grad():

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Has transformers and PEFT read what inpo saves, and compares log-probs: python scripts/check-exports.py
 
-Needs torch, transformers 4.57.6, peft 0.17.1 and safetensors, and cargo. For each tiny checkpoint of
+Needs torch, transformers 5.24.0, peft 0.21.0 and safetensors, and cargo. For each tiny checkpoint of
 crates/inpo-policy/tests/fixtures/tiny a Rust test writes the model saved whole (`config.json` handed on), with a
 `config.json` of our own making, sharded, in bf16, with an adapter beside it (rsLoRA, every projection) and with the
 adapter added to the weights. Transformers and PEFT load each in float64 and must report nothing missing, nothing
