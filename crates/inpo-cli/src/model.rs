@@ -2,8 +2,27 @@
 
 use clap::Args;
 use inpo_core::policy::Policy;
+use inpo_core::train::config::PolicySection;
 
 use crate::error::CliError;
+use crate::print::tell;
+
+/// Says how PEFT reads adapters that were trained on a GGUF file, which its loader does not open.
+pub(crate) fn tell_base(policy: &PolicySection) {
+    let adapted = policy.lora.is_some() || policy.adapter.is_some();
+    let file = inpo_console::find_model(&policy.model).unwrap_or_default();
+    if adapted
+        && file
+            .extension()
+            .is_some_and(|extension| extension == "gguf")
+    {
+        let model = &policy.model;
+        tell(&format!(
+            "note: the adapter's base, {model}, is a GGUF file, which AutoPeftModelForCausalLM does not open: `inpo convert --model {model} --output DIR` writes it as a directory; \
+             then set `base_model_name_or_path` of adapter_config.json to DIR"
+        ));
+    }
+}
 
 /// `--model` and `--device`.
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use inpo_core::train::{Models, Players, RunConfig, TrainError, run as run_loop};
 
 use crate::config::ConfigArgs;
 use crate::error::CliError;
+use crate::model::tell_base;
 use crate::print::lines;
 
 /// Aligns a model: generate, judge, select, anchor, optimise, evaluate.
@@ -27,6 +28,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let models = Models::load(&config.common, None, &device, find_model)?;
     let players = Players::new(models, &*oracle);
     let evaluations = run_loop(&config, players, flags.resume, &mut Console::default())?;
+    tell_base(&config.common.policy);
     if args.json {
         lines([serde_json::json!(evaluations).to_string()])
     } else {

@@ -6,6 +6,7 @@ use inpo_core::train::{Models, TrainConfig, train};
 
 use crate::config::ConfigArgs;
 use crate::error::CliError;
+use crate::model::tell_base;
 use crate::print::tell;
 use crate::trl;
 
@@ -33,6 +34,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), CliError> {
     train(&config, models, args.resume, &mut Console::default())?;
     let word = if before { "already trained" } else { "trained" };
     tell(&format!("{word}: {}", policy.display()));
+    tell_base(&config.common.policy);
     Ok(())
 }
 
