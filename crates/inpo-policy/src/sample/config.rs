@@ -1,6 +1,6 @@
 //! Settings of sampling.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::PolicyError;
 
@@ -11,6 +11,7 @@ pub struct GenerationConfig {
     /// Samples per prompt, K.
     pub num_generations: usize,
     /// Largest number of tokens of a response, its end token included.
+    #[serde(alias = "max_completion_tokens")]
     pub max_new_tokens: usize,
     /// No end token among the first this many tokens (as in `transformers`, where stop strings do not wait
     /// either).
@@ -19,7 +20,8 @@ pub struct GenerationConfig {
     pub temperature: f64,
     /// Keeps the most likely tokens up to this probability; 1 keeps all.
     pub top_p: f64,
-    /// Keeps this many most likely tokens.
+    /// Keeps this many most likely tokens; absent, or 0 in a file: all.
+    #[serde(deserialize_with = "none_at_zero")]
     pub top_k: Option<usize>,
     /// Keeps tokens at least this likely relative to the most likely one; 0 keeps all.
     pub min_p: f64,
@@ -121,5 +123,25 @@ impl GenerationConfig {
             && self.top_k.is_none()
             && self.min_p == 0.0
             && self.repetition_penalty == 1.0
+    }
+}
+
+/// transformers and vLLM write 0 for no limit.
+fn none_at_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    let top_k = Option::<usize>::deserialize(deserializer)?;
+    Ok(top_k.filter(|&k| k != 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// OpenAI's name of the longest response, and 0 for no limit of the tokens.
+    #[test]
+    fn words_of_others_are_understood() {
+        let read = |text: &str| serde_json::from_str::<GenerationConfig>(text).unwrap();
+        let others = read(r#"{"max_completion_tokens": 7, "top_k": 0}"#);
+        assert_eq!(others, read(r#"{"max_new_tokens": 7}"#));
+        assert_eq!(read(r#"{"top_k": 3}"#).top_k, Some(3));
     }
 }
