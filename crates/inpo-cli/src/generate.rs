@@ -159,10 +159,15 @@ fn digest(args: &GenerateArgs, config: &GenerationConfig, rows: &[Row]) -> Strin
         .map(|row| row.columns.clone().into_map())
         .collect();
     let of = json!({
-        "model": format!("{:?}", args.model),
-        "server": format!("{:?}", args.server),
+        "model": args.model.identity(),
+        "server": args.server.identity(),
         "template": format!("{:?}", args.template),
-        "config": config,
+        // How many are decoded together changes no answer.
+        "config": GenerationConfig {
+            max_num_seqs: 0,
+            max_cache_tokens: 0,
+            ..config.clone()
+        },
         "seed": args.seed,
         "rows": columns,
     });

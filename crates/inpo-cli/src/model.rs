@@ -44,6 +44,11 @@ impl ModelArgs {
         &self.model
     }
 
+    /// What decides the model's answers: not the device.
+    pub(crate) fn identity(&self) -> serde_json::Value {
+        serde_json::json!([self.model, self.adapter])
+    }
+
     /// Finds (or fetches) and loads the model.
     pub(crate) fn load(&self) -> Result<Policy, CliError> {
         let device = inpo_core::device(&self.device)?;

@@ -27,6 +27,12 @@ pub(crate) struct ServerArgs {
 }
 
 impl ServerArgs {
+    /// What decides the rows: not where the server is, nor its key.
+    pub(crate) fn identity(&self) -> serde_json::Value {
+        let asked = self.server.is_some();
+        serde_json::json!([asked, self.server_ids, self.completions])
+    }
+
     /// The model of this name on the server, where one is given.
     pub(crate) fn model(&self, name: &str) -> Result<Option<RemoteModel>, CliError> {
         let Some(server) = &self.server else {

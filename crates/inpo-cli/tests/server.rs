@@ -210,6 +210,15 @@ fn one_bad_reply_costs_one_row() {
         assert!(row.get("responses").is_none());
     }
 
+    // Rows of another temperature do not stand beside those.
+    let hotter = generate(
+        &input,
+        &[&flags[..], &["--resume", "--temperature", "0.5"]].concat(),
+    );
+    let said = String::from_utf8_lossy(&hotter.stderr);
+    assert!(said.contains("sampled with other settings"), "{said}");
+    assert_eq!(requests.try_iter().count(), 0);
+
     well.store(true, Ordering::Relaxed);
     let second = generate(&input, &[&flags[..], &["--resume"]].concat());
     assert!(
@@ -225,6 +234,9 @@ fn one_bad_reply_costs_one_row() {
     of.sort_unstable();
     assert_eq!(of, ["bad", "filtered", "null", "refused", "tools"]);
     let again = rows(&out);
+    let done = generate(&input, &[&flags[..], &["--resume"]].concat());
+    assert!(done.status.success(), "nothing is left to ask");
+    assert_eq!(requests.try_iter().count(), 0);
     let fresh = dir.path().join("fresh.jsonl");
     let third = generate(
         &input,
@@ -246,7 +258,7 @@ fn one_bad_reply_costs_one_row() {
 #[test]
 fn rows_that_came_are_kept_when_the_server_goes() {
     let well = Arc::new(AtomicBool::new(false));
-    let (address, requests) = moody(well.clone());
+    let (address, _requests) = moody(well.clone());
     let dir = tempfile::tempdir().unwrap();
     let names = [
         "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r",
@@ -295,7 +307,10 @@ fn rows_that_came_are_kept_when_the_server_goes() {
     let text = std::fs::read_to_string(&partial).unwrap();
     std::fs::write(&partial, text.trim_end().split_at(text.len() - 9).0).unwrap();
     well.store(true, Ordering::Relaxed);
-    requests.try_iter().count();
+    // The server is back at another address.
+    let (elsewhere, requests) = moody(well);
+    let mut flags = flags;
+    flags[1] = &elsewhere;
     let second = generate(&input, &[&flags[..], &["--resume"]].concat());
     assert!(
         second.status.success(),

@@ -1,4 +1,5 @@
-//! The rows of `inpo generate`, kept as they come: in `OUTPUT.partial` while some are missing, then in `OUTPUT`.
+//! The rows of `inpo generate`, kept as they come: in `OUTPUT.partial` while some are missing, then in `OUTPUT`. Rows that
+//! failed leave `OUTPUT.partial` behind, which knows the settings that the others were sampled with.
 
 use std::path::{Path, PathBuf};
 
@@ -128,7 +129,7 @@ impl<'a> Answered<'a> {
         Ok(())
     }
 
-    /// The rows of a finished file that have their answers.
+    /// The rows of a finished file, where nothing is left to ask.
     fn take_rows(&mut self, path: &Path) -> Result<(), CliError> {
         let written: Vec<Map<String, Value>> = read_jsonl(path)?;
         let (here, there) = (self.rows.len(), written.len());
@@ -146,18 +147,26 @@ impl<'a> Answered<'a> {
                 );
                 return Err(DataError::row(path, Place::Line(index + 1))(reason).into());
             }
-            if !columns.contains_key("error") {
-                self.rows[index] = Some(columns);
+            if columns.contains_key("error") {
+                let reason = format!(
+                    "the row failed, and {}, which knows the settings of the others, is not there; sample anew without --resume",
+                    partial(path).display()
+                );
+                return Err(DataError::row(path, Place::Line(index + 1))(reason).into());
             }
+            self.rows[index] = Some(columns);
         }
         Ok(())
     }
 
     /// The first column in which a written row is not this call's.
     fn differs(&self, index: usize, columns: &Map<String, Value>) -> Option<String> {
-        let input = &self.asked.rows[index].columns;
+        let input = &self.asked.rows[index];
+        // A conversation's ids are the sampler's.
         let own = ["responses", "finish_reason", "seed", "prompt_token_ids"];
+        let own = &own[..own.len() - usize::from(input.prompt.is_none())];
         let kept = input
+            .columns
             .iter()
             .filter(|(key, _)| !STALE.contains(&key.as_str()) && !own.contains(&key.as_str()));
         let changed = kept
@@ -240,11 +249,12 @@ impl<'a> Answered<'a> {
         let total = self.rows.len();
         let rows: Vec<Map<String, Value>> = self.rows.into_iter().flatten().collect();
         let whole = rows.len() == total;
+        let failed = rows.iter().filter(|row| row.contains_key("error")).count();
         match self.output {
             Some(output) if whole => {
                 write_jsonl(output, &rows)?;
                 let partial = partial(output);
-                if partial.exists() {
+                if failed == 0 && partial.exists() {
                     std::fs::remove_file(&partial).map_err(DataError::write(&partial))?;
                 }
             }
@@ -258,12 +268,11 @@ impl<'a> Answered<'a> {
         let Some((place, row)) = first.filter(|_| whole) else {
             return Ok(());
         };
-        let count = rows.iter().filter(|row| row.contains_key("error")).count();
         let place = self.asked.rows[place].place;
         let reason = row["error"].as_str().unwrap_or_default();
         let again = self.output.map_or("", |_| "; --resume asks for them again");
         Err(CliError::Other(format!(
-            "{count} of {total} rows failed and say so in `error`, the first at {}, {place}: {reason}{again}",
+            "{failed} of {total} rows failed and say so in `error`, the first at {}, {place}: {reason}{again}",
             self.asked.prompts.display()
         )))
     }
@@ -272,8 +281,8 @@ impl<'a> Answered<'a> {
     pub(super) fn broken(self, error: CliError) -> CliError {
         let total = self.rows.len();
         let there = self.rows.iter().flatten().count();
-        let hint = self.output.map(|output| {
-            let partial = partial(output);
+        let partial = self.output.map(partial).filter(|partial| partial.exists());
+        let hint = partial.map(|partial| {
             format!(
                 "{there} of {total} rows are in {}: --resume goes on",
                 partial.display()
