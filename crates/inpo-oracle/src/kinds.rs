@@ -4,12 +4,16 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::Table;
 
+use crate::judged::Judged;
 use crate::kind::{BoxedOracle, OracleConfigError};
 use crate::rules::RulesOracleConfig;
+use crate::surroundings::Surroundings;
+use crate::verdict::{Judge, Symmetric};
 
-/// Writes [`OracleKind`] and its dispatch from one table: the word of `kind`, the variant, its settings.
+/// Writes [`OracleKind`] and its dispatch from one table: the word of `kind`, the variant, its settings, and what their
+/// `init` makes: `oracle`, a preference without an order that costs nothing, or `judge`, built in its surroundings.
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:literal => $variant:ident($config:ty)),+ $(,)?) => {
+    ($($(#[$doc:meta])* $name:literal => $variant:ident($config:ty) as $what:ident),+ $(,)?) => {
         /// `kind`, with the kind's own keys.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind")]
@@ -19,20 +23,30 @@ macro_rules! kinds {
         }
 
         impl OracleKind {
-            fn init(&self) -> Result<BoxedOracle, OracleConfigError> {
+            /// Checks the settings and builds the judge, as it answers in one order.
+            ///
+            /// # Errors
+            ///
+            /// The first setting out of its range, in a sentence; a model or file that cannot be read.
+            pub fn init(&self, around: &Surroundings<'_>) -> Result<Box<dyn Judge>, OracleConfigError> {
                 Ok(match self {
-                    $(Self::$variant(config) => {
-                        Box::new(config.clone().init().map_err(OracleConfigError::new)?)
-                    })+
+                    $(Self::$variant(config) => kinds!(@$what config.clone(), around)),+
                 })
             }
         }
+    };
+    (@oracle $config:expr, $around:expr) => {{
+        let _ = $around;
+        Box::new(Symmetric($config.init().map_err(OracleConfigError::new)?))
+    }};
+    (@judge $config:expr, $around:expr) => {
+        Box::new($config.init($around).map_err(OracleConfigError::new)?)
     };
 }
 
 kinds! {
     /// Criteria over the text that vote.
-    "rules" => Rules(RulesOracleConfig),
+    "rules" => Rules(RulesOracleConfig) as oracle,
 }
 
 /// `[oracle]`: a kind with its keys, and the keys of every kind.
@@ -63,7 +77,8 @@ impl OracleConfig {
     ///
     /// The first setting out of its range, in a sentence.
     pub fn init(&self) -> Result<BoxedOracle, OracleConfigError> {
-        self.kind.init()
+        let judge = self.kind.init(&Surroundings::default())?;
+        Ok(Box::new(Judged::new(judge)))
     }
 }
 

@@ -27,16 +27,22 @@
 pub mod criteria;
 mod cycles;
 mod judge;
+mod judged;
 mod kind;
 mod kinds;
 mod rules;
 mod select;
+mod surroundings;
 mod text;
+mod verdict;
 
 pub use criteria::Criterion;
 pub use cycles::{CycleError, CycleReport, cycle_report};
 pub use judge::{Answers, judge};
+pub use judged::Judged;
 pub use kind::{BoxedOracle, OracleConfigError, TextOracle};
 pub use kinds::{OracleConfig, OracleKind};
 pub use rules::{Ballot, RulesConfigError, RulesOracle, RulesOracleConfig, Vote};
 pub use select::{Dropped, Selected, SelectionStrategy, Step, iid_pair, tournament};
+pub use surroundings::{FindModel, Surroundings};
+pub use verdict::{Heard, Judge, Question, Usage, Verdict};
