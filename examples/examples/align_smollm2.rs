@@ -83,8 +83,8 @@ fn align(args: Args) -> Result<(), Box<dyn Error>> {
 
     let device = inpo_core::device(&config.common.device)?;
     let policy = Policy::load(&find_model(&config.common.policy.model)?, &device)?;
-    let oracle = config.oracle.init()?;
-    let players = Players::new(policy, &*oracle);
+    let oracle = config.init_oracle(&device, find_model)?;
+    let players = Players::new(policy, &oracle);
     let evaluations = run(&config, players, args.resume, &mut Console::default())?;
     println!("{}", table(&evaluations));
     println!(

@@ -5,6 +5,7 @@ mod convert;
 mod error;
 mod game;
 mod generate;
+mod judge;
 mod logps;
 mod model;
 mod print;
@@ -30,6 +31,7 @@ enum Command {
     Run(run::RunArgs),
     Train(train::TrainArgs),
     Generate(generate::GenerateArgs),
+    Judge(judge::JudgeArgs),
     Logps(logps::LogpsArgs),
     Convert(convert::ConvertArgs),
 
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Judge(args) => judge::run(&args),
         Command::Logps(args) => logps::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Game(command) => game::run(command),

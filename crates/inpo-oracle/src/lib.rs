@@ -24,25 +24,41 @@
 //!   [`SelectionStrategy`]: which responses meet, and which pair is kept.
 //! - [`cycle_report`]: how often sampled responses beat each other in a circle.
 
+mod config;
 pub mod criteria;
 mod cycles;
+mod ensemble;
+mod journal;
 mod judge;
 mod judged;
 mod kind;
 mod kinds;
+mod recorded;
 mod rules;
 mod select;
+mod summary;
 mod surroundings;
+mod tabular;
 mod text;
 mod verdict;
+mod votes;
+mod wrappers;
 
+pub use config::{Oracle, OracleConfig, SharedKeys};
 pub use criteria::Criterion;
 pub use cycles::{CycleError, CycleReport, cycle_report};
+pub use ensemble::{Combine, Ensemble, EnsembleConfig};
+pub use journal::Journal;
 pub use judge::{Answers, judge};
-pub use judged::Judged;
+pub use judged::{Judged, Progress};
 pub use kind::{BoxedOracle, OracleConfigError, TextOracle};
-pub use kinds::{OracleConfig, OracleKind};
+pub use kinds::OracleKind;
+pub use recorded::{MissingVote, RecordedOracle, RecordedOracleConfig};
 pub use rules::{Ballot, RulesConfigError, RulesOracle, RulesOracleConfig, Vote};
 pub use select::{Dropped, Selected, SelectionStrategy, Step, iid_pair, tournament};
+pub use summary::JudgeReport;
 pub use surroundings::{FindModel, Surroundings};
+pub use tabular::{GameOracle, GameOracleConfig};
 pub use verdict::{Heard, Judge, Question, Usage, Verdict};
+pub use votes::{PairVote, read_votes};
+pub use wrappers::{Budget, LabelNoise, TieBand};

@@ -28,6 +28,7 @@ mod objective;
 mod observer;
 mod optim;
 mod optimise;
+mod oracle;
 mod pair;
 mod pair_source;
 pub mod pairs;
