@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use inpo_console::find_model;
 use inpo_core::data::files::{write_json, write_jsonl};
 use inpo_core::data::rows::Answers as RowAnswers;
-use inpo_core::data::{Completion, DataError, Prompt, Row, read_rows};
+use inpo_core::data::{Completion, Prompt, Row, read_rows};
 use inpo_core::game::{OracleError, PreferenceOracle};
 use inpo_core::oracle::{
     Answers, JudgeReport, Oracle, OracleConfig, Progress, Question, SelectionStrategy,
@@ -82,7 +82,7 @@ impl Matches {
 type Item = (Prompt, Vec<Completion>);
 
 pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
-    let config = read_config(&args.oracle)?;
+    let config = OracleConfig::read(&args.oracle).map_err(|e| CliError::Input(e.to_string()))?;
     let rows = read_rows(&args.input)?;
     let items = rows.iter().enumerate().map(|(place, row)| {
         let item = item(row, place as u64);
@@ -156,19 +156,6 @@ pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
     }
     tell(report.to_string().trim_end());
     Ok(())
-}
-
-/// `[oracle]` at the top level of a file.
-fn read_config(path: &Path) -> Result<OracleConfig, CliError> {
-    let text = std::fs::read_to_string(path).map_err(DataError::read(path))?;
-    let config = toml::from_str(&text);
-    config.map_err(|error| {
-        CliError::Input(format!(
-            "{}: {}",
-            path.display(),
-            error.to_string().trim_end()
-        ))
-    })
 }
 
 /// A row's prompt and responses.

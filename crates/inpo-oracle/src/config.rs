@@ -1,6 +1,8 @@
 //! `[oracle]` of a configuration: a kind with its keys, and the keys of every kind.
 
-use inpo_data::{Completion, Prompt};
+use std::path::Path;
+
+use inpo_data::{Completion, DataError, Prompt};
 use inpo_game::{Comparison, OracleCounts, OracleError, Preference, PreferenceOracle};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -78,6 +80,20 @@ impl From<OracleKind> for OracleConfig {
 }
 
 impl OracleConfig {
+    /// Reads a TOML file with the keys of `[oracle]` at its top level.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read, a key that is unknown or of another type, with the file's name.
+    pub fn read(path: &Path) -> Result<Self, OracleConfigError> {
+        let read = std::fs::read_to_string(path).map_err(DataError::read(path));
+        let text = read.map_err(OracleConfigError::new)?;
+        toml::from_str(&text).map_err(|error| {
+            let reason = error.to_string();
+            OracleConfigError::new(format!("{}: {}", path.display(), reason.trim_end()))
+        })
+    }
+
     /// Checks the settings and builds the oracle.
     ///
     /// # Errors
