@@ -13,13 +13,16 @@ use crate::verdict::{Judge, Symmetric};
 /// Writes [`OracleKind`] and its dispatch from one table: the word of `kind`, the variant, its settings, and what their
 /// `init` makes: `oracle`, a preference without an order that costs nothing, or `judge`, built in its surroundings.
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:literal => $variant:ident($config:ty) as $what:ident),+ $(,)?) => {
+    ($(
+        $(#[doc = $doc:literal])* $(#[cfg($cfg:meta)])?
+        $name:literal => $variant:ident($config:ty) as $what:ident
+    ),+ $(,)?) => {
         /// `kind`, with the kind's own keys.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind")]
         #[non_exhaustive]
         pub enum OracleKind {
-            $($(#[$doc])* #[serde(rename = $name)] $variant($config)),+
+            $($(#[doc = $doc])* $(#[cfg($cfg)])? #[serde(rename = $name)] $variant($config)),+
         }
 
         impl OracleKind {
@@ -30,7 +33,7 @@ macro_rules! kinds {
             /// The first setting out of its range, in a sentence; a model or file that cannot be read.
             pub fn init(&self, around: &Surroundings<'_>) -> Result<Box<dyn Judge>, OracleConfigError> {
                 Ok(match self {
-                    $(Self::$variant(config) => kinds!(@$what config.clone(), around)),+
+                    $($(#[cfg($cfg)])? Self::$variant(config) => kinds!(@$what config.clone(), around)),+
                 })
             }
         }
@@ -47,7 +50,13 @@ macro_rules! kinds {
 kinds! {
     /// Criteria over the text that vote.
     "rules" => Rules(RulesOracleConfig) as oracle,
+    /// A language model that reads both responses.
+    #[cfg(feature = "models")]
+    "pair_lm" => PairLm(crate::PairLmConfig) as judge,
 }
+
+/// Kinds that a build without their feature does not have.
+const BY_FEATURE: [(&str, &str, bool); 1] = [("pair_lm", "models", cfg!(feature = "models"))];
 
 /// `[oracle]`: a kind with its keys, and the keys of every kind.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -87,6 +96,14 @@ impl<'de> Deserialize<'de> for OracleConfig {
     /// numbers that are not finite, which JSON's does not: the kind refuses them by their key.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut keys = Table::deserialize(deserializer)?;
+        let kind = keys.get("kind").and_then(toml::Value::as_str);
+        let absent = BY_FEATURE
+            .iter()
+            .find(|(name, _, here)| kind == Some(*name) && !here);
+        if let Some((name, feature, _)) = absent {
+            let sentence = format!("the kind `{name}` needs a build with the feature `{feature}`");
+            return Err(D::Error::custom(sentence));
+        }
         let all_pairs = keys.remove("all_pairs").map(toml::Value::try_into);
         let all_pairs = all_pairs.transpose();
         let all_pairs = all_pairs.map_err(|e| D::Error::custom(format!("all_pairs: {e}")))?;
