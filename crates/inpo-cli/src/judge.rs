@@ -117,11 +117,13 @@ pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
     };
     let device = inpo_core::device(&args.device)?;
     let find = |name: &str| find_model(name).map_err(|error| error.to_string());
-    let mut around = Surroundings::default();
-    around.find_model = &find;
-    around.device = Some(&device);
-    around.journal = journal.as_deref();
-    around.progress = Some(&progress);
+    let around = Surroundings {
+        find_model: &find,
+        device: Some(&device),
+        journal: journal.as_deref(),
+        progress: Some(&progress),
+        ..Surroundings::default()
+    };
     let oracle = config
         .init(&around)
         .map_err(|error| CliError::Input(format!("{}: {error}", args.oracle.display())))?;

@@ -10,7 +10,7 @@ use toml::Table;
 
 use crate::judged::Judged;
 use crate::kind::{BoxedOracle, OracleConfigError};
-use crate::kinds::OracleKind;
+use crate::kinds::{BY_FEATURE, OracleKind};
 use crate::rules::RulesOracleConfig;
 use crate::surroundings::Surroundings;
 use crate::verdict::{Question, Usage};
@@ -174,6 +174,14 @@ impl<'de> Deserialize<'de> for OracleConfig {
     /// numbers that are not finite, which JSON's does not: the kind refuses them by their key.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut keys = Table::deserialize(deserializer)?;
+        let kind = keys.get("kind").and_then(toml::Value::as_str);
+        let absent = BY_FEATURE
+            .iter()
+            .find(|(name, _, here)| kind == Some(*name) && !here);
+        if let Some((name, feature, _)) = absent {
+            let sentence = format!("the kind `{name}` needs a build with the feature `{feature}`");
+            return Err(D::Error::custom(sentence));
+        }
         let shared = SharedKeys::take(&mut keys).map_err(D::Error::custom)?;
         let kind = keys.try_into().map_err(D::Error::custom)?;
         Ok(Self { kind, shared })

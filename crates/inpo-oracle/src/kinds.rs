@@ -13,13 +13,16 @@ use crate::verdict::{Judge, Symmetric};
 /// Writes [`OracleKind`] and its dispatch from one table: the word of `kind`, the variant, its settings, and what their
 /// `init` makes: `oracle`, a preference without an order that costs nothing, or `judge`, built in its surroundings.
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:literal => $variant:ident($config:ty) as $what:ident),+ $(,)?) => {
+    ($(
+        $(#[doc = $doc:literal])* $(#[cfg($cfg:meta)])?
+        $name:literal => $variant:ident($config:ty) as $what:ident
+    ),+ $(,)?) => {
         /// `kind`, with the kind's own keys.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind")]
         #[non_exhaustive]
         pub enum OracleKind {
-            $($(#[$doc])* #[serde(rename = $name)] $variant($config)),+
+            $($(#[doc = $doc])* $(#[cfg($cfg)])? #[serde(rename = $name)] $variant($config)),+
         }
 
         impl OracleKind {
@@ -30,7 +33,7 @@ macro_rules! kinds {
             /// The first setting out of its range, in a sentence; a model or file that cannot be read.
             pub fn init(&self, around: &Surroundings<'_>) -> Result<Box<dyn Judge>, OracleConfigError> {
                 Ok(match self {
-                    $(Self::$variant(config) => kinds!(@$what config.clone(), around)),+
+                    $($(#[cfg($cfg)])? Self::$variant(config) => kinds!(@$what config.clone(), around)),+
                 })
             }
         }
@@ -53,4 +56,11 @@ kinds! {
     "game" => Game(GameOracleConfig) as oracle,
     /// Several oracles that vote or are averaged.
     "ensemble" => Ensemble(EnsembleConfig) as judge,
+    /// A language model that reads both responses.
+    #[cfg(feature = "models")]
+    "pair_lm" => PairLm(crate::PairLmConfig) as judge,
 }
+
+/// Kinds that a build without their feature does not have.
+pub(crate) const BY_FEATURE: [(&str, &str, bool); 1] =
+    [("pair_lm", "models", cfg!(feature = "models"))];

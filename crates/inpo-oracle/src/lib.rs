@@ -20,6 +20,7 @@
 //!
 //! - [`OracleConfig`]: `[oracle]` of a configuration, one of the shipped kinds. [`RulesOracle`]: [`criteria`] over the
 //!   text that vote. No model, no network, and not Bradley-Terry.
+//! - With feature `models`, judges that are models: `PairLm`, a language model that reads both answers.
 //! - [`judge`]: asks an oracle about the responses to many prompts, each comparison once, in few batches;
 //!   [`SelectionStrategy`]: which responses meet, and which pair is kept.
 //! - [`cycle_report`]: how often sampled responses beat each other in a circle.
@@ -33,6 +34,10 @@ mod judge;
 mod judged;
 mod kind;
 mod kinds;
+#[cfg(feature = "models")]
+mod model_judge;
+#[cfg(feature = "models")]
+mod pair_lm;
 mod recorded;
 mod rules;
 mod select;
@@ -53,11 +58,15 @@ pub use judge::{Answers, judge};
 pub use judged::{Judged, Progress};
 pub use kind::{BoxedOracle, OracleConfigError, TextOracle};
 pub use kinds::OracleKind;
+#[cfg(feature = "models")]
+pub use model_judge::TooLong;
+#[cfg(feature = "models")]
+pub use pair_lm::{PairLm, PairLmConfig, PairTemplate};
 pub use recorded::{MissingVote, RecordedOracle, RecordedOracleConfig};
 pub use rules::{Ballot, RulesConfigError, RulesOracle, RulesOracleConfig, Vote};
 pub use select::{Dropped, Selected, SelectionStrategy, Step, iid_pair, tournament};
 pub use summary::JudgeReport;
-pub use surroundings::{FindModel, Surroundings};
+pub use surroundings::{BuildMember, FindModel, Surroundings};
 pub use tabular::{GameOracle, GameOracleConfig};
 pub use verdict::{Heard, Judge, Question, Usage, Verdict};
 pub use votes::{PairVote, read_votes};

@@ -9,7 +9,7 @@ use crate::kind::{BoxedOracle, OracleConfigError};
 pub type FindModel<'a> = dyn Fn(&str) -> Result<PathBuf, String> + 'a;
 
 /// An oracle from its keys. A function that is handed down: the table of kinds knows the kind that has members.
-pub(crate) type BuildMember =
+pub type BuildMember =
     fn(&toml::Table, &Surroundings<'_>) -> Result<BoxedOracle, OracleConfigError>;
 
 /// Where an oracle is built.
@@ -24,8 +24,9 @@ pub struct Surroundings<'a> {
     pub journal: Option<&'a Path>,
     /// Is told of each verdict as it comes.
     pub progress: Option<&'a Progress>,
-    /// Builds an oracle from the keys of `[oracle]`, for a kind that asks others.
-    pub(crate) member: Option<BuildMember>,
+    /// Builds an oracle from the keys of `[oracle]`, for a kind that asks others. [`OracleConfig::init`](crate::OracleConfig::init)
+    /// sets it.
+    pub member: Option<BuildMember>,
 }
 
 impl Default for Surroundings<'_> {

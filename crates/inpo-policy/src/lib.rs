@@ -18,6 +18,7 @@ pub mod logps;
 pub mod lora;
 pub mod model;
 mod policy;
+pub mod prefix;
 #[cfg(feature = "remote")]
 pub mod remote;
 pub mod reward;
@@ -33,6 +34,7 @@ pub use float_type::FloatType;
 pub use logps::Sequence;
 pub use lora::LoraConfig;
 pub use policy::{Policy, PolicyFiles, PolicyMixture, Precision};
+pub use prefix::PrefixBatch;
 pub use reward::RewardModel;
 pub use sample::{DrawKey, GenerationConfig, Generations, PromptTask, Sample, SamplingCost};
 pub use sampler::{Answers, BehaviourPolicy, Engine, LocalEngine, Sampler, Samples};

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device};
-use inpo_kernels::{Kernels, PackedGroup, PackedLayout, embedding};
+use inpo_kernels::Kernels;
 
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
 use crate::files::ModelFiles;
 use crate::model::Decoder;
+use crate::prefix::PrefixBatch;
 use crate::tokenizer::TextCodec;
 
 /// A sequence classifier with one label (`LlamaForSequenceClassification` and its like, `score.weight`):
@@ -18,11 +19,9 @@ pub struct RewardModel {
     decoder: Decoder,
     config: ModelConfig,
     codec: Option<TextCodec>,
+    identity: String,
     source: PathBuf,
 }
-
-/// How many tokens are scored together, unless one sequence is longer.
-const BATCH_TOKENS: usize = 2048;
 
 impl RewardModel {
     /// Loads a Hugging Face directory in f32 on `device`.
@@ -43,6 +42,7 @@ impl RewardModel {
         let options = (device, DType::F32);
         Ok(Self {
             decoder: Decoder::load(&files.config, files.weights.as_ref(), options)?,
+            identity: files.weights.identity()?,
             config: files.config,
             codec: files.tokenizer,
             source: files.path,
@@ -52,6 +52,11 @@ impl RewardModel {
     /// The architecture.
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// A digest of the weights.
+    pub fn identity(&self) -> &str {
+        &self.identity
     }
 
     /// Where the weights were read from.
@@ -74,45 +79,30 @@ impl RewardModel {
         for (number, ids) in (0..).zip(sequences) {
             self.check(number, ids)?;
         }
-        let mut order: Vec<usize> = (0..sequences.len()).collect();
-        order.sort_by_key(|&i| std::cmp::Reverse(sequences[i].len()));
+        // Nothing sees what stands behind the token that is read.
+        let read: Vec<&[u32]> = sequences
+            .iter()
+            .map(|ids| self.without_padding(ids))
+            .collect();
         let mut rewards = vec![0.0; sequences.len()];
-        let mut rest = order.as_slice();
-        while let Some(&longest) = rest.first() {
-            let count = (BATCH_TOKENS / sequences[longest].len()).clamp(1, rest.len());
-            let (members, tail) = rest.split_at(count);
-            rest = tail;
-            let batch: Vec<&[u32]> = members.iter().map(|&i| sequences[i].as_slice()).collect();
-            for (&i, reward) in members.iter().zip(self.score(&batch)) {
-                rewards[i] = reward;
+        for batch in PrefixBatch::split(&self.decoder, &read) {
+            let hidden = batch.hidden(&self.decoder);
+            let scores = hidden.matmul(self.decoder.head().transpose());
+            let scores = scores
+                .try_into_vec_as::<f64>()
+                .expect("a float tensor reads as f64");
+            for (&i, score) in batch.members.iter().zip(scores) {
+                rewards[i] = score;
             }
         }
         Ok(rewards)
     }
 
-    fn score(&self, sequences: &[&[u32]]) -> Vec<f64> {
-        let groups = sequences.iter().map(|ids| PackedGroup::sequence(ids.len()));
-        let layout = PackedLayout::new(groups.collect());
-        let mut ids = sequences.concat();
-        let multiple = self.decoder.token_multiple();
-        ids.resize(ids.len().next_multiple_of(multiple), 0);
-        let last = |ids: &&[u32]| {
-            let real = |&id: &u32| Some(id) != self.config.pad_token_id;
-            ids.iter().rposition(real).unwrap_or(0)
-        };
-        let mut start = 0;
-        let positions: Vec<u32> = sequences
-            .iter()
-            .map(|ids| {
-                start += ids.len();
-                (start - ids.len() + last(ids)) as u32
-            })
-            .collect();
-        let hidden = embedding(self.decoder.forward(&ids, &layout), &positions);
-        let scores = hidden.matmul(self.decoder.head().transpose());
-        scores
-            .try_into_vec_as::<f64>()
-            .expect("a float tensor reads as f64")
+    /// A sequence up to its last token that is not padding; its first token where all are.
+    fn without_padding<'a>(&self, ids: &'a [u32]) -> &'a [u32] {
+        let real = |&id: &u32| Some(id) != self.config.pad_token_id;
+        let last = ids.iter().rposition(real).unwrap_or(0);
+        &ids[..=last]
     }
 
     fn check(&self, number: u64, ids: &[u32]) -> Result<(), PolicyError> {

@@ -134,6 +134,12 @@ impl TextCodec {
         self.tokenizer.token_to_id(token)
     }
 
+    /// The text of a special token by the name that transformers gives it: `bos_token`, `eos_token`, ..
+    #[must_use]
+    pub fn special_token(&self, name: &str) -> Option<&str> {
+        self.special.get(name)
+    }
+
     /// The sha256 of the tokenizer in its own JSON form, in hexadecimal: the same for a tokenizer
     /// from a GGUF and from tokenizer.json when the two give the same ids.
     #[must_use]

@@ -25,10 +25,11 @@ impl RunConfig {
     ) -> Result<Oracle, TrainError> {
         let find = |name: &str| find(name).map_err(|error| error.to_string());
         let journal = self.common.output_dir.join(JOURNAL);
-        let mut around = Surroundings::default();
-        around.find_model = &find;
-        around.device = Some(device);
-        around.journal = Some(&journal);
-        Ok(self.oracle.init(&around)?)
+        Ok(self.oracle.init(&Surroundings {
+            find_model: &find,
+            device: Some(device),
+            journal: Some(&journal),
+            ..Surroundings::default()
+        })?)
     }
 }

@@ -111,6 +111,16 @@ impl TextCodec {
         self.encode(&self.render_prompt_with(messages, input)?)
     }
 
+    /// The text of a whole conversation that is judged and not answered: as
+    /// transformers' `apply_chat_template(messages, tokenize=False)`, with what the template writes behind the last message.
+    ///
+    /// # Errors
+    /// A model without a template, or a template that refuses the conversation.
+    pub fn render_conversation(&self, messages: &[Message]) -> Result<String, PolicyError> {
+        let messages = self.in_its_form(messages);
+        self.templates.render(&messages, &ChatOptions::default())
+    }
+
     /// The sha256 of the chat template's text, in hexadecimal.
     #[must_use]
     pub fn template_hash(&self) -> Option<String> {
