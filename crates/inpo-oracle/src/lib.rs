@@ -20,13 +20,16 @@
 //!
 //! - [`OracleConfig`]: `[oracle]` of a configuration, one of the shipped kinds. [`RulesOracle`]: [`criteria`] over the
 //!   text that vote. No model, no network, and not Bradley-Terry.
-//! - With feature `models`, judges that are models: `PairLm`, a language model that reads both answers.
+//! - With feature `models`, judges that are models: `PairLm`, a language model that reads both answers; `RewardModelJudge`
+//!   and `GeneralPreference`, which read each by itself.
 //! - [`judge`]: asks an oracle about the responses to many prompts, each comparison once, in few batches;
 //!   [`SelectionStrategy`]: which responses meet, and which pair is kept.
 //! - [`cycle_report`]: how often sampled responses beat each other in a circle.
 
 pub mod criteria;
 mod cycles;
+#[cfg(feature = "models")]
+mod general_preference;
 mod judge;
 mod judged;
 mod kind;
@@ -35,6 +38,10 @@ mod kinds;
 mod model_judge;
 #[cfg(feature = "models")]
 mod pair_lm;
+#[cfg(feature = "models")]
+mod read_apart;
+#[cfg(feature = "models")]
+mod reward_model;
 mod rules;
 mod select;
 mod surroundings;
@@ -43,6 +50,8 @@ mod verdict;
 
 pub use criteria::Criterion;
 pub use cycles::{CycleError, CycleReport, cycle_report};
+#[cfg(feature = "models")]
+pub use general_preference::{Bos, GeneralPreference, GeneralPreferenceConfig};
 pub use judge::{Answers, judge};
 pub use judged::Judged;
 pub use kind::{BoxedOracle, OracleConfigError, TextOracle};
@@ -51,6 +60,8 @@ pub use kinds::{OracleConfig, OracleKind};
 pub use model_judge::TooLong;
 #[cfg(feature = "models")]
 pub use pair_lm::{PairLm, PairLmConfig, PairTemplate};
+#[cfg(feature = "models")]
+pub use reward_model::{RewardModelConfig, RewardModelJudge};
 pub use rules::{Ballot, RulesConfigError, RulesOracle, RulesOracleConfig, Vote};
 pub use select::{Dropped, Selected, SelectionStrategy, Step, iid_pair, tournament};
 pub use surroundings::{FindModel, Surroundings};
