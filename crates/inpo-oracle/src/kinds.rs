@@ -59,8 +59,17 @@ kinds! {
     /// A language model that reads both responses.
     #[cfg(feature = "models")]
     "pair_lm" => PairLm(crate::PairLmConfig) as judge,
+    /// A score of each response: Bradley-Terry.
+    #[cfg(feature = "models")]
+    "reward_model" => RewardModel(crate::RewardModelConfig) as judge,
+    /// A representation of each response, which turns against another's.
+    #[cfg(feature = "models")]
+    "general_preference" => GeneralPreference(crate::GeneralPreferenceConfig) as judge,
 }
 
 /// Kinds that a build without their feature does not have.
-pub(crate) const BY_FEATURE: [(&str, &str, bool); 1] =
-    [("pair_lm", "models", cfg!(feature = "models"))];
+pub(crate) const BY_FEATURE: [(&str, &str, bool); 3] = [
+    ("pair_lm", "models", cfg!(feature = "models")),
+    ("reward_model", "models", cfg!(feature = "models")),
+    ("general_preference", "models", cfg!(feature = "models")),
+];

@@ -20,7 +20,8 @@
 //!
 //! - [`OracleConfig`]: `[oracle]` of a configuration, one of the shipped kinds. [`RulesOracle`]: [`criteria`] over the
 //!   text that vote. No model, no network, and not Bradley-Terry.
-//! - With feature `models`, judges that are models: `PairLm`, a language model that reads both answers.
+//! - With feature `models`, judges that are models: `PairLm`, a language model that reads both answers; `RewardModelJudge`
+//!   and `GeneralPreference`, which read each by itself.
 //! - [`judge`]: asks an oracle about the responses to many prompts, each comparison once, in few batches;
 //!   [`SelectionStrategy`]: which responses meet, and which pair is kept.
 //! - [`cycle_report`]: how often sampled responses beat each other in a circle.
@@ -29,6 +30,8 @@ mod config;
 pub mod criteria;
 mod cycles;
 mod ensemble;
+#[cfg(feature = "models")]
+mod general_preference;
 mod journal;
 mod judge;
 mod judged;
@@ -38,7 +41,11 @@ mod kinds;
 mod model_judge;
 #[cfg(feature = "models")]
 mod pair_lm;
+#[cfg(feature = "models")]
+mod read_apart;
 mod recorded;
+#[cfg(feature = "models")]
+mod reward_model;
 mod rules;
 mod select;
 mod summary;
@@ -53,6 +60,8 @@ pub use config::{Oracle, OracleConfig, SharedKeys};
 pub use criteria::Criterion;
 pub use cycles::{CycleError, CycleReport, cycle_report};
 pub use ensemble::{Combine, Ensemble, EnsembleConfig};
+#[cfg(feature = "models")]
+pub use general_preference::{Bos, GeneralPreference, GeneralPreferenceConfig};
 pub use journal::Journal;
 pub use judge::{Answers, judge};
 pub use judged::{Judged, Progress};
@@ -63,6 +72,8 @@ pub use model_judge::TooLong;
 #[cfg(feature = "models")]
 pub use pair_lm::{PairLm, PairLmConfig, PairTemplate};
 pub use recorded::{MissingVote, RecordedOracle, RecordedOracleConfig};
+#[cfg(feature = "models")]
+pub use reward_model::{RewardModelConfig, RewardModelJudge};
 pub use rules::{Ballot, RulesConfigError, RulesOracle, RulesOracleConfig, Vote};
 pub use select::{Dropped, Selected, SelectionStrategy, Step, iid_pair, tournament};
 pub use summary::JudgeReport;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use burn::tensor::Device;
-use inpo_data::{Message, Prompt};
+use inpo_data::{Completion, Message, Prompt};
 use inpo_game::{OracleError, Preference};
 use inpo_policy::{PolicyError, TextCodec};
 use serde::{Deserialize, Serialize};
@@ -142,6 +142,21 @@ pub(crate) fn require_template(codec: &TextCodec) -> Result<(), OracleConfigErro
     ))
 }
 
+/// The tokenizer of a model that reads conversations.
+///
+/// # Errors
+///
+/// A model without one, or without a chat template.
+pub(crate) fn require_codec(codec: Option<&TextCodec>) -> Result<&TextCodec, OracleConfigError> {
+    let codec = codec.ok_or_else(|| {
+        OracleConfigError::new(
+            "oracle.model has no tokenizer that can be used, so it cannot read text; add tokenizer.json to its directory",
+        )
+    })?;
+    require_template(codec)?;
+    Ok(codec)
+}
+
 /// The conversation of a prompt.
 ///
 /// # Errors
@@ -173,6 +188,16 @@ pub(crate) fn hear(
         Err(error) => Verdict::invalid(format!("the model's logits: {error}"), usage),
     };
     heard(place, verdict)
+}
+
+/// The conversation of a prompt and its answer.
+///
+/// # Errors
+///
+/// Those of [`conversation`].
+pub(crate) fn answered(prompt: &Prompt, answer: &Completion) -> Result<Vec<Message>, String> {
+    let answer = Message::assistant(answer.text.as_str());
+    Ok([conversation(prompt)?, &[answer]].concat())
 }
 
 /// Each one's share of the time that `count` took together.

@@ -18,6 +18,7 @@ pub mod logps;
 pub mod lora;
 pub mod model;
 mod policy;
+pub mod preference;
 pub mod prefix;
 #[cfg(feature = "remote")]
 pub mod remote;
@@ -34,6 +35,7 @@ pub use float_type::FloatType;
 pub use logps::Sequence;
 pub use lora::LoraConfig;
 pub use policy::{Policy, PolicyFiles, PolicyMixture, Precision};
+pub use preference::{PreferenceHead, PreferenceHeadConfig, PreferenceModel, PromptScale};
 pub use prefix::PrefixBatch;
 pub use reward::RewardModel;
 pub use sample::{DrawKey, GenerationConfig, Generations, PromptTask, Sample, SamplingCost};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::{DType, Device};
+use burn::tensor::{DType, Device, Tensor};
 use inpo_data::sha256;
 use inpo_kernels::Kernels;
 use serde_json::{Map, Value};
@@ -267,13 +267,23 @@ impl Policy {
     ///
     /// Files that cannot be written.
     pub fn save_whole(&self, dir: &Path, options: &SaveOptions) -> Result<(), PolicyError> {
+        self.save_with(Vec::new(), dir, options)
+    }
+
+    /// [`Policy::save_whole`] with heads beside the decoder.
+    pub(crate) fn save_with(
+        &self,
+        heads: Vec<(&str, Tensor<2>)>,
+        dir: &Path,
+        options: &SaveOptions,
+    ) -> Result<(), PolicyError> {
         let around = Surroundings {
             config: &self.config,
             original: self.config_json.as_deref(),
             codec: self.codec.as_deref(),
             source: &self.source,
         };
-        save_model(&merged(&self.decoder), &around, options, dir)
+        save_model(&merged(&self.decoder), heads, &around, options, dir)
     }
 
     /// This policy with its adapters added to its weights.

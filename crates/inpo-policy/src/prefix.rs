@@ -9,6 +9,8 @@ use std::cmp::Reverse;
 use burn::tensor::Tensor;
 use inpo_kernels::{PackedAttention, PackedGroup, PackedLayout, embedding};
 
+use crate::config::ModelConfig;
+use crate::error::PolicyError;
 use crate::model::Decoder;
 
 /// How many tokens a batch may hold, unless one sequence is longer.
@@ -75,6 +77,30 @@ impl PrefixBatch {
             layout: PackedLayout::new(layout),
             last,
         }
+    }
+}
+
+/// Checks that a model of `config` can read `ids`; `number` names them in the error.
+///
+/// # Errors
+///
+/// An empty sequence, one beyond the model's context, an id beyond its vocabulary.
+pub(crate) fn check(config: &ModelConfig, number: u64, ids: &[u32]) -> Result<(), PolicyError> {
+    let (tokens, limit) = (ids.len(), config.max_position_embeddings);
+    let vocab_size = config.vocab_size;
+    if ids.is_empty() {
+        return Err(PolicyError::EmptyPrompt { number });
+    }
+    if tokens > limit {
+        return Err(PolicyError::PromptTooLong {
+            number,
+            tokens,
+            limit,
+        });
+    }
+    match ids.iter().find(|&&id| id as usize >= vocab_size) {
+        Some(&id) => Err(PolicyError::TokenOutOfVocabulary { id, vocab_size }),
+        None => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::config::ModelConfig;
 use crate::error::PolicyError;
 use crate::files::ModelFiles;
 use crate::model::Decoder;
-use crate::prefix::PrefixBatch;
+use crate::prefix::{PrefixBatch, check};
 use crate::tokenizer::TextCodec;
 
 /// A sequence classifier with one label (`LlamaForSequenceClassification` and its like, `score.weight`):
@@ -77,7 +77,7 @@ impl RewardModel {
     /// An empty sequence, one beyond the model's context, an id beyond its vocabulary.
     pub fn rewards(&self, sequences: &[Vec<u32>]) -> Result<Vec<f64>, PolicyError> {
         for (number, ids) in (0..).zip(sequences) {
-            self.check(number, ids)?;
+            check(&self.config, number, ids)?;
         }
         // Nothing sees what stands behind the token that is read.
         let read: Vec<&[u32]> = sequences
@@ -103,24 +103,5 @@ impl RewardModel {
         let real = |&id: &u32| Some(id) != self.config.pad_token_id;
         let last = ids.iter().rposition(real).unwrap_or(0);
         &ids[..=last]
-    }
-
-    fn check(&self, number: u64, ids: &[u32]) -> Result<(), PolicyError> {
-        let (tokens, limit) = (ids.len(), self.config.max_position_embeddings);
-        let vocab_size = self.config.vocab_size;
-        if ids.is_empty() {
-            return Err(PolicyError::EmptyPrompt { number });
-        }
-        if tokens > limit {
-            return Err(PolicyError::PromptTooLong {
-                number,
-                tokens,
-                limit,
-            });
-        }
-        match ids.iter().find(|&&id| id as usize >= vocab_size) {
-            Some(&id) => Err(PolicyError::TokenOutOfVocabulary { id, vocab_size }),
-            None => Ok(()),
-        }
     }
 }

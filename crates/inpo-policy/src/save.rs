@@ -186,13 +186,14 @@ const TEMPLATES: &str = "additional_chat_templates";
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
-/// Writes the weights, `config.json` and the tokenizer's files into `dir`, each file whole or not at all.
+/// Writes the weights, those of `heads` beside the decoder's, `config.json` and the tokenizer's files into `dir`, each file whole or not at all.
 ///
 /// # Errors
 ///
 /// Files that cannot be written; weights that f16 cannot hold.
 pub(crate) fn save_model(
     decoder: &Decoder,
+    heads: Vec<(&str, Tensor<2>)>,
     around: &Surroundings<'_>,
     options: &SaveOptions,
     dir: &Path,
@@ -203,7 +204,9 @@ pub(crate) fn save_model(
         DType::F16 => FloatType::F16,
         _ => FloatType::F32,
     });
-    let list = weights(decoder, around.config.classifier);
+    let mut list = weights(decoder, around.config.classifier);
+    let heads = heads.into_iter();
+    list.extend(heads.map(|(name, head)| (name.to_owned(), Weight::Matrix(head))));
     if dtype == FloatType::F16 {
         check_range(&list)?;
     }

@@ -22,8 +22,15 @@ impl ModelConfig {
     /// A file that cannot be read or is not JSON; another `model_type`; a missing, unknown or
     /// unsupported key; sizes that do not fit together. The message names file and key.
     pub fn from_hf_json(path: &Path) -> Result<Self, PolicyError> {
-        let object = read_object(path)?;
-        let mut config = Self::from_object(&object, path)?;
+        Self::from_hf_object(&read_object(path)?, path)
+    }
+
+    /// [`ModelConfig::from_hf_json`] of what was read from `path`.
+    pub(crate) fn from_hf_object(
+        object: &Map<String, Value>,
+        path: &Path,
+    ) -> Result<Self, PolicyError> {
+        let mut config = Self::from_object(object, path)?;
         config.check(path)?;
         let generation = path.with_file_name("generation_config.json");
         if generation.is_file() {

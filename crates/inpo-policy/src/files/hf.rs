@@ -30,6 +30,21 @@ const LONGEST_HEADER: u64 = 100_000_000;
 /// # Errors
 /// A directory without a configuration or weights, or files that are broken or do not fit together.
 pub(super) fn open(dir: &Path) -> Result<ModelFiles, PolicyError> {
+    open_with(dir, None).map(|(files, _)| files)
+}
+
+/// Opens a decoder with heads; see [`ModelFiles::open_headed`].
+pub(super) fn open_headed(
+    dir: &Path,
+    heads: &[&str],
+) -> Result<(ModelFiles, BTreeMap<String, Vec<usize>>), PolicyError> {
+    open_with(dir, Some(heads))
+}
+
+fn open_with(
+    dir: &Path,
+    heads: Option<&[&str]>,
+) -> Result<(ModelFiles, BTreeMap<String, Vec<usize>>), PolicyError> {
     let absent = |reason: &str| {
         Err(PolicyError::NotAModel {
             path: dir.to_path_buf(),
@@ -44,9 +59,15 @@ pub(super) fn open(dir: &Path) -> Result<ModelFiles, PolicyError> {
         return absent("neither model.safetensors nor model.safetensors.index.json is in it");
     }
     let config_json = read_object(&config)?;
-    let mut config = ModelConfig::from_hf_json(&config)?;
+    let mut object = config_json.clone();
+    if heads.is_some() {
+        // A class of its own, or a bare decoder's.
+        object.remove("architectures");
+    }
+    let mut config = ModelConfig::from_hf_object(&object, &config)?;
     let mut notes = Vec::new();
-    let weights = SafetensorsWeights::open(dir, &mut config, &mut notes)?;
+    let weights = SafetensorsWeights::open(dir, &mut config, heads, &mut notes)?;
+    let shapes = weights.head_shapes(heads.unwrap_or_default());
     let path = dir.join("tokenizer.json");
     let tokenizer = if path.is_file() {
         TextCodec::from_file(&path)
@@ -58,11 +79,12 @@ pub(super) fn open(dir: &Path) -> Result<ModelFiles, PolicyError> {
         })
     };
     let files = ModelFiles::assemble(config, weights, tokenizer, dir)?;
-    Ok(ModelFiles {
+    let files = ModelFiles {
         config_json: Some(config_json),
         notes,
         ..files
-    })
+    };
+    Ok((files, shapes))
 }
 
 /// Where a tensor is.
@@ -84,10 +106,12 @@ struct SafetensorsWeights {
 }
 
 impl SafetensorsWeights {
-    /// Opens the weights of the model of `config`, which is corrected where the weights contradict it, with a note.
+    /// Opens the weights of the model of `config`, which is corrected where the weights contradict it, with a note. With
+    /// `heads` it is a decoder with those of them that are there, and without a vocabulary head.
     fn open(
         dir: &Path,
         config: &mut ModelConfig,
+        heads: Option<&[&str]>,
         notes: &mut Vec<String>,
     ) -> Result<Self, PolicyError> {
         let index_path = dir.join(INDEX);
@@ -136,8 +160,16 @@ impl SafetensorsWeights {
                 ),
             });
         }
+        let kept = match heads {
+            Some(heads) => head::take_heads(heads, &mut places),
+            None => BTreeMap::new(),
+        };
         if config.tie_word_embeddings && !config.classifier {
             notes.extend(head::check(config, &mut places, &shards)?);
+        }
+        if heads.is_some() {
+            // None is expected.
+            config.tie_word_embeddings = true;
         }
         let weights_path = || dir.join(if index.is_some() { INDEX } else { SINGLE });
         let (mut order, mut wanted, mut absent) = (Vec::new(), BTreeMap::new(), Vec::new());
@@ -179,12 +211,19 @@ impl SafetensorsWeights {
                 ),
             });
         }
+        wanted.extend(kept);
         Ok(Self {
             shards,
             order,
             places: wanted,
             identity: OnceLock::new(),
         })
+    }
+
+    /// The shapes of those of `heads` that are there.
+    fn head_shapes(&self, heads: &[&str]) -> BTreeMap<String, Vec<usize>> {
+        let shape = |name: &&str| Some(((*name).to_owned(), self.places.get(*name)?.shape.clone()));
+        heads.iter().filter_map(shape).collect()
     }
 
     fn place(&self, name: &str) -> Result<&Place, PolicyError> {

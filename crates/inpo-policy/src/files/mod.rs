@@ -6,6 +6,7 @@
 //! Files are read tensor by tensor at their positions, not mapped: memory stays bounded by the
 //! largest tensor and a file that shrinks under us is an error instead of a crash.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -22,6 +23,7 @@ mod reader;
 
 pub use dequant::{ElementType, StoredMatrix};
 pub use random::RandomWeights;
+pub(crate) use random::random_matrix;
 pub(crate) use reader::{FileReader, identity};
 
 /// A tensor in host memory, row major.
@@ -124,6 +126,25 @@ impl ModelFiles {
         Err(PolicyError::NotAModel {
             path: path.to_path_buf(),
             reason,
+        })
+    }
+
+    /// Opens a directory of a decoder with the heads of these names, those of them that are there, and the shapes of those;
+    /// [`WeightSource::load`] reads them too. The configuration may name any class. A vocabulary head is left out.
+    ///
+    /// # Errors
+    /// Those of [`ModelFiles::open`]; a path that is no directory.
+    pub(crate) fn open_headed(
+        path: &Path,
+        heads: &[&str],
+    ) -> Result<(Self, BTreeMap<String, Vec<usize>>), PolicyError> {
+        let metadata = std::fs::metadata(path).map_err(PolicyError::read(path))?;
+        if metadata.is_dir() {
+            return hf::open_headed(path, heads);
+        }
+        Err(PolicyError::NotAModel {
+            path: path.to_path_buf(),
+            reason: "heads beside a decoder are read from directories alone".to_owned(),
         })
     }
 

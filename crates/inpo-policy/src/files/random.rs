@@ -71,6 +71,14 @@ impl WeightSource for RandomWeights {
     }
 }
 
+/// `count` normal numbers with this standard deviation, from a stream of the seed.
+pub(crate) fn random_matrix(count: usize, deviation: f64, seed: u64, stream: u64) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(stream);
+    let draw = |_| (deviation * normal(&mut rng)) as f32;
+    (0..count).map(draw).collect()
+}
+
 /// A standard normal draw by the Box-Muller transform.
 fn normal(rng: &mut ChaCha8Rng) -> f64 {
     let (u, v): (f64, f64) = (rng.random(), rng.random());

@@ -1,4 +1,4 @@
-//! A vocabulary head beside an embedding that the configuration ties it to.
+//! Heads: the vocabulary's beside an embedding that the configuration ties it to, and those of other models.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,8 @@ use crate::files::FileReader;
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
+/// What stands before the names of a language model's decoder.
+const DECODER: &str = "model.";
 
 /// How many values are compared at once.
 const PIECE: usize = 1 << 20;
@@ -38,6 +40,28 @@ pub(super) fn check(
         "{}: `tie_word_embeddings` is true, but `{HEAD}` is not the embedding; the head is used as it is in the file, and the model is taken as not tied",
         shards[head.shard].path().display()
     )))
+}
+
+/// Takes the heads of these names out of `places`, and the vocabulary's with them, unless it is the embedding too. A bare
+/// decoder's tensors get the names that they have in a language model.
+pub(super) fn take_heads(
+    heads: &[&str],
+    places: &mut BTreeMap<String, Place>,
+) -> BTreeMap<String, Place> {
+    let take = |name: &&str| Some(((*name).to_owned(), places.remove(*name)?));
+    let kept = heads.iter().filter_map(take).collect();
+    let bare = EMBEDDING.strip_prefix(DECODER).unwrap_or_default();
+    if places.contains_key(bare) && !places.contains_key(EMBEDDING) {
+        let named = std::mem::take(places).into_iter();
+        places.extend(named.map(|(name, place)| match name.as_str() {
+            HEAD => (name, place),
+            _ => (format!("{DECODER}{name}"), place),
+        }));
+    }
+    if places.contains_key(EMBEDDING) {
+        places.remove(HEAD);
+    }
+    kept
 }
 
 fn are_equal(a: &Place, b: &Place, shards: &[FileReader]) -> Result<bool, PolicyError> {
