@@ -4,6 +4,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::Table;
 
+use crate::instructions::InstructionsOracleConfig;
 use crate::judged::Judged;
 use crate::kind::{BoxedOracle, OracleConfigError};
 use crate::rules::RulesOracleConfig;
@@ -47,6 +48,8 @@ macro_rules! kinds {
 kinds! {
     /// Criteria over the text that vote.
     "rules" => Rules(RulesOracleConfig) as oracle,
+    /// Instructions that a program can check.
+    "instructions" => Instructions(InstructionsOracleConfig) as oracle,
 }
 
 /// `[oracle]`: a kind with its keys, and the keys of every kind.

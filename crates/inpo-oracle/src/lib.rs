@@ -19,13 +19,15 @@
 //! ```
 //!
 //! - [`OracleConfig`]: `[oracle]` of a configuration, one of the shipped kinds. [`RulesOracle`]: [`criteria`] over the
-//!   text that vote. No model, no network, and not Bradley-Terry.
+//!   text that vote. No model, no network, and not Bradley-Terry. [`InstructionsOracle`]: IFEval's [`Instruction`]s, which
+//!   a program can check.
 //! - [`judge`]: asks an oracle about the responses to many prompts, each comparison once, in few batches;
 //!   [`SelectionStrategy`]: which responses meet, and which pair is kept.
 //! - [`cycle_report`]: how often sampled responses beat each other in a circle.
 
 pub mod criteria;
 mod cycles;
+mod instructions;
 mod judge;
 mod judged;
 mod kind;
@@ -38,6 +40,10 @@ mod verdict;
 
 pub use criteria::Criterion;
 pub use cycles::{CycleError, CycleReport, cycle_report};
+pub use instructions::{
+    Instruction, InstructionError, InstructionMode, Instructions, InstructionsOracle,
+    InstructionsOracleConfig, loose_variants,
+};
 pub use judge::{Answers, judge};
 pub use judged::Judged;
 pub use kind::{BoxedOracle, OracleConfigError, TextOracle};
