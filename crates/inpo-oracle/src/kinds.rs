@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ensemble::EnsembleConfig;
+use crate::instructions::InstructionsOracleConfig;
 use crate::kind::OracleConfigError;
 use crate::recorded::RecordedOracleConfig;
+
 use crate::rules::RulesOracleConfig;
 use crate::surroundings::Surroundings;
 use crate::tabular::GameOracleConfig;
@@ -65,6 +67,8 @@ kinds! {
     /// A representation of each response, which turns against another's.
     #[cfg(feature = "models")]
     "general_preference" => GeneralPreference(crate::GeneralPreferenceConfig) as judge,
+    /// Instructions that a program can check.
+    "instructions" => Instructions(InstructionsOracleConfig) as oracle,
 }
 
 /// Kinds that a build without their feature does not have.

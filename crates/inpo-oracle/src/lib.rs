@@ -22,6 +22,8 @@
 //!   text that vote. No model, no network, and not Bradley-Terry.
 //! - With feature `models`, judges that are models: `PairLm`, a language model that reads both answers; `RewardModelJudge`
 //!   and `GeneralPreference`, which read each by itself.
+//!   text that vote. No model, no network, and not Bradley-Terry. [`InstructionsOracle`]: IFEval's [`Instruction`]s, which
+//!   a program can check.
 //! - [`judge`]: asks an oracle about the responses to many prompts, each comparison once, in few batches;
 //!   [`SelectionStrategy`]: which responses meet, and which pair is kept.
 //! - [`cycle_report`]: how often sampled responses beat each other in a circle.
@@ -32,6 +34,7 @@ mod cycles;
 mod ensemble;
 #[cfg(feature = "models")]
 mod general_preference;
+mod instructions;
 mod journal;
 mod judge;
 mod judged;
@@ -62,6 +65,10 @@ pub use cycles::{CycleError, CycleReport, cycle_report};
 pub use ensemble::{Combine, Ensemble, EnsembleConfig};
 #[cfg(feature = "models")]
 pub use general_preference::{Bos, GeneralPreference, GeneralPreferenceConfig};
+pub use instructions::{
+    Instruction, InstructionError, InstructionMode, Instructions, InstructionsOracle,
+    InstructionsOracleConfig, loose_variants,
+};
 pub use journal::Journal;
 pub use judge::{Answers, judge};
 pub use judged::{Judged, Progress};
