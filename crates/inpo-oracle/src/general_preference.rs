@@ -48,6 +48,10 @@ pub struct GeneralPreferenceConfig {
     /// training code. Default: `softmax`.
     #[serde(default)]
     pub prompt_head_scale: PromptScale,
+    /// Whether `R` is transposed. Default: false, `P = sigmoid(v_a R v_b' / temperature)`. The paper and the released code
+    /// have it transposed: models that were trained with that code need `true`.
+    #[serde(default)]
+    pub transposed: bool,
     /// What opens a text: `template`, `doubled` or `none`. Default: `template`.
     #[serde(default)]
     pub bos: Bos,
@@ -79,6 +83,7 @@ impl GeneralPreferenceConfig {
             normalise: yes(),
             temperature: a_tenth(),
             prompt_head_scale: PromptScale::default(),
+            transposed: false,
             bos: Bos::default(),
             max_length: None,
             too_long: TooLong::default(),
@@ -112,6 +117,7 @@ impl GeneralPreferenceConfig {
             normalise: self.normalise,
             temperature,
             prompt_scale: self.prompt_head_scale,
+            transposed: self.transposed,
         };
         let model = PreferenceModel::load(&path, (device, dtype), head).map_err(of_key("model"))?;
         let codec = require_codec(model.codec())?;
@@ -142,7 +148,7 @@ impl GeneralPreferenceConfig {
 /// as a Bradley-Terry model with a value head.
 ///
 /// ```text
-/// P(a > b | x) = sigmoid(s(a, b) / temperature),   s(a, b) = <R v_a, v_b>  [+ r_a - r_b]
+/// P(a > b | x) = sigmoid(s(a, b) / temperature),   s(a, b) = v_a R v_b'  [+ r_a - r_b]
 /// ```
 ///
 /// [`PreferenceHead`](inpo_policy::PreferenceHead) has the heads, [`PreferenceModel`] the files. A response is read at the
@@ -237,6 +243,7 @@ impl Judge for GeneralPreference {
             "normalise": config.normalise,
             "temperature": config.temperature,
             "prompt_head_scale": config.prompt_head_scale,
+            "transposed": config.transposed,
             "dtype": config.dtype,
             "max_length": self.limit.tokens,
             "too_long": self.limit.too_long,
