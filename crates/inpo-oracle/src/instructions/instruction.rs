@@ -159,7 +159,7 @@ impl Instruction {
     /// Whether one of a response's [`loose_variants`] follows the instruction: IFEval's loose rule.
     #[must_use]
     pub fn follows_loosely(&self, response: &str) -> bool {
-        let variants = loose_variants(response);
+        let variants = distinct_variants(response);
         variants.iter().any(|variant| self.follows(variant))
     }
 }
@@ -189,4 +189,15 @@ pub fn loose_variants(response: &str) -> [String; 8] {
     let [all, first, last, both] = forms.clone().map(|form| form.replace('*', ""));
     let [whole, no_first, no_last, neither] = forms;
     [whole, all, no_first, no_last, neither, first, last, both]
+}
+
+/// The variants without repetitions: a line without stars has but itself and a blank.
+pub(super) fn distinct_variants(response: &str) -> Vec<String> {
+    let mut distinct = Vec::with_capacity(8);
+    for variant in loose_variants(response) {
+        if !distinct.contains(&variant) {
+            distinct.push(variant);
+        }
+    }
+    distinct
 }

@@ -29,8 +29,7 @@ pub(super) fn number_paragraphs(kwargs: &Kwargs<'_>) -> Result<Check, Instructio
     }))
 }
 
-static WORD: LazyLock<Pattern> =
-    LazyLock::new(|| Pattern::new(r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]+"));
+static WORD: LazyLock<Pattern> = LazyLock::new(|| Pattern::new(r"\w+"));
 
 /// So many words: runs of letters, marks, digits and underscores, so that `don't` is two.
 pub(super) fn number_words(kwargs: &Kwargs<'_>) -> Result<Check, InstructionError> {

@@ -78,6 +78,17 @@ fn columns_may_be_json_text() {
     assert_eq!(asked(InstructionMode::Strict, &none, "a", "a,"), 0.5);
 }
 
+/// IFEval asks for 4 `#` and for 6 `!`, where the published checker counts some letter.
+#[test]
+fn a_letter_that_is_none_is_counted_itself() {
+    let kwargs = json!({"letter": "#", "let_frequency": 4, "let_relation": "at least"});
+    let instruction =
+        Instruction::from_row("keywords:letter_frequency", kwargs.as_object().unwrap());
+    let instruction = instruction.unwrap();
+    assert!(instruction.follows("# a\n## b\n# c"));
+    assert!(!instruction.follows("# aaaa\n## bbbb"));
+}
+
 #[test]
 fn the_verdicts_are_in_the_rows_order() {
     let row = Instructions::from_row(&two().metadata).unwrap();
