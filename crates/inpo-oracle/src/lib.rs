@@ -64,7 +64,7 @@ pub use criteria::Criterion;
 pub use cycles::{CycleError, CycleReport, cycle_report};
 pub use ensemble::{Combine, Ensemble, EnsembleConfig};
 #[cfg(feature = "models")]
-pub use general_preference::{Bos, GeneralPreference, GeneralPreferenceConfig};
+pub use general_preference::{Bos, GeneralPreference, GeneralPreferenceConfig, Reading};
 pub use instructions::{
     Instruction, InstructionError, InstructionMode, Instructions, InstructionsOracle,
     InstructionsOracleConfig, loose_variants,
@@ -77,7 +77,7 @@ pub use kinds::OracleKind;
 #[cfg(feature = "models")]
 pub use model_judge::TooLong;
 #[cfg(feature = "models")]
-pub use pair_lm::{PairLm, PairLmConfig, PairTemplate};
+pub use pair_lm::{PairLm, PairLmConfig, PairTemplate, label_ids, pair_ids};
 pub use recorded::{MissingVote, RecordedOracle, RecordedOracleConfig};
 #[cfg(feature = "models")]
 pub use reward_model::{RewardModelConfig, RewardModelJudge};

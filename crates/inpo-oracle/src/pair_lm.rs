@@ -39,6 +39,9 @@ pub struct PairLmConfig {
     /// half. Each is one token. Default: `A`, `B`.
     #[serde(default = "a_and_b")]
     pub labels: Vec<String>,
+    /// What the labels' logits are divided by. Default: 1.
+    #[serde(default = "one")]
+    pub temperature: f64,
     /// The most tokens of a question. Default: the model's context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_length: Option<usize>,
@@ -54,6 +57,10 @@ fn rlhflow() -> String {
     "rlhflow".to_owned()
 }
 
+fn one() -> f64 {
+    1.0
+}
+
 fn a_and_b() -> Vec<String> {
     ["A", "B"].map(str::to_owned).to_vec()
 }
@@ -67,6 +74,7 @@ impl PairLmConfig {
             adapter: None,
             template: rlhflow(),
             labels: a_and_b(),
+            temperature: one(),
             max_length: None,
             too_long: TooLong::default(),
             dtype: FloatType::F32,
@@ -94,6 +102,12 @@ impl PairLmConfig {
                 return Err(OracleConfigError::new(sentence));
             }
         };
+        let temperature = self.temperature;
+        if !(temperature.is_finite() && temperature > 0.0) {
+            return Err(OracleConfigError::new(format!(
+                "oracle.temperature is {temperature}: logits are divided by it, so it must be positive"
+            )));
+        }
         if !(2..=3).contains(&self.labels.len()) {
             return Err(OracleConfigError::new(format!(
                 "oracle.labels has {} entries: give the first response's, the second one's and perhaps a tie's",
@@ -133,8 +147,52 @@ impl PairLmConfig {
     }
 }
 
+/// The text that a pairwise language model with this tokenizer reads, in the order shown.
+fn pair_text(
+    codec: &TextCodec,
+    template: &PairTemplate,
+    question: &Question<'_>,
+) -> Result<String, String> {
+    let messages = conversation(question.prompt)?;
+    let (first, second) = (&question.first.text, &question.second.text);
+    let message = match template {
+        PairTemplate::Rlhflow => rlhflow_message(messages, first, second),
+        PairTemplate::File(path) => return Err(format!("{path:?} was not read")),
+    };
+    let message = json!({"role": "user", "content": message});
+    let text = codec.render_chat(&[message], &ChatOptions::default());
+    let text = text.map_err(|e| e.to_string())?;
+    // As published: wherever the token's text stands, which for some models opens every turn.
+    Ok(match codec.special_token("bos_token") {
+        Some(bos) if !bos.is_empty() => text.replace(bos, ""),
+        _ => text,
+    })
+}
+
+/// The ids that a pairwise language model with this tokenizer reads, in the order shown.
+///
+/// # Errors
+///
+/// Why the question cannot be asked.
+pub fn pair_ids(
+    codec: &TextCodec,
+    template: &PairTemplate,
+    question: &Question<'_>,
+) -> Result<Vec<u32>, String> {
+    let text = pair_text(codec, template, question)?;
+    let ids = codec.encode(&text).map_err(|e| e.to_string())?;
+    if ids.is_empty() {
+        return Err("the chat template writes nothing".to_owned());
+    }
+    Ok(ids)
+}
+
 /// The ids of the labels.
-fn label_ids(codec: &TextCodec, labels: &[String]) -> Result<Vec<u32>, OracleConfigError> {
+///
+/// # Errors
+///
+/// A label that is not one token, or the same one as another.
+pub fn label_ids(codec: &TextCodec, labels: &[String]) -> Result<Vec<u32>, OracleConfigError> {
     let mut ids = Vec::new();
     for label in labels {
         let found = codec.encode(label).map_err(of_key("labels"))?;
@@ -157,7 +215,7 @@ fn label_ids(codec: &TextCodec, labels: &[String]) -> Result<Vec<u32>, OracleCon
 /// A language model that reads two answers in one message and says which is better by the next token.
 ///
 /// ```text
-/// P(first > second | x) = p_A + p_tie / 2,   p = softmax(l_A, l_B, l_tie)
+/// P(first > second | x) = p_A + p_tie / 2,   p = softmax((l_A, l_B, l_tie) / temperature)
 /// ```
 ///
 /// with `l` the logits of the labels behind the question, which is written by [`PairTemplate`] and the model's own chat
@@ -186,21 +244,8 @@ impl PairLm {
     ///
     /// Why the question cannot be asked.
     pub fn text(&self, question: &Question<'_>) -> Result<String, String> {
-        let messages = conversation(question.prompt)?;
-        let (first, second) = (&question.first.text, &question.second.text);
-        let message = match &self.template {
-            PairTemplate::Rlhflow => rlhflow_message(messages, first, second),
-            PairTemplate::File(path) => return Err(format!("{path:?} was not read")),
-        };
         let codec = self.policy.codec().map_err(|e| e.to_string())?;
-        let message = json!({"role": "user", "content": message});
-        let text = codec.render_chat(&[message], &ChatOptions::default());
-        let text = text.map_err(|e| e.to_string())?;
-        // As published: wherever the token's text stands, which for some models opens every turn.
-        Ok(match codec.special_token("bos_token") {
-            Some(bos) if !bos.is_empty() => text.replace(bos, ""),
-            _ => text,
-        })
+        pair_text(codec, &self.template, question)
     }
 
     /// The ids of [`PairLm::text`].
@@ -209,13 +254,8 @@ impl PairLm {
     ///
     /// Why the question cannot be asked.
     pub fn ids(&self, question: &Question<'_>) -> Result<Vec<u32>, String> {
-        let text = self.text(question)?;
         let codec = self.policy.codec().map_err(|e| e.to_string())?;
-        let ids = codec.encode(&text).map_err(|e| e.to_string())?;
-        if ids.is_empty() {
-            return Err("the chat template writes nothing".to_owned());
-        }
-        Ok(ids)
+        pair_ids(codec, &self.template, question)
     }
 
     /// P(first > second) from the hidden states of questions, `[questions, hidden]`.
@@ -230,7 +270,8 @@ impl PairLm {
             .expect("a float tensor reads as f64");
         let of_question = |logits: &[f64]| {
             let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let weights: Vec<f64> = logits.iter().map(|l| (l - largest).exp()).collect();
+            let weight = |logit: &f64| ((logit - largest) / self.config.temperature).exp();
+            let weights: Vec<f64> = logits.iter().map(weight).collect();
             let tie = weights.get(2).copied().unwrap_or(0.0);
             (weights[0] + tie / 2.0) / weights.iter().sum::<f64>()
         };
@@ -291,6 +332,7 @@ impl Judge for PairLm {
             "chat_template": codec.and_then(TextCodec::template_hash),
             "template": self.config.template,
             "labels": self.config.labels,
+            "temperature": self.config.temperature,
             "max_length": self.limit.tokens,
             "too_long": self.limit.too_long,
         })

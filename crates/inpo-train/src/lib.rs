@@ -21,6 +21,7 @@ pub mod config;
 mod error;
 mod header;
 mod inputs;
+pub mod judge;
 pub mod methods;
 mod metrics;
 mod models;
