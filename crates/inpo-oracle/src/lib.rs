@@ -30,6 +30,8 @@ mod judge;
 mod judged;
 mod kind;
 mod kinds;
+#[cfg(any(feature = "models", feature = "server"))]
+mod pair_template;
 mod rules;
 mod select;
 mod surroundings;
@@ -42,6 +44,8 @@ pub use judge::{Answers, judge};
 pub use judged::Judged;
 pub use kind::{BoxedOracle, OracleConfigError, TextOracle};
 pub use kinds::{OracleConfig, OracleKind};
+#[cfg(any(feature = "models", feature = "server"))]
+pub use pair_template::{PairTemplate, PairTemplateError};
 pub use rules::{Ballot, RulesConfigError, RulesOracle, RulesOracleConfig, Vote};
 pub use select::{Dropped, Selected, SelectionStrategy, Step, iid_pair, tournament};
 pub use surroundings::{FindModel, Surroundings};
