@@ -7,19 +7,24 @@ use toml::Table;
 use crate::judged::Judged;
 use crate::kind::{BoxedOracle, OracleConfigError};
 use crate::rules::RulesOracleConfig;
+#[cfg(feature = "server")]
+use crate::server::ServerJudgeConfig;
 use crate::surroundings::Surroundings;
 use crate::verdict::{Judge, Symmetric};
 
 /// Writes [`OracleKind`] and its dispatch from one table: the word of `kind`, the variant, its settings, and what their
-/// `init` makes: `oracle`, a preference without an order that costs nothing, or `judge`, built in its surroundings.
+/// `init` makes: `oracle`, a preference without an order that costs nothing, or `judge`, built in its surroundings. A kind
+/// may be of a feature: `#[cfg(..)]` behind its doc.
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:literal => $variant:ident($config:ty) as $what:ident),+ $(,)?) => {
+    ($($(#[doc = $doc:expr])* $(#[cfg($($feature:tt)+)])? $name:literal => $variant:ident($config:ty) as $what:ident),+ $(,)?) => {
         /// `kind`, with the kind's own keys.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind")]
+        // A run has one or two of them.
+        #[allow(clippy::large_enum_variant)]
         #[non_exhaustive]
         pub enum OracleKind {
-            $($(#[$doc])* #[serde(rename = $name)] $variant($config)),+
+            $($(#[doc = $doc])* $(#[cfg($($feature)+)])? #[serde(rename = $name)] $variant($config)),+
         }
 
         impl OracleKind {
@@ -30,7 +35,7 @@ macro_rules! kinds {
             /// The first setting out of its range, in a sentence; a model or file that cannot be read.
             pub fn init(&self, around: &Surroundings<'_>) -> Result<Box<dyn Judge>, OracleConfigError> {
                 Ok(match self {
-                    $(Self::$variant(config) => kinds!(@$what config.clone(), around)),+
+                    $($(#[cfg($($feature)+)])? Self::$variant(config) => kinds!(@$what config.clone(), around)),+
                 })
             }
         }
@@ -47,6 +52,9 @@ macro_rules! kinds {
 kinds! {
     /// Criteria over the text that vote.
     "rules" => Rules(RulesOracleConfig) as oracle,
+    /// A language model behind an OpenAI-compatible server.
+    #[cfg(feature = "server")]
+    "server" => Server(ServerJudgeConfig) as judge,
 }
 
 /// `[oracle]`: a kind with its keys, and the keys of every kind.

@@ -34,6 +34,8 @@ mod kinds;
 mod pair_template;
 mod rules;
 mod select;
+#[cfg(feature = "server")]
+mod server;
 mod surroundings;
 mod text;
 mod verdict;
@@ -48,5 +50,10 @@ pub use kinds::{OracleConfig, OracleKind};
 pub use pair_template::{PairTemplate, PairTemplateError};
 pub use rules::{Ballot, RulesConfigError, RulesOracle, RulesOracleConfig, Vote};
 pub use select::{Dropped, Selected, SelectionStrategy, Step, iid_pair, tournament};
+#[cfg(feature = "server")]
+pub use server::{
+    JudgeEndpoint, JudgeTemperature, MaxTokensName, ServerJudge, ServerJudgeConfig,
+    StructuredOutput, VerdictMode,
+};
 pub use surroundings::{FindModel, Surroundings};
 pub use verdict::{Heard, Judge, Question, Usage, Verdict};

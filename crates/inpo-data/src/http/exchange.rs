@@ -66,14 +66,15 @@ impl Client {
                 .limit(self.reply_bytes)
                 .read_to_vec();
             let bytes = bytes.map_err(|error| self.broken_off(error))?;
+            // What is no UTF-8 is no JSON either: the caller says so. The key goes before anything is cut short.
+            let text = self.without_key(String::from_utf8_lossy(&bytes).into_owned());
             if status.is_success() {
                 if let Some(wait) = refill {
                     self.throttle.pause(wait);
                 }
-                // What is no UTF-8 is no JSON either: the caller says so.
-                return Ok(String::from_utf8_lossy(&bytes).into_owned());
+                return Ok(text);
             }
-            let words = message(&String::from_utf8_lossy(&bytes));
+            let words = message(&text);
             let reason = format!("{status}: {words}");
             return Err(self.fault(status.as_u16(), reason, asked));
         }

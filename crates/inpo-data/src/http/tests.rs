@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::*;
 
-#[allow(dead_code, unreachable_pub)]
 #[path = "../../tests/support/faulty.rs"]
 mod faulty;
 
@@ -241,4 +240,11 @@ fn a_key_that_a_server_repeats_is_not_shown() {
     let seen = log.lock().unwrap()[0].clone();
     assert_eq!(seen.authorization, Some(format!("Bearer {key}")));
     assert_eq!(seen.path, "/v1/models");
+    // Not even the beginning of one, where a long text is cut short.
+    let text = format!("{}{key}", "x".repeat(55));
+    let (url, _) = serve(move |_, _| of(200, "", &text));
+    let client = self::client(&url, |c| c.api_key_env = Some("CARGO_PKG_NAME".to_owned()));
+    let error = client.get("/models").unwrap_err();
+    let expected = format!("the reply is no JSON: \"{}***\"", "x".repeat(55));
+    assert_eq!(said(&error).1, expected);
 }

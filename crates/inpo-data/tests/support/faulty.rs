@@ -2,6 +2,7 @@
 //!
 //! Include it with `#[path = ".."] mod faulty;`: it needs the standard library and `serde_json` alone.
 
+#![allow(dead_code, unreachable_pub)]
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
