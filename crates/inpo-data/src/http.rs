@@ -234,10 +234,14 @@ impl Client {
                 Fault::Failed(reason) if last => {
                     return Err(self.refusal(path, given_up(&reason, tries)));
                 }
-                // A server that answered others meanwhile is there: something is wrong with this request.
+                // A server that answered others meanwhile is there: something is wrong with this request. (Not where it has
+                // too much to do: that is nobody's own.)
                 Fault::Lost { reason, .. }
-                    if last && self.answered.load(Ordering::Relaxed) > answered =>
-                {
+                | Fault::Busy {
+                    reason,
+                    overload: false,
+                    ..
+                } if last && self.answered.load(Ordering::Relaxed) > answered => {
                     return Err(self.refusal(path, given_up(&reason, tries)));
                 }
                 Fault::Busy { reason, .. } | Fault::Lost { reason, .. } if last => {

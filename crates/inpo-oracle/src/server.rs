@@ -1,5 +1,6 @@
 //! A judge behind an OpenAI-compatible server.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use crate::verdict::{Heard, Judge, Question, Usage, Verdict};
 mod chat;
 mod config;
 mod faults;
+mod scoring;
 mod verdict;
 
 pub use config::{
@@ -28,7 +30,8 @@ use faults::{Hearing, Outcome, unsupported};
 /// Replies of more bytes are refused: a verdict is short, and so is the reasoning before it.
 const REPLY_BYTES: u64 = 8 << 20;
 
-/// A language model behind a server that is shown two responses: any server with OpenAI's chat completions.
+/// A language model behind a server that is shown two responses: any server with OpenAI's chat completions, and the endpoints
+/// of vLLM and SGLang that score labels without generating ([`JudgeEndpoint`]).
 ///
 /// ```text
 /// P(a > b | x) = p(A) / (p(A) + p(B))          verdict = "logprobs": p of the first token
@@ -49,6 +52,7 @@ pub struct ServerJudge {
     max_tokens: u32,
     /// Whether the server has given log-probs: one that never does is not asked on.
     has_logprobs: AtomicBool,
+    facts: scoring::Facts,
 }
 
 impl ServerJudge {
@@ -75,7 +79,26 @@ impl ServerJudge {
             VerdictMode::Choice => 64,
             VerdictMode::Text => 2048,
         });
-        let client = Client::new(&config.server()).map_err(OracleConfigError::new)?;
+        if let Some(ids) = &config.label_token_ids
+            && ids.len() != labels.len()
+        {
+            let sentence = format!(
+                "oracle.label_token_ids has {} ids for {} labels",
+                ids.len(),
+                labels.len()
+            );
+            return Err(OracleConfigError::new(sentence));
+        }
+        if config.endpoint == JudgeEndpoint::GenerativeScoring && labels.len() > 2 {
+            return Err(OracleConfigError::new(
+                "oracle.labels has a tie, and `generative_scoring` gives the probability of the first of two labels; leave it out",
+            ));
+        }
+        let mut server = config.server();
+        if config.endpoint != JudgeEndpoint::Chat {
+            server.base_url = scoring::root(&config.base_url).to_owned();
+        }
+        let client = Client::new(&server).map_err(OracleConfigError::new)?;
         Ok(Self {
             client: client.with_reply_bytes(REPLY_BYTES),
             template,
@@ -83,6 +106,7 @@ impl ServerJudge {
             labels,
             max_tokens,
             has_logprobs: AtomicBool::new(false),
+            facts: scoring::Facts::default(),
             config,
         })
     }
@@ -139,7 +163,7 @@ impl ServerJudge {
                     return Ok(Outcome::Refused(Verdict::invalid(reason, usage)));
                 }
             };
-            self.check_model(&reply)?;
+            self.check_model(reply.model.as_deref())?;
             let tokens = reply.usage.unwrap_or_default();
             usage.prompt_tokens += tokens.prompt_tokens;
             usage.completion_tokens += tokens.completion_tokens;
@@ -154,9 +178,9 @@ impl ServerJudge {
         }))
     }
 
-    fn check_model(&self, reply: &Reply) -> Result<(), OracleError> {
+    fn check_model(&self, answered: Option<&str>) -> Result<(), OracleError> {
         let wanted = &self.config.model;
-        match &reply.model {
+        match answered {
             Some(model) if self.config.check_model && model != wanted => {
                 Err(self.unavailable(format!(
                     "the model {model:?} answered, and oracle.model is {wanted:?} (oracle.check_model)"
@@ -238,15 +262,43 @@ impl Judge for ServerJudge {
             self.messages(place, question)?;
         }
         let mut hearing = Hearing::new(questions, heard, self.name());
-        let places: Vec<usize> = (0..questions.len()).collect();
-        let ask = |&place: &usize| self.ask(place, &questions[place]);
-        let mut done = |place: usize, outcome: Outcome| hearing.take(place, outcome);
-        self.client.for_each(&places, ask, &mut done)?;
+        let chat = self.config.endpoint == JudgeEndpoint::Chat;
+        let units = if chat {
+            (0..questions.len()).map(|place| place..place + 1).collect()
+        } else {
+            // Once, and not by every thread.
+            if !questions.is_empty() {
+                self.label_ids()?;
+            }
+            scoring::units(questions)
+        };
+        let ask = |unit: &Range<usize>| match chat {
+            true => {
+                let outcome = self.ask(unit.start, &questions[unit.start])?;
+                Ok(vec![(unit.start, outcome)])
+            }
+            false => self.score(questions, unit.clone()),
+        };
+        let mut done = |_, outcomes: Vec<(usize, Outcome)>| {
+            let mut outcomes = outcomes.into_iter();
+            outcomes.try_for_each(|(place, outcome)| hearing.take(place, outcome))
+        };
+        self.client.for_each(&units, ask, &mut done)?;
         hearing.finish()
     }
 
     fn name(&self) -> String {
-        format!("server({})", self.config.model)
+        let ServerJudgeConfig {
+            model, template, ..
+        } = &self.config;
+        let how = match (self.config.endpoint, self.mode) {
+            (JudgeEndpoint::GenerativeScoring, _) => "generative_scoring",
+            (JudgeEndpoint::Score, _) => "score",
+            (JudgeEndpoint::Chat, VerdictMode::Logprobs) => "logprobs",
+            (JudgeEndpoint::Chat, VerdictMode::Choice) => "choice",
+            (JudgeEndpoint::Chat, VerdictMode::Text) => "text",
+        };
+        format!("server(model={model}, template={template}, verdict={how})")
     }
 
     /// Everything but how fast and at what price it is asked. The template counts by its text.
@@ -286,7 +338,7 @@ impl Judge for ServerJudge {
         self.template.prompt_key(prompt)
     }
 
-    /// One request a question. Prompt tokens are guessed at four characters each, without the server's chat template;
+    /// One request a question, and one more a pair where nothing is generated. Prompt tokens are guessed at four characters each, without the server's chat template;
     /// generated tokens are their bound.
     fn estimate(&self, questions: &[Question<'_>]) -> Result<Usage, OracleError> {
         let mut usage = Usage::default();
@@ -302,6 +354,8 @@ impl Judge for ServerJudge {
         if self.config.endpoint == JudgeEndpoint::Chat {
             let bound = u64::from(self.max_tokens) * self.config.samples as u64;
             usage.completion_tokens = bound * questions.len() as u64;
+        } else {
+            usage.calls += scoring::units(questions).len() as u64;
         }
         Ok(usage)
     }

@@ -199,6 +199,32 @@ fn a_request_that_hangs_alone_is_at_fault() {
     assert_eq!(said(&error).0, "server");
 }
 
+/// A gateway that gives up on one request is no fault of the others; a server with too much to do is at fault itself.
+#[test]
+fn a_request_that_fails_alone_is_at_fault() {
+    for (status, whose) in [
+        (502, "request"),
+        (504, "request"),
+        (429, "server"),
+        (503, "server"),
+    ] {
+        let (url, _) = serve(move |_, seen| match seen.body["bad"].as_bool() {
+            Some(true) => {
+                std::thread::sleep(Duration::from_millis(50));
+                of(status, "", "")
+            }
+            _ => Reply::Json(json!({})),
+        });
+        let both = client(&url, |c| c.concurrency = 2);
+        let items = [json!({"bad": true}), json!({})];
+        let work = |item: &Value| both.post("/x", item);
+        let error = both.for_each(&items, work, &mut |_, _| Ok(()));
+        assert_eq!(said(&error.unwrap_err()).0, whose, "{status}");
+        let alone = client(&url, |_| {}).post("/x", &items[0]).unwrap_err();
+        assert_eq!(said(&alone).0, "server", "{status}");
+    }
+}
+
 /// What was answered before and after the failure is handed over.
 #[test]
 fn answers_beside_a_failure_are_kept() {

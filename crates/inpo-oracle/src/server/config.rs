@@ -18,10 +18,11 @@ pub enum JudgeEndpoint {
     /// `/chat/completions` of any OpenAI-compatible server.
     #[default]
     Chat,
-    /// vLLM's `/generative_scoring`, beside `/v1` and not below it: the probabilities of the labels behind a prompt, nothing
-    /// generated, both orders of a pair in one request.
+    /// vLLM's `/generative_scoring`, beside `/v1` and not below it (so that no `--api-key` guards it): P of two labels behind
+    /// the prompt, nothing generated, both orders of a pair in one request. `/tokenize` applies the chat template and counts.
     GenerativeScoring,
-    /// SGLang's `/v1/score`, the same in its words.
+    /// SGLang's `/v1/score`, the same in its words. Its `/tokenize` knows no chat template: `system` and `user` of ours are
+    /// sent as they are, an empty line between them, so the model's own format must be written into them.
     Score,
 }
 
@@ -141,7 +142,7 @@ pub struct ServerJudgeConfig {
     /// The seed of each request; further requests for samples of a question count up from it. Default: none is sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// Further fields of the request's body, which win over those of the judge; not `model`, `messages` and `stream`.
+    /// Further fields of each request's body, which win over those of the judge; not `model`, `messages` and `stream`.
     /// Default: none.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub extra_body: Map<String, Value>,

@@ -265,7 +265,7 @@ fn a_server_that_refuses_all_is_given_up() {
     let (heard, result) = verdicts(&judge(&url, change), &texts.questions());
     assert_eq!(
         result.unwrap_err().to_string(),
-        "the oracle \"server(tiny)\" is not available: 20 questions about 20 prompts, one after the other, got no answer; the last: 500 Internal Server Error: no (tried 1 times)"
+        "the oracle \"server(model=tiny, template=labels, verdict=logprobs)\" is not available: 20 questions about 20 prompts, one after the other, got no answer; the last: 500 Internal Server Error: no (tried 1 times)"
     );
     assert!(heard.iter().all(Option::is_none));
     assert!(log.lock().unwrap().len() < 30);

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 mod faults;
 #[path = "../../../inpo-data/tests/support/faulty.rs"]
 mod faulty;
+mod scoring;
 mod settings;
 
 use faulty::{Reply, Seen, serve};
@@ -101,8 +102,12 @@ fn invalid(judge: &ServerJudge) -> String {
 /// Why the server cannot be asked.
 fn unavailable(judge: &ServerJudge) -> String {
     let error = one(judge).unwrap_err();
-    let start = "the oracle \"server(tiny)\" is not available: ";
-    error.strip_prefix(start).expect(&error).to_owned()
+    assert!(
+        error.starts_with("the oracle \"server(model=tiny, "),
+        "{error}"
+    );
+    let (_, reason) = error.split_once(" is not available: ").unwrap();
+    reason.to_owned()
 }
 
 fn of(status: u16, headers: &str, body: &str) -> Reply {

@@ -166,6 +166,14 @@ fn settings_out_of_range_are_named() {
             "endpoint = 'score'\nverdict = 'text'",
             "oracle.endpoint gives probabilities: leave oracle.verdict out",
         ),
+        (
+            "endpoint = 'score'\nlabel_token_ids = [1]",
+            "oracle.label_token_ids has 1 ids for 2 labels",
+        ),
+        (
+            "endpoint = 'generative_scoring'\nlabels = ['A', 'B', 'C']",
+            "oracle.labels has a tie, and `generative_scoring` gives the probability of the first of two labels; leave it out",
+        ),
     ] {
         let whole = format!("base_url = 'http://localhost:8000/v1'\nmodel = 'm'\n{lines}");
         let error = error(&whole);
