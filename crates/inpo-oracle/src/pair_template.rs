@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fancy_regex::Regex;
 use inpo_data::{Message, Prompt, excerpt, sha256};
 use inpo_game::Preference;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
@@ -11,8 +10,11 @@ use serde_json::{Value as Json, json};
 
 use crate::verdict::Question;
 
+mod pattern;
 #[cfg(test)]
 mod tests;
+
+use pattern::Pattern;
 
 /// The shipped templates.
 const SHIPPED: [(&str, &str); 3] = [
@@ -60,13 +62,6 @@ struct File {
     labels: Option<Vec<String>>,
     pattern: Option<String>,
     verdicts: Option<BTreeMap<String, f64>>,
-}
-
-/// How the text of an answer is read.
-#[derive(Debug)]
-struct Pattern {
-    regex: Regex,
-    verdicts: BTreeMap<String, f64>,
 }
 
 /// What a judge is asked about two responses. A template is a TOML file:
@@ -302,39 +297,6 @@ impl PairTemplate {
     }
 }
 
-impl Pattern {
-    fn new(pattern: &str, verdicts: BTreeMap<String, f64>) -> Result<Self, String> {
-        let regex = Regex::new(pattern).map_err(|error| format!("`pattern`: {error}"))?;
-        if verdicts.is_empty() {
-            return Err("[verdicts] is empty".to_owned());
-        }
-        for (text, p) in &verdicts {
-            Preference::new(*p).map_err(|_| {
-                format!("[verdicts] {text:?} is {p}; allowed: P(the first is better), from 0 to 1")
-            })?;
-        }
-        Ok(Self { regex, verdicts })
-    }
-
-    fn read(&self, text: &str) -> Result<Preference, String> {
-        let mut last = None;
-        for found in self.regex.captures_iter(text) {
-            let found = found.map_err(|error| format!("`pattern` fails: {error}"))?;
-            last = found.get(1).or_else(|| found.get(0));
-        }
-        let Some(last) = last else {
-            return Err(format!("no verdict in {}", ending(text)));
-        };
-        let p = self.verdicts.get(last.as_str()).ok_or_else(|| {
-            format!(
-                "the verdict {} is not in [verdicts]",
-                excerpt(last.as_str())
-            )
-        })?;
-        Preference::new(*p).map_err(|error| error.to_string())
-    }
-}
-
 /// Checks the labels of two responses, and perhaps of a tie.
 ///
 /// # Errors
@@ -381,19 +343,6 @@ fn conversation(messages: &[Message]) -> String {
 /// A column of a prompt's row; one that is null is absent: tables fill absent fields with null.
 fn column<'a>(prompt: &'a Prompt, name: &str) -> Option<&'a Json> {
     prompt.metadata.get(name).filter(|value| !value.is_null())
-}
-
-/// The end of a text, where a verdict is expected, for messages.
-fn ending(text: &str) -> String {
-    const LIMIT: usize = 60;
-    let text = text.trim_end();
-    let from = text.char_indices().rev().nth(LIMIT - 1);
-    let end = &text[from.map_or(0, |(place, _)| place)..];
-    if end.len() < text.len() {
-        format!("\"…{}\"", end.escape_debug())
-    } else {
-        excerpt(end)
-    }
 }
 
 fn full(error: &minijinja::Error) -> String {

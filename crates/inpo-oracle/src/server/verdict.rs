@@ -106,6 +106,19 @@ mod tests {
         close(p(&["1", "2", "="], &[("=", 0.4)]), 0.5);
     }
 
+    proptest::proptest! {
+        /// The two labels in each other's place: P and 1 - P.
+        #[test]
+        fn labels_are_treated_alike(a in 0.001_f64..1.0, b in 0.001_f64..1.0, tie in 0.001_f64..1.0) {
+            let labels = labels(&["A", "B", "C"]);
+            let p = |a: f64, b: f64| {
+                from_logprobs(&labels, &tokens(&[("A", a), ("B", b), ("C", tie)])).unwrap().get()
+            };
+            proptest::prop_assert!((p(a, b) + p(b, a) - 1.0).abs() < 1e-12);
+            proptest::prop_assert!((p(a, a) - 0.5).abs() < 1e-12);
+        }
+    }
+
     #[test]
     fn no_label_is_no_verdict() {
         let p = |list: &[(&str, f64)]| from_logprobs(&labels(&["A", "B"]), &tokens(list));
