@@ -8,12 +8,15 @@ use crate::kind::OracleConfigError;
 use crate::recorded::RecordedOracleConfig;
 
 use crate::rules::RulesOracleConfig;
+#[cfg(feature = "server")]
+use crate::server::ServerJudgeConfig;
 use crate::surroundings::Surroundings;
 use crate::tabular::GameOracleConfig;
 use crate::verdict::{Judge, Symmetric};
 
 /// Writes [`OracleKind`] and its dispatch from one table: the word of `kind`, the variant, its settings, and what their
-/// `init` makes: `oracle`, a preference without an order that costs nothing, or `judge`, built in its surroundings.
+/// `init` makes: `oracle`, a preference without an order that costs nothing, or `judge`, built in its surroundings. A kind
+/// may be of a feature: `#[cfg(..)]` behind its doc.
 macro_rules! kinds {
     ($(
         $(#[doc = $doc:literal])* $(#[cfg($cfg:meta)])?
@@ -22,6 +25,8 @@ macro_rules! kinds {
         /// `kind`, with the kind's own keys.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "kind")]
+        // A run has one or two of them.
+        #[allow(clippy::large_enum_variant)]
         #[non_exhaustive]
         pub enum OracleKind {
             $($(#[doc = $doc])* $(#[cfg($cfg)])? #[serde(rename = $name)] $variant($config)),+
@@ -69,11 +74,15 @@ kinds! {
     "general_preference" => GeneralPreference(crate::GeneralPreferenceConfig) as judge,
     /// Instructions that a program can check.
     "instructions" => Instructions(InstructionsOracleConfig) as oracle,
+    /// A language model behind an OpenAI-compatible server.
+    #[cfg(feature = "server")]
+    "server" => Server(ServerJudgeConfig) as judge,
 }
 
 /// Kinds that a build without their feature does not have.
-pub(crate) const BY_FEATURE: [(&str, &str, bool); 3] = [
+pub(crate) const BY_FEATURE: [(&str, &str, bool); 4] = [
     ("pair_lm", "models", cfg!(feature = "models")),
     ("reward_model", "models", cfg!(feature = "models")),
     ("general_preference", "models", cfg!(feature = "models")),
+    ("server", "server", cfg!(feature = "server")),
 ];

@@ -44,6 +44,8 @@ mod kinds;
 mod model_judge;
 #[cfg(feature = "models")]
 mod pair_lm;
+#[cfg(any(feature = "models", feature = "server"))]
+mod pair_template;
 #[cfg(feature = "models")]
 mod read_apart;
 mod recorded;
@@ -51,6 +53,8 @@ mod recorded;
 mod reward_model;
 mod rules;
 mod select;
+#[cfg(feature = "server")]
+mod server;
 mod summary;
 mod surroundings;
 mod tabular;
@@ -77,12 +81,19 @@ pub use kinds::OracleKind;
 #[cfg(feature = "models")]
 pub use model_judge::TooLong;
 #[cfg(feature = "models")]
-pub use pair_lm::{PairLm, PairLmConfig, PairTemplate, label_ids, pair_ids};
+pub use pair_lm::{PairLm, PairLmConfig, PairPrompt, a_and_b, label_ids, pair_ids};
+#[cfg(any(feature = "models", feature = "server"))]
+pub use pair_template::{PairTemplate, PairTemplateError};
 pub use recorded::{MissingVote, RecordedOracle, RecordedOracleConfig};
 #[cfg(feature = "models")]
 pub use reward_model::{RewardModelConfig, RewardModelJudge};
 pub use rules::{Ballot, RulesConfigError, RulesOracle, RulesOracleConfig, Vote};
 pub use select::{Dropped, Selected, SelectionStrategy, Step, iid_pair, tournament};
+#[cfg(feature = "server")]
+pub use server::{
+    JudgeEndpoint, JudgeTemperature, MaxTokensName, ServerJudge, ServerJudgeConfig,
+    StructuredOutput, VerdictMode,
+};
 pub use summary::JudgeReport;
 pub use surroundings::{BuildMember, FindModel, Surroundings};
 pub use tabular::{GameOracle, GameOracleConfig};

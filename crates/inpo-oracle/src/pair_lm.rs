@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::{Int, Tensor};
+use inpo_data::Prompt;
 use inpo_game::OracleError;
 use inpo_policy::model::Decoder;
 use inpo_policy::template::ChatOptions;
@@ -13,15 +14,14 @@ use serde_json::{Value, json};
 
 use crate::kind::OracleConfigError;
 use crate::model_judge::{
-    Limit, TooLong, conversation, device, find_model, hear, of_key, require_template, share,
+    Limit, TooLong, device, find_model, hear, of_key, require_template, share,
 };
 use crate::surroundings::Surroundings;
 use crate::verdict::{Heard, Judge, Question, Usage, Verdict};
 
 mod template;
 
-pub use template::PairTemplate;
-use template::rlhflow_message;
+pub use template::PairPrompt;
 
 /// Configuration of [`PairLm`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,13 +32,14 @@ pub struct PairLmConfig {
     /// The directory of a PEFT adapter on it. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<String>,
-    /// How the question is written: `rlhflow`, or the path of a template file. Default: `rlhflow`.
+    /// How the question is written: `rlhflow`, a shipped template (`labels`, `mt_bench`, `arena_hard`), or the path of a
+    /// template file. Default: `rlhflow`.
     #[serde(default = "rlhflow")]
     pub template: String,
     /// What the model answers: the first response, the second one and, where there is a third label, a tie, which counts
-    /// half. Each is one token. Default: `A`, `B`.
-    #[serde(default = "a_and_b")]
-    pub labels: Vec<String>,
+    /// half. Each is one token. Default: those of the template, else `A`, `B`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Vec<String>>,
     /// What the labels' logits are divided by. Default: 1.
     #[serde(default = "one")]
     pub temperature: f64,
@@ -61,7 +62,9 @@ fn one() -> f64 {
     1.0
 }
 
-fn a_and_b() -> Vec<String> {
+/// The labels where nothing says otherwise.
+#[must_use]
+pub fn a_and_b() -> Vec<String> {
     ["A", "B"].map(str::to_owned).to_vec()
 }
 
@@ -73,7 +76,7 @@ impl PairLmConfig {
             model: model.into(),
             adapter: None,
             template: rlhflow(),
-            labels: a_and_b(),
+            labels: None,
             temperature: one(),
             max_length: None,
             too_long: TooLong::default(),
@@ -88,12 +91,7 @@ impl PairLmConfig {
     /// A setting out of its range, a model or adapter that cannot be used, a label that is not one token.
     pub fn init(self, around: &Surroundings<'_>) -> Result<PairLm, OracleConfigError> {
         let device = device(around, "pair_lm")?;
-        let template = PairTemplate::from(self.template.as_str());
-        if let PairTemplate::File(path) = &template {
-            return Err(OracleConfigError::new(format!(
-                "oracle.template is {path:?}: `pair_lm` has the template \"rlhflow\""
-            )));
-        }
+        let template = PairPrompt::find(&self.template).map_err(OracleConfigError::new)?;
         let precision = match self.dtype {
             FloatType::F32 => Precision::F32,
             FloatType::Bf16 => Precision::Bf16,
@@ -102,16 +100,23 @@ impl PairLmConfig {
                 return Err(OracleConfigError::new(sentence));
             }
         };
+        let labels = match (&self.labels, &template) {
+            (Some(labels), _) => labels.clone(),
+            (None, PairPrompt::Template(template)) => {
+                template.labels().map_or_else(a_and_b, <[String]>::to_vec)
+            }
+            (None, PairPrompt::Rlhflow) => a_and_b(),
+        };
         let temperature = self.temperature;
         if !(temperature.is_finite() && temperature > 0.0) {
             return Err(OracleConfigError::new(format!(
                 "oracle.temperature is {temperature}: logits are divided by it, so it must be positive"
             )));
         }
-        if !(2..=3).contains(&self.labels.len()) {
+        if !(2..=3).contains(&labels.len()) {
             return Err(OracleConfigError::new(format!(
                 "oracle.labels has {} entries: give the first response's, the second one's and perhaps a tie's",
-                self.labels.len()
+                labels.len()
             )));
         }
         let path = find_model(around, &self.model)?;
@@ -123,22 +128,23 @@ impl PairLmConfig {
         }
         let codec = policy.codec().map_err(of_key("model"))?;
         require_template(codec)?;
-        let labels = label_ids(codec, &self.labels)?;
+        let ids = label_ids(codec, &labels)?;
         let limit = Limit::new(self.max_length, policy.config(), self.too_long)?;
-        if let Some(id) = labels.iter().find(|&&id| id as usize >= limit.vocab_size) {
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= limit.vocab_size) {
             return Err(OracleConfigError::new(format!(
                 "oracle.labels: the tokenizer gives id {id}, and the model has {} ids",
                 limit.vocab_size
             )));
         }
         let head = policy.decoder().vocabulary_head();
-        let index: Vec<i32> = labels.iter().map(|&id| id as i32).collect();
+        let index: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
         let index = Tensor::<1, Int>::from_data(&index[..], &head.weight.device());
         Ok(PairLm {
             decoder: policy.decoder().cast_once(),
             columns: head.weight.select(0, index).transpose(),
             softcap: head.softcap,
             template,
+            labels,
             limit,
             digest: policy.digest(),
             config: self,
@@ -150,21 +156,20 @@ impl PairLmConfig {
 /// The text that a pairwise language model with this tokenizer reads, in the order shown.
 fn pair_text(
     codec: &TextCodec,
-    template: &PairTemplate,
+    prompt: &PairPrompt,
+    labels: &[String],
     question: &Question<'_>,
 ) -> Result<String, String> {
-    let messages = conversation(question.prompt)?;
-    let (first, second) = (&question.first.text, &question.second.text);
-    let message = match template {
-        PairTemplate::Rlhflow => rlhflow_message(messages, first, second),
-        PairTemplate::File(path) => return Err(format!("{path:?} was not read")),
+    let (messages, opens) = prompt.messages(question, labels)?;
+    let options = ChatOptions {
+        add_generation_prompt: opens,
+        ..ChatOptions::default()
     };
-    let message = json!({"role": "user", "content": message});
-    let text = codec.render_chat(&[message], &ChatOptions::default());
+    let text = codec.render_chat(&messages, &options);
     let text = text.map_err(|e| e.to_string())?;
     // As published: wherever the token's text stands, which for some models opens every turn.
-    Ok(match codec.special_token("bos_token") {
-        Some(bos) if !bos.is_empty() => text.replace(bos, ""),
+    Ok(match (prompt, codec.special_token("bos_token")) {
+        (PairPrompt::Rlhflow, Some(bos)) if !bos.is_empty() => text.replace(bos, ""),
         _ => text,
     })
 }
@@ -176,10 +181,11 @@ fn pair_text(
 /// Why the question cannot be asked.
 pub fn pair_ids(
     codec: &TextCodec,
-    template: &PairTemplate,
+    prompt: &PairPrompt,
+    labels: &[String],
     question: &Question<'_>,
 ) -> Result<Vec<u32>, String> {
-    let text = pair_text(codec, template, question)?;
+    let text = pair_text(codec, prompt, labels, question)?;
     let ids = codec.encode(&text).map_err(|e| e.to_string())?;
     if ids.is_empty() {
         return Err("the chat template writes nothing".to_owned());
@@ -218,7 +224,7 @@ pub fn label_ids(codec: &TextCodec, labels: &[String]) -> Result<Vec<u32>, Oracl
 /// P(first > second | x) = p_A + p_tie / 2,   p = softmax((l_A, l_B, l_tie) / temperature)
 /// ```
 ///
-/// with `l` the logits of the labels behind the question, which is written by [`PairTemplate`] and the model's own chat
+/// with `l` the logits of the labels behind the question, which is written by [`PairPrompt`] and the model's own chat
 /// template without the opening of an answer. With `rlhflow` that is the pair preference model of RLHFlow, the judge of
 /// INPO's paper, and a LoRA adapter trained to answer with a label is one too. It prefers a place: ask in both orders.
 ///
@@ -229,7 +235,8 @@ pub struct PairLm {
     policy: Policy,
     /// The policy's decoder in the float type of its activations.
     decoder: Decoder,
-    template: PairTemplate,
+    template: PairPrompt,
+    labels: Vec<String>,
     limit: Limit,
     /// The head's columns of the labels, `[hidden, labels]`.
     columns: Tensor<2>,
@@ -245,7 +252,7 @@ impl PairLm {
     /// Why the question cannot be asked.
     pub fn text(&self, question: &Question<'_>) -> Result<String, String> {
         let codec = self.policy.codec().map_err(|e| e.to_string())?;
-        pair_text(codec, &self.template, question)
+        pair_text(codec, &self.template, &self.labels, question)
     }
 
     /// The ids of [`PairLm::text`].
@@ -255,7 +262,7 @@ impl PairLm {
     /// Why the question cannot be asked.
     pub fn ids(&self, question: &Question<'_>) -> Result<Vec<u32>, String> {
         let codec = self.policy.codec().map_err(|e| e.to_string())?;
-        pair_ids(codec, &self.template, question)
+        pair_ids(codec, &self.template, &self.labels, question)
     }
 
     /// P(first > second) from the hidden states of questions, `[questions, hidden]`.
@@ -275,10 +282,7 @@ impl PairLm {
             let tie = weights.get(2).copied().unwrap_or(0.0);
             (weights[0] + tie / 2.0) / weights.iter().sum::<f64>()
         };
-        logits
-            .chunks(self.config.labels.len())
-            .map(of_question)
-            .collect()
+        logits.chunks(self.labels.len()).map(of_question).collect()
     }
 }
 
@@ -330,12 +334,19 @@ impl Judge for PairLm {
             "weights": self.digest,
             "tokenizer": codec.map(TextCodec::tokenizer_hash),
             "chat_template": codec.and_then(TextCodec::template_hash),
-            "template": self.config.template,
-            "labels": self.config.labels,
+            "template": self.template.identity(),
+            "labels": self.labels,
             "temperature": self.config.temperature,
             "max_length": self.limit.tokens,
             "too_long": self.limit.too_long,
         })
+    }
+
+    fn prompt_key(&self, prompt: &Prompt) -> Value {
+        match &self.template {
+            PairPrompt::Rlhflow => json!({ "messages": prompt.messages }),
+            PairPrompt::Template(template) => template.prompt_key(prompt),
+        }
     }
 
     fn estimate(&self, questions: &[Question<'_>]) -> Result<Usage, OracleError> {

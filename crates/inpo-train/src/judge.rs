@@ -14,8 +14,8 @@ use burn::tensor::{Device, Int, Tensor};
 use inpo_data::files::{write_json, write_whole};
 use inpo_game::PreferenceOracle;
 use inpo_oracle::{
-    Bos, GeneralPreferenceConfig, OracleConfig, OracleKind, PairLmConfig, PairTemplate, Question,
-    Reading, Surroundings, label_ids, pair_ids,
+    Bos, GeneralPreferenceConfig, OracleConfig, OracleKind, PairLmConfig, PairPrompt, Question,
+    Reading, Surroundings, a_and_b, label_ids, pair_ids,
 };
 use inpo_policy::preference::PreferenceHeadShape;
 use inpo_policy::{
@@ -151,7 +151,8 @@ fn lessons(
                     first: &pair.responses[first],
                     second: &pair.responses[second],
                 };
-                let ids = pair_ids(codec, &PairTemplate::Rlhflow, &question).map_err(in_pair)?;
+                let ids = pair_ids(codec, &PairPrompt::Rlhflow, &a_and_b(), &question)
+                    .map_err(in_pair)?;
                 let share = if turn { 1.0 - pair.share } else { pair.share };
                 (vec![ids], share)
             }
@@ -274,8 +275,7 @@ fn save(
 
 /// The difference of the labels' rows of the vocabulary head, `[1, hidden]`.
 fn labels(policy: &Policy) -> Result<Param<Tensor<2>>, TrainError> {
-    let labels = PairLmConfig::new("").labels;
-    let ids = label_ids(policy.codec()?, &labels)?;
+    let ids = label_ids(policy.codec()?, &a_and_b())?;
     let head = policy.decoder().head();
     if policy.config().final_logit_softcapping.is_some() {
         let allowed = "a model without final_logit_softcapping: its labels' logits are capped";

@@ -1,25 +1,68 @@
 //! The words in which two answers are put before a model.
 
-use std::path::PathBuf;
-
 use inpo_data::Message;
+use serde_json::{Value, json};
+
+use crate::model_judge::conversation;
+use crate::pair_template::{PairTemplate, PairTemplateError};
+use crate::verdict::Question;
 
 /// How a question is written for a model that reads two answers at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PairTemplate {
-    /// The pair preference model of RLHFlow (arXiv 2405.07863), whose judge INPO's paper used.
+#[derive(Debug)]
+pub enum PairPrompt {
+    /// The pair preference model of RLHFlow (arXiv 2405.07863), whose judge INPO's paper used: one message of the user,
+    /// without the opening of an answer.
     Rlhflow,
-    /// A file.
-    File(PathBuf),
+    /// A judge's template, whose answer the model's chat template opens.
+    Template(Box<PairTemplate>),
 }
 
-impl From<&str> for PairTemplate {
-    /// A built-in template by its name, or else a file by its path.
-    fn from(name: &str) -> Self {
-        match name {
+impl PairPrompt {
+    /// `rlhflow`, a shipped template by its name, or a file by its path.
+    ///
+    /// # Errors
+    ///
+    /// As [`PairTemplate::find`].
+    pub fn find(name: &str) -> Result<Self, PairTemplateError> {
+        Ok(match name {
             "rlhflow" => Self::Rlhflow,
-            path => Self::File(PathBuf::from(path)),
+            name => Self::Template(Box::new(PairTemplate::find(name)?)),
+        })
+    }
+
+    /// What decides the questions beside the model: a name or a digest.
+    pub(super) fn identity(&self) -> &str {
+        match self {
+            Self::Rlhflow => "rlhflow",
+            Self::Template(template) => template.digest(),
         }
+    }
+
+    /// The messages, and whether the chat template opens an answer behind them.
+    ///
+    /// # Errors
+    ///
+    /// Why the question cannot be asked.
+    pub(super) fn messages(
+        &self,
+        question: &Question<'_>,
+        labels: &[String],
+    ) -> Result<(Vec<Value>, bool), String> {
+        let user = |text: String| json!({ "role": "user", "content": text });
+        Ok(match self {
+            Self::Rlhflow => {
+                let messages = conversation(question.prompt)?;
+                let (first, second) = (&question.first.text, &question.second.text);
+                (vec![user(rlhflow_message(messages, first, second))], false)
+            }
+            Self::Template(template) => {
+                let messages = template.render(question, labels)?;
+                (
+                    messages.iter().map(|message| json!(message)).collect(),
+                    true,
+                )
+            }
+        })
     }
 }
 
