@@ -22,7 +22,8 @@
 //!   text that vote. No model, no network, and not Bradley-Terry.
 //! - [`judge`]: asks an oracle about the responses to many prompts, each comparison once, in few batches;
 //!   [`SelectionStrategy`]: which responses meet, and which pair is kept.
-//! - [`cycle_report`]: how often sampled responses beat each other in a circle.
+//! - [`cycle_report`]: how often sampled responses beat each other in a circle; [`report`]: what the answers say about
+//!   the judge.
 
 pub mod criteria;
 mod cycles;
@@ -30,6 +31,7 @@ mod judge;
 mod judged;
 mod kind;
 mod kinds;
+pub mod report;
 mod rules;
 mod select;
 mod surroundings;
