@@ -7,7 +7,9 @@
 //! - [`cycles`]: the share of cyclic triples, with an interval.
 //! - [`weak_order`]: how many answers must change until a prompt's responses are ranked.
 //! - [`length`]: how much the longer response wins.
+//! - [`adequacy`]: whether scores explain the answers, or the preference is cyclic beyond noise.
 
+pub mod adequacy;
 pub mod agreement;
 pub mod cycles;
 pub mod length;

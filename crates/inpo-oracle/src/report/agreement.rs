@@ -283,9 +283,9 @@ mod tests {
     }
 
     /// Two judges, four comparisons: (F, F), (F, F), (F, S), (T, F). Pairs of values: n = 8, of which 4 in units that
-    /// differ. Values: F 6, S 1, T 1; averaged with the mirror image F 3.5, S 3.5, T 1. D_e n (n - 1) = 64 - 12.25 * 2
-    /// - 1 = 38.5. alpha = 1 - 7 * 4 / 38.5 = 3 / 11. By the closed form: t = 1/8, (1 - t)(1 + 3t) / 2 = 0.6015625
-    /// = 38.5 / 64.
+    /// differ. Values: F 6, S 1, T 1; averaged with the mirror image F 3.5, S 3.5, T 1. D_e n (n - 1) = 64 -
+    /// 12.25 * 2 - 1 = 38.5. alpha = 1 - 7 * 4 / 38.5 = 3 / 11. By the closed form: t = 1/8, (1 - t)(1 + 3t) / 2 is
+    /// 0.6015625, and so is 38.5 / 64.
     #[test]
     fn alpha_of_preferences_by_hand_in_any_orientation() {
         let units = [
@@ -366,7 +366,7 @@ mod tests {
             ])
         };
         let (a, b) = (of(Some(0.9), Some(0.2)), of(Some(0.6), None));
-        let found = agreement_of(std::slice::from_ref(&a), &[b.clone()]).unwrap();
+        let found = agreement_of(std::slice::from_ref(&a), std::slice::from_ref(&b)).unwrap();
         assert_eq!((found.comparisons, found.agreeing), (1, 1));
         let units = outcome_units(&[std::slice::from_ref(&a), std::slice::from_ref(&b)]).unwrap();
         assert_eq!(

@@ -15,9 +15,6 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// All outcomes, in the order of their numbers.
-    pub(crate) const ALL: [Self; 3] = [Self::First, Self::Tie, Self::Second];
-
     /// The outcome of P(first beats second).
     #[must_use]
     pub fn of(probability: f64) -> Self {
@@ -52,7 +49,7 @@ mod tests {
             [Outcome::First, Outcome::Tie, Outcome::Second]
         );
         assert_eq!(
-            Outcome::ALL.map(Outcome::mirrored),
+            [Outcome::First, Outcome::Tie, Outcome::Second].map(Outcome::mirrored),
             [Outcome::Second, Outcome::Tie, Outcome::First]
         );
     }
