@@ -21,7 +21,8 @@
 //! - [`OracleConfig`]: `[oracle]` of a configuration, one of the shipped kinds. [`RulesOracle`]: [`criteria`] over the
 //!   text that vote. No model, no network, and not Bradley-Terry.
 //! - [`judge`]: asks an oracle about the responses to many prompts, each comparison once, in few batches;
-//!   [`SelectionStrategy`]: which responses meet, and which pair is kept.
+//!   [`SelectionStrategy`] and, with all settings, [`SelectionConfig`]: which responses meet, and which pair is kept;
+//!   [`usable`]: which responses may.
 //! - [`cycle_report`]: how often sampled responses beat each other in a circle; [`report`]: what the answers say about
 //!   the judge.
 
@@ -45,6 +46,9 @@ pub use judged::Judged;
 pub use kind::{BoxedOracle, OracleConfigError, TextOracle};
 pub use kinds::{OracleConfig, OracleKind};
 pub use rules::{Ballot, RulesConfigError, RulesOracle, RulesOracleConfig, Vote};
-pub use select::{Dropped, Selected, SelectionStrategy, Step, iid_pair, tournament};
+pub use select::{
+    Dropped, PairStrategy, Players, ScoreKind, Selected, SelectionConfig, SelectionConfigError,
+    SelectionStrategy, Step, TiePolicy, Usable, iid_pair, tournament, usable,
+};
 pub use surroundings::{FindModel, Surroundings};
 pub use verdict::{Heard, Judge, Question, Usage, Verdict};
