@@ -4,6 +4,7 @@ mod adaptive;
 mod config;
 mod players;
 mod ranked;
+mod rounds;
 
 pub use config::{PairStrategy, ScoreKind, SelectionConfig, SelectionConfigError, TiePolicy};
 pub use players::{Players, Usable, usable};

@@ -38,10 +38,14 @@
 //!   probabilities the test errs to the side of Bradley-Terry.
 
 mod cholesky;
+mod config;
 pub(crate) mod fit;
 mod spread;
+mod votes;
 
-use std::collections::BTreeMap;
+pub use config::{AdequacyConfig, AdequacyError};
+pub use votes::{PairVotes, votes};
+
 use std::fmt;
 
 use rand::SeedableRng;
@@ -49,151 +53,15 @@ use rand::rngs::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::asked;
-use crate::Answers;
-use fit::{Duel, Votes};
+use fit::Votes;
 use spread::{Scores, draw_votes};
+use votes::gather;
 
 /// Up to this many votes it is checked whether any answer could be significant.
 const FEW_VOTES: u32 = 60;
 
 /// Statistics this close are the same: a fit ends at a gain of 1e-5.
 const SAME: f64 = 1e-3;
-
-/// The votes on one pair of a prompt's responses.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PairVotes {
-    /// A response's number.
-    pub first: usize,
-    /// Another's.
-    pub second: usize,
-    /// Votes for the first, from 0 to `count`; a tie is half a vote for each.
-    pub wins: f64,
-    /// All votes.
-    pub count: u32,
-}
-
-/// The answers about one prompt as `count` votes on each pair that was asked; P(i beats j) is the share of i.
-///
-/// `count` is how often a judge was asked about a pair: 1 for a single verdict or probability, 2 for verdicts in both
-/// orders, whose mean is P.
-#[must_use]
-pub fn votes(answers: &Answers, count: u32) -> Vec<PairVotes> {
-    let vote = |(first, second, p): (usize, usize, f64)| PairVotes {
-        first,
-        second,
-        wins: p * f64::from(count),
-        count,
-    };
-    asked(answers).map(vote).collect()
-}
-
-/// Settings of the test.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AdequacyConfig {
-    /// Blocks u v' - v u' of the larger model; one suffices for any three responses.
-    pub rank: usize,
-    /// Simulated data sets.
-    pub simulations: usize,
-    /// The share of false alarms that is allowed, in (0, 1).
-    pub level: f64,
-    /// The penalty on squared scores and skew parts, in both models; above 0. From 0.87 on, the circle of three single
-    /// votes is no longer seen.
-    pub ridge: f64,
-    /// Seed of the simulations.
-    pub seed: u64,
-}
-
-impl Default for AdequacyConfig {
-    fn default() -> Self {
-        Self {
-            rank: 1,
-            simulations: 199,
-            level: 0.05,
-            ridge: 0.5,
-            seed: 0,
-        }
-    }
-}
-
-/// Votes or settings that are none.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum AdequacyError {
-    /// A response against itself.
-    #[error("prompt {prompt}: response {response} is compared with itself")]
-    Itself {
-        /// The prompt's place in the list, counted from 0.
-        prompt: usize,
-        /// The response.
-        response: usize,
-    },
-    /// More wins than votes, or less than none.
-    #[error(
-        "prompt {prompt}: response {first} has {wins} of {count} votes against {second}: wins must lie between 0 and the votes"
-    )]
-    Wins {
-        /// The prompt's place in the list, counted from 0.
-        prompt: usize,
-        /// The first response.
-        first: usize,
-        /// The second response.
-        second: usize,
-        /// Its wins.
-        wins: f64,
-        /// The votes.
-        count: u32,
-    },
-    /// No skew part.
-    #[error("rank is 0: the larger model needs at least one skew block")]
-    Rank,
-    /// Too few simulations for the level.
-    #[error(
-        "simulations is {simulations}: the smallest p-value would be 1/{}, which is not below the level {level}; at least {least} are needed", simulations + 1
-    )]
-    Simulations {
-        /// The simulations.
-        simulations: usize,
-        /// The level.
-        level: f64,
-        /// How many are needed.
-        least: usize,
-    },
-    /// A level that is none.
-    #[error("level is {0}: it must lie between 0 and 1, such as 0.05")]
-    Level(f64),
-    /// A ridge that is none.
-    #[error("ridge is {0}: it must be above 0, or separable votes have no fit")]
-    Ridge(f64),
-}
-
-impl AdequacyConfig {
-    /// Checks the settings.
-    ///
-    /// # Errors
-    ///
-    /// The first setting out of its range.
-    pub fn validate(&self) -> Result<(), AdequacyError> {
-        if self.rank == 0 {
-            return Err(AdequacyError::Rank);
-        }
-        if !(self.level > 0.0 && self.level < 1.0) {
-            return Err(AdequacyError::Level(self.level));
-        }
-        if !(self.ridge > 0.0 && self.ridge.is_finite()) {
-            return Err(AdequacyError::Ridge(self.ridge));
-        }
-        let least = (1.0 / self.level - 1.0 - 1e-9).ceil() as usize;
-        if self.simulations < least.max(1) {
-            return Err(AdequacyError::Simulations {
-                simulations: self.simulations,
-                level: self.level,
-                least: least.max(1),
-            });
-        }
-        Ok(())
-    }
-}
 
 /// What the test says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -348,67 +216,6 @@ pub fn bradley_terry_adequacy(
         AdequacyVerdict::BradleyTerryAdequate
     };
     Ok(found)
-}
-
-/// The votes of one prompt, checked, added up and with its responses numbered from 0; none where the compared pairs
-/// close no circle, as scores then fit any votes.
-fn gather(prompt: usize, pairs: &[PairVotes]) -> Result<Option<Votes>, AdequacyError> {
-    let mut sums: BTreeMap<(usize, usize), (f64, u32)> = BTreeMap::new();
-    for pair in pairs {
-        let &PairVotes {
-            first,
-            second,
-            wins,
-            count,
-        } = pair;
-        if first == second {
-            return Err(AdequacyError::Itself {
-                prompt,
-                response: first,
-            });
-        }
-        if !(0.0..=f64::from(count)).contains(&wins) {
-            return Err(AdequacyError::Wins {
-                prompt,
-                first,
-                second,
-                wins,
-                count,
-            });
-        }
-        if count == 0 {
-            continue;
-        }
-        let (key, wins) = if first < second {
-            ((first, second), wins)
-        } else {
-            ((second, first), f64::from(count) - wins)
-        };
-        let sum = sums.entry(key).or_default();
-        *sum = (sum.0 + wins, sum.1 + count);
-    }
-    let mut numbers: BTreeMap<usize, usize> = BTreeMap::new();
-    for &(i, j) in sums.keys() {
-        for response in [i, j] {
-            let next = numbers.len();
-            numbers.entry(response).or_insert(next);
-        }
-    }
-    // Joining two groups that were apart closes no circle; a pair within a group does.
-    let mut group: Vec<usize> = (0..numbers.len()).collect();
-    let mut circle = false;
-    let mut duels = Vec::with_capacity(sums.len());
-    for ((i, j), (wins, count)) in sums {
-        let (i, j) = (numbers[&i], numbers[&j]);
-        let (a, b) = (group[i], group[j]);
-        circle |= a == b;
-        group.iter_mut().filter(|g| **g == b).for_each(|g| *g = a);
-        duels.push(Duel { i, j, wins, count });
-    }
-    Ok(circle.then_some(Votes {
-        items: numbers.len(),
-        duels,
-    }))
 }
 
 #[cfg(test)]

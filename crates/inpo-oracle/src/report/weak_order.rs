@@ -31,7 +31,7 @@ pub struct TooManyResponses(pub usize);
 ///
 /// An outcome is that of P > 1/2, P = 1/2 or P < 1/2, and each that differs costs 1, whatever it becomes. A comparison
 /// that was not asked costs nothing. The mean of `violations` over prompts is the TOV of Sage (arXiv 2512.16041): its
-/// scale depends on the number of responses, 6 there.
+/// scale depends on the number of responses.
 ///
 /// Exact, by dynamic programming over the set of responses already placed: with cost(A, G) the changes if group G
 /// follows all of A, best(S) = min over G in S, G not empty, of best(S - G) + cost(S - G, G).

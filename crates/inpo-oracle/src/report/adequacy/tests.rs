@@ -1,4 +1,6 @@
+use super::fit::Duel;
 use super::*;
+use crate::Answers;
 use rand::RngExt;
 
 /// A normal number: the sum of twelve uniform numbers, less 6.
