@@ -107,6 +107,33 @@ fn the_statistic_of_a_circle_by_hand() {
     assert!(statistic < 1e-4, "{statistic}");
 }
 
+/// Against scipy (tests/fixtures/adequacy.py), whose larger model starts in 60 places: both maxima are found.
+#[test]
+fn both_maxima_are_those_of_another_program() {
+    let text = include_str!("../../../tests/fixtures/adequacy.json");
+    let fixture: serde_json::Value = serde_json::from_str(text).unwrap();
+    let ridge = fixture["ridge"].as_f64().unwrap();
+    for case in fixture["cases"].as_array().unwrap() {
+        let number = |value: &serde_json::Value| value.as_f64().unwrap();
+        let of = |vote: &serde_json::Value| {
+            let [first, second, wins, count] = [0, 1, 2, 3].map(|k| number(&vote[k]));
+            pair(first as usize, second as usize, wins, count as u32)
+        };
+        let pairs: Vec<PairVotes> = case["votes"].as_array().unwrap().iter().map(of).collect();
+        let votes = gather(0, &pairs).unwrap().unwrap();
+        let (small, large) = (number(&case["small"]), number(&case["large"]));
+        assert!(
+            (votes.fit_scores(ridge).value - small).abs() < 1e-4,
+            "{case}"
+        );
+        let statistic = votes.statistic(number(&case["rank"]) as usize, ridge);
+        // A climb ends at a gain of 1e-5: on a flat top that is a little below.
+        let ratio = 2.0 * (large - small);
+        assert!(statistic < ratio + 1e-4, "{statistic} {case}");
+        assert!(statistic > ratio - 0.05, "{statistic} {case}");
+    }
+}
+
 /// Scores of two responses at 3 votes to 1: the maximum of 3 log sigmoid(d) + log sigmoid(-d) - ridge d^2 / 4 with
 /// d = s_0 - s_1 = 2 s_0, whose derivative is 3 - 4 sigmoid(d) - ridge d / 2.
 #[test]
