@@ -129,7 +129,7 @@ impl fmt::Display for Adequacy {
 
 /// Tests whether Bradley-Terry explains the votes on each prompt's responses, all prompts together; see the module.
 ///
-/// Votes on the same pair are added up. Simulations run in parallel, each with a random stream of its own, keyed by
+/// Votes on the same pair are added up. A simulation draws one random number a vote. Simulations run in parallel, each with a random stream of its own, keyed by
 /// (seed, simulation): the result does not depend on the number of threads.
 ///
 /// ```

@@ -181,6 +181,7 @@ fn doubts(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::select::final_match;
     use rand::RngExt;
     use std::convert::Infallible;
 
@@ -231,7 +232,7 @@ mod tests {
     fn fewer_comparisons_find_better_ends_than_random_ones() {
         let (n, budget, data) = (8, 14, 2000);
         // Best found, worst found, and the mean difference of their scores.
-        let (mut chosen, mut random) = ([0.0; 3], [0.0; 3]);
+        let [mut chosen, mut random, mut bracket, mut full] = [[0.0; 3]; 4];
         let mut spent = 0;
         for seed in 0..data {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -264,6 +265,22 @@ mod tests {
                 });
             count(&mut chosen, found);
             let mut pairs = all_pairs(n);
+            let outcomes: Vec<f64> = pairs.iter().map(verdict).collect();
+            count(
+                &mut full,
+                ends(&crate::select::ranked::scores(
+                    ScoreKind::Borda,
+                    n,
+                    &outcomes,
+                )),
+            );
+            let beats = |matches: &[(usize, usize)]| {
+                Ok::<_, Infallible>(matches.iter().map(verdict).collect())
+            };
+            let Ok(last) = final_match(n, beats);
+            let last = last.unwrap();
+            let (best, worst, level) = (last.chosen, last.rejected, false);
+            count(&mut bracket, Ends { best, worst, level });
             pairs.shuffle(&mut rng);
             let mut table = Table {
                 n,
@@ -279,9 +296,11 @@ mod tests {
             count(&mut random, ends(&means));
         }
         let spent = spent as f64 / data as f64;
+        println!("best found, worst found, difference of their scores:");
         println!(
             "adaptive {chosen:.3?} with {spent:.1} comparisons, random {random:.3?} with {budget}"
         );
+        println!("tournament {bracket:.3?} with 11, round robin {full:.3?} with 28");
         assert!(spent <= budget as f64);
         // The standard error of a share is 0.011, that of a mean difference of scores 0.04.
         assert!(chosen[0] > random[0] + 0.03 && chosen[1] > random[1] + 0.03);

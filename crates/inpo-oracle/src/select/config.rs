@@ -80,8 +80,9 @@ pub enum ScoreKind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SelectionConfig {
-    /// How the pair is chosen.
-    pub strategy: PairStrategy,
+    /// How the pair is chosen; absent: the tournament, or what [`with_default`](Self::with_default) says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<PairStrategy>,
     /// What becomes of a tie: between best and worst, in their match or, where all scores are equal, in their scores;
     /// with `iid` and `random`, between the two. Absent: `drop`, but `half` with `iid` and `random`, whose theory wants
     /// every pair.
@@ -156,9 +157,24 @@ impl SelectionConfig {
     #[must_use]
     pub fn new(strategy: impl Into<PairStrategy>) -> Self {
         Self {
-            strategy: strategy.into(),
+            strategy: Some(strategy.into()),
             ..Self::default()
         }
+    }
+
+    /// The same settings with a strategy where none is given: what is best depends on the loss.
+    #[must_use]
+    pub fn with_default(self, strategy: PairStrategy) -> Self {
+        Self {
+            strategy: self.strategy.or(Some(strategy)),
+            ..self
+        }
+    }
+
+    /// The strategy that holds: the one given, or the tournament.
+    #[must_use]
+    pub fn strategy(&self) -> PairStrategy {
+        self.strategy.unwrap_or_default()
     }
 
     /// Checks the settings.
@@ -167,11 +183,11 @@ impl SelectionConfig {
     ///
     /// The first setting that is out of its range, or that the strategy would not read.
     pub fn validate(&self) -> Result<(), SelectionConfigError> {
-        let (penalty, strategy) = (self.length_penalty, self.strategy.name());
+        let (penalty, strategy) = (self.length_penalty, self.strategy().name());
         if !(0.0..=1.0).contains(&penalty) {
             return Err(SelectionConfigError::LengthPenalty(penalty));
         }
-        if !self.strategy.has_scores() {
+        if !self.strategy().has_scores() {
             if penalty > 0.0 {
                 return Err(SelectionConfigError::NoScores { penalty, strategy });
             }
@@ -180,7 +196,7 @@ impl SelectionConfig {
             }
         }
         match self.budget {
-            Some(budget) if self.strategy != PairStrategy::Adaptive => {
+            Some(budget) if self.strategy() != PairStrategy::Adaptive => {
                 Err(SelectionConfigError::UnreadBudget { budget, strategy })
             }
             Some(budget) if budget < 2 => Err(SelectionConfigError::Budget(budget)),
@@ -191,7 +207,7 @@ impl SelectionConfig {
     /// The policy for ties that holds: the one given, or the strategy's.
     #[must_use]
     pub fn tie_policy(&self) -> TiePolicy {
-        self.tie_policy.unwrap_or(match self.strategy {
+        self.tie_policy.unwrap_or(match self.strategy() {
             PairStrategy::Iid | PairStrategy::Random => TiePolicy::Half,
             _ => TiePolicy::Drop,
         })
@@ -203,7 +219,7 @@ impl SelectionConfig {
     #[must_use]
     pub fn comparisons(&self, count: usize) -> usize {
         let pairs = count * count.saturating_sub(1) / 2;
-        match self.strategy {
+        match self.strategy() {
             _ if count < 2 => 0,
             PairStrategy::Iid | PairStrategy::Random => 1,
             PairStrategy::RoundRobin | PairStrategy::BestWorst => pairs,
@@ -226,7 +242,10 @@ mod tests {
         let read = |text: &str| toml::from_str::<SelectionConfig>(text);
         let config =
             read("strategy = \"max_min\"\ntie_policy = \"first\"\nscore = \"copeland\"").unwrap();
-        assert_eq!(config.strategy, PairStrategy::BestWorst);
+        assert_eq!(config.strategy(), PairStrategy::BestWorst);
+        assert_eq!(config.with_default(PairStrategy::Iid), config);
+        let iid = SelectionConfig::default().with_default(PairStrategy::Iid);
+        assert_eq!(iid, SelectionConfig::new(PairStrategy::Iid));
         assert_eq!(config.tie_policy(), TiePolicy::First);
         assert_eq!(read("").unwrap(), SelectionConfig::default());
         assert_eq!(SelectionConfig::default().tie_policy(), TiePolicy::Drop);

@@ -60,7 +60,7 @@ impl SelectionConfig {
             let lengths = players.relative_lengths().into_iter();
             lengths.map(|l| self.length_penalty * l).collect::<Vec<_>>()
         };
-        Ok(match self.strategy {
+        Ok(match self.strategy() {
             PairStrategy::Tournament => match final_match(count, beats)? {
                 Some(selected) => self.final_verdict(selected, players),
                 None => Err(Dropped::Tie),
@@ -137,7 +137,7 @@ impl SelectionConfig {
             rejected,
             probability,
         };
-        if self.strategy == PairStrategy::BestWorst {
+        if self.strategy() == PairStrategy::BestWorst {
             Ok(selected)
         } else {
             self.final_verdict(selected, players)
