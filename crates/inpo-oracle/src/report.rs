@@ -1,7 +1,8 @@
 //! What a judge's answers say about the judge: the statistics of a trust report.
 //!
 //! Free functions on [`Answers`] and on outcomes; none of them asks anything. Each says its equation, its unit and its
-//! source. A comparison that was not asked is left out, never filled in.
+//! source. A comparison that was not asked is left out, never filled in. Probabilities are taken as checked;
+//! [`cycles::cycle_rate`] names a matrix that is none.
 //!
 //! - [`agreement`]: how often judges say the same, beyond chance: raw share, Cohen's kappa, Krippendorff's alpha.
 //! - [`cycles`]: the share of cyclic triples, with an interval.

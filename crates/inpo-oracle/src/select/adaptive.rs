@@ -1,4 +1,16 @@
 //! Best and worst by a score, with comparisons spent where they are in doubt.
+//!
+//! Of eight responses with normal scores of standard deviation 2 and verdicts drawn once from Bradley-Terry, how often best
+//! and worst are found, and the mean difference of their scores (2000 sets of responses; the test below prints a row):
+//!
+//! | comparisons | adaptive | random pairs, same score |
+//! | --- | --- | --- |
+//! | 11 | 0.62, 0.61, 4.84 | 0.46, 0.47, 4.09 |
+//! | 14 | 0.63, 0.62, 4.92 | 0.52, 0.51, 4.38 |
+//! | 20 | 0.65, 0.64, 5.00 | 0.61, 0.60, 4.81 |
+//! | 28 | 0.67, 0.66, 5.05 (round robin) | |
+//!
+//! The tournament finds as much with its 11, 0.63, 0.62 and 4.88: what a budget adds is a choice of cost, and a score.
 
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
