@@ -24,9 +24,11 @@
 //! and pooled over prompts a judge of fair coins would be called cyclic: the problem of incidental parameters (J. Neyman and
 //! E. Scott, Econometrica 16, 1948). So scores are taken as draws of a normal law whose spread is estimated from all prompts, and
 //! each simulation draws the scores of a prompt from their posterior before it draws votes.
-//! With many votes the posterior is the fit; with few it is the law of all prompts. In simulations at the level 5 %, false
-//! alarms were 2 to 6 % with three votes a pair or more, also where scores were not normal, and 0 to 3 % with single votes,
-//! where the spread takes up most of what noise could have explained.
+//! With many votes the posterior is the fit; with few it is the law of all prompts.
+//!
+//! False alarms at the level 5 %, in 200 simulated data sets for each of 36 designs (normal, uniform and mixed laws of
+//! scores, standard deviations 0.5 and 2): 0 to 8.5 %, 5.0 % on average, with three votes a pair or more; 0 to 1.5 % with
+//! single votes, where the spread takes up most of what noise could have explained.
 //!
 //! # What it can see
 //!

@@ -330,6 +330,49 @@ fn bad_votes_and_settings_are_named() {
     AdequacyConfig::default().validate().unwrap();
 }
 
+/// Prints the shares of false alarms that the module states: `cargo test --release -p inpo-oracle alarm_table -- --ignored
+/// --nocapture`.
+#[test]
+#[ignore = "a measurement of minutes"]
+fn alarm_table() {
+    type Law = fn(usize, &mut ChaCha8Rng) -> f64;
+    let laws: [(&str, Law); 3] = [
+        ("normal", |_, rng| normal(rng)),
+        ("uniform", |_, rng| {
+            12f64.sqrt() * (rng.random::<f64>() - 0.5)
+        }),
+        ("equal or far apart", |prompt, rng| {
+            (prompt % 2) as f64 * 2f64.sqrt() * normal(rng)
+        }),
+    ];
+    let designs = [
+        (40, 3, 1),
+        (20, 4, 1),
+        (5, 8, 1),
+        (10, 5, 3),
+        (2, 4, 5),
+        (1, 3, 20),
+    ];
+    for (prompts, items, count) in designs {
+        for (name, law) in laws {
+            for spread in [0.5, 2.0] {
+                let rejected = rejections(200, 99, |rng| {
+                    let one = |prompt: usize| {
+                        let scores: Vec<f64> =
+                            (0..items).map(|_| spread * law(prompt, rng)).collect();
+                        drawn(items, count, rng, |i, j| logistic(scores[i] - scores[j]))
+                    };
+                    (0..prompts).map(one).collect()
+                });
+                println!(
+                    "prompts {prompts}, responses {items}, votes a pair {count}, {name}, spread {spread}: {:.1} %",
+                    rejected as f64 / 2.0
+                );
+            }
+        }
+    }
+}
+
 /// Prints the time of a large run: `cargo test --release -p inpo-oracle large_run -- --ignored --nocapture`.
 #[test]
 #[ignore = "a timing"]
