@@ -10,8 +10,8 @@ use inpo_core::data::rows::Answers as RowAnswers;
 use inpo_core::data::{Completion, Prompt, Row, read_rows};
 use inpo_core::game::{OracleError, PreferenceOracle};
 use inpo_core::oracle::{
-    Answers, JudgeReport, Oracle, OracleConfig, Progress, Question, SelectionStrategy,
-    Surroundings, judge,
+    Answers, JudgeReport, MissingVote, Oracle, OracleConfig, OracleKind, Progress, Question,
+    RecordedOracleConfig, SelectionStrategy, Surroundings, judge,
 };
 use serde_json::{Map, Value, json};
 
@@ -38,6 +38,9 @@ pub(crate) struct JudgeArgs {
     /// Where the report on the judge goes, as JSON. A table of it is shown on standard error in any case.
     #[arg(long)]
     report: Option<PathBuf>,
+    /// Another oracle's TOML file, or a file of votes of people or models: the report says how often it agrees.
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
     /// Says how many comparisons, tokens and how much money it would take, and asks nothing.
     #[arg(long)]
     dry_run: bool,
@@ -124,6 +127,8 @@ pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
         progress: Some(&progress),
         ..Surroundings::default()
     };
+    let other = args.against.as_deref().map(|path| second(path, &around));
+    let other = other.transpose()?;
     let oracle = config
         .init(&around)
         .map_err(|error| CliError::Input(format!("{}: {error}", args.oracle.display())))?;
@@ -139,8 +144,21 @@ pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
     let answers = answers.map_err(in_row)?;
     let responses: Vec<&[Completion]> = items.iter().map(|(_, r)| r.as_slice()).collect();
     let counts = oracle.counts() - before;
-    let report = JudgeReport::new(oracle.name(), &responses, &answers, &counts);
     let name = oracle.name();
+    let swaps = config.shared.both_orders && !oracle.judged().judge().is_symmetric();
+    let votes = if swaps { 2 } else { 1 };
+    let mut report = JudgeReport::new(name.clone(), &responses, &answers, &counts, votes);
+    if let Some(other) = &other {
+        // The comparisons that were asked, and no others.
+        let others = judge(other, &items, |item, others| {
+            let missing = others.missing().into_iter();
+            missing
+                .filter(|&pair| answers[item].get(pair).is_some())
+                .collect()
+        });
+        let agreed = report.with_agreement(&answers, &others.map_err(in_row)?, other.name());
+        report = agreed.map_err(|error| CliError::Other(error.to_string()))?;
+    }
     let rows = rows.into_iter().zip(&answers);
     let rows = rows.map(|(row, answers)| judged(row, answers, &name));
     match &args.output {
@@ -158,6 +176,25 @@ pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
     }
     tell(report.to_string().trim_end());
     Ok(())
+}
+
+/// The oracle that another one is compared with: a file of votes, or the keys of an oracle.
+fn second(path: &Path, around: &Surroundings<'_>) -> Result<Oracle, CliError> {
+    let config = if path
+        .extension()
+        .is_some_and(|extension| extension == "toml")
+    {
+        OracleConfig::read(path)
+    } else {
+        Ok(OracleConfig::from(OracleKind::Recorded(
+            RecordedOracleConfig {
+                votes: path.to_owned(),
+                missing: MissingVote::Error,
+            },
+        )))
+    };
+    let oracle = config.and_then(|config| config.init(around));
+    oracle.map_err(|error| CliError::Input(format!("--against: {error}")))
 }
 
 /// A row's prompt and responses.

@@ -13,6 +13,7 @@ mod run;
 mod server;
 mod template;
 mod train;
+mod train_oracle;
 mod trl;
 
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ struct Cli {
 enum Command {
     Run(run::RunArgs),
     Train(train::TrainArgs),
+    TrainOracle(train_oracle::TrainOracleArgs),
     Generate(generate::GenerateArgs),
     Judge(judge::JudgeArgs),
     Logps(logps::LogpsArgs),
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Train(args) => train::run(&args),
+        Command::TrainOracle(args) => train_oracle::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Judge(args) => judge::run(&args),
         Command::Logps(args) => logps::run(&args),

@@ -4,8 +4,17 @@ use inpo_data::Completion;
 use inpo_game::OracleCounts;
 use serde::Serialize;
 
-use crate::cycles::{CycleReport, cycle_report};
+use super::BootstrapConfig;
+use super::Interval;
+use super::adequacy::{Adequacy, AdequacyConfig, bradley_terry_adequacy, votes};
+use super::agreement::{Agreement, AgreementError, agreement_of};
+use super::cycles::cycle_rate;
+use super::length::{LengthPreference, LengthSlope, length_preference};
+use super::weak_order::{MAX_RESPONSES, weak_order};
 use crate::judge::Answers;
+
+/// Prompts that the test of Bradley-Terry looks at: the first with 3 responses or more. 300 of 8 responses take 7 s.
+const TESTED_PROMPTS: usize = 300;
 
 /// The report on a judge: how far its answers can be trusted. docs/judges.md has the definitions.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,8 +47,23 @@ pub struct JudgeReport {
     pub triples: u64,
     /// Triples in which each response beats the next one round.
     pub cyclic_triples: u64,
+    /// The interval of 95 % of their share, over prompts.
+    pub cyclic_interval: Option<Interval>,
+    /// The fewest comparisons whose outcome must change so that each prompt's responses are ranked, ties allowed, summed
+    /// over prompts of up to 12 responses.
+    pub order_violations: u64,
     /// The share of decided comparisons that the longer response wins, in characters; equal lengths are left out.
     pub length_preference: Option<f64>,
+    /// How fast the log-odds of winning grow with the difference in length.
+    pub length_slope: LengthSlope,
+    /// The difference in length that the slope counts in, in characters.
+    pub length_unit: f64,
+    /// Whether scores explain the answers, or the preference is cyclic beyond noise.
+    pub adequacy: Adequacy,
+    /// How often another oracle, or people, say the same.
+    pub agreement: Option<Agreement>,
+    /// Whom it is compared with.
+    pub against: Option<String>,
     /// Tokens that the judge read.
     pub prompt_tokens: u64,
     /// Tokens that it wrote.
@@ -51,7 +75,8 @@ pub struct JudgeReport {
 }
 
 impl JudgeReport {
-    /// Of the answers about the `responses` to each prompt, and of what the oracle counted while it gave them.
+    /// Of the answers about the `responses` to each prompt, and of what the oracle counted while it gave them. Each answer
+    /// is the mean of `votes_per_answer` verdicts: 2 where both orders were asked.
     ///
     /// # Panics
     ///
@@ -62,13 +87,23 @@ impl JudgeReport {
         responses: &[&[Completion]],
         answers: &[Answers],
         counts: &OracleCounts,
+        votes_per_answer: u32,
     ) -> Self {
         assert_eq!(responses.len(), answers.len(), "answers about each prompt");
         let asked: Vec<f64> = answers.iter().flat_map(Answers::asked).collect();
-        let cycles: CycleReport = answers
+        let bootstrap = BootstrapConfig::default();
+        let cycles = cycle_rate(answers, &bootstrap).expect("answers are complementary");
+        let length = length(responses, answers);
+        let flips = answers
             .iter()
-            .map(|answers| cycle_report(answers.matrix()).expect("answers are complementary"))
-            .sum();
+            .filter(|answers| answers.count() <= MAX_RESPONSES);
+        let flips = flips.map(|answers| weak_order(answers).expect("few responses").violations);
+        let tested = answers.iter().filter(|answers| answers.count() > 2);
+        let tested = tested.take(TESTED_PROMPTS);
+        let tested: Vec<_> = tested
+            .map(|answers| votes(answers, votes_per_answer))
+            .collect();
+        let adequacy = bradley_terry_adequacy(&tested, &AdequacyConfig::default());
         let margin = asked.iter().map(|p| (2.0 * p - 1.0).abs()).sum::<f64>();
         let halves = asked.iter().filter(|&&p| p == 0.5).count() as u64;
         Self {
@@ -84,9 +119,16 @@ impl JudgeReport {
             first_position_rate: counts.first_position_rate(),
             order_inconsistency: counts.order_inconsistency(),
             mean_margin: (!asked.is_empty()).then(|| margin / asked.len() as f64),
-            triples: cycles.triples,
-            cyclic_triples: cycles.cyclic,
-            length_preference: length_preference(responses, answers),
+            triples: cycles.report.triples,
+            cyclic_triples: cycles.report.cyclic,
+            cyclic_interval: cycles.interval,
+            order_violations: flips.sum::<usize>() as u64,
+            length_preference: length.share,
+            length_slope: length.slope,
+            length_unit: length.unit,
+            adequacy: adequacy.expect("answers are probabilities"),
+            agreement: None,
+            against: None,
             prompt_tokens: counts.prompt_tokens,
             completion_tokens: counts.completion_tokens,
             cost: counts.cost,
@@ -95,24 +137,36 @@ impl JudgeReport {
     }
 }
 
-/// The share of decided comparisons that the longer response wins, in characters.
-fn length_preference(responses: &[&[Completion]], answers: &[Answers]) -> Option<f64> {
-    let (mut longer, mut decided) = (0_u64, 0_u64);
-    for (responses, answers) in responses.iter().zip(answers) {
-        let lengths: Vec<usize> = responses.iter().map(|r| r.text.chars().count()).collect();
-        for i in 0..lengths.len() {
-            for j in i + 1..lengths.len() {
-                let Some(p) = answers.get((i, j)).filter(|&p| p != 0.5) else {
-                    continue;
-                };
-                if lengths[i] != lengths[j] {
-                    decided += 1;
-                    longer += u64::from((p > 0.5) == (lengths[i] > lengths[j]));
-                }
-            }
-        }
+/// How much the longer response wins, in characters.
+fn length(responses: &[&[Completion]], answers: &[Answers]) -> LengthPreference {
+    let characters = |r: &Completion| r.text.chars().count();
+    let lengths: Vec<Vec<usize>> = responses
+        .iter()
+        .map(|responses| responses.iter().map(characters).collect())
+        .collect();
+    let prompts = answers.iter().zip(&lengths);
+    let prompts: Vec<_> = prompts
+        .map(|(answers, lengths)| (answers, lengths.as_slice()))
+        .collect();
+    length_preference(&prompts).expect("a length for each response")
+}
+
+impl JudgeReport {
+    /// The same report with the agreement of another oracle's answers to the same comparisons.
+    ///
+    /// # Errors
+    ///
+    /// Answers about other responses.
+    pub fn with_agreement(
+        mut self,
+        answers: &[Answers],
+        others: &[Answers],
+        name: String,
+    ) -> Result<Self, AgreementError> {
+        self.agreement = Some(agreement_of(answers, others)?);
+        self.against = Some(name);
+        Ok(self)
     }
-    (decided > 0).then(|| longer as f64 / decided as f64)
 }
 
 impl std::fmt::Display for JudgeReport {
@@ -153,7 +207,18 @@ impl std::fmt::Display for JudgeReport {
             "changes with order    {}",
             share(self.order_inconsistency)
         )?;
-        writeln!(f, "for the longer        {}", share(self.length_preference))?;
+        let slope = match self.length_slope {
+            LengthSlope::Estimate {
+                slope, interval, ..
+            } => {
+                let Interval { low, high } = interval;
+                let unit = self.length_unit;
+                format!(", log-odds {slope:+.2} [{low:+.2}, {high:+.2}] per {unit:.0} characters")
+            }
+            _ => String::new(),
+        };
+        let longer = share(self.length_preference);
+        writeln!(f, "for the longer        {longer}{slope}")?;
         let margin = self
             .mean_margin
             .map_or("-".to_owned(), |margin| format!("{margin:.3}"));
@@ -163,6 +228,29 @@ impl std::fmt::Display for JudgeReport {
             "cyclic triples        {}",
             of(self.cyclic_triples, self.triples)
         )?;
+        if let Some(Interval { low, high }) = self.cyclic_interval {
+            let [low, high] = [low, high].map(|share| 100.0 * share);
+            writeln!(
+                f,
+                "                      [{low:.1} %, {high:.1} %] over prompts"
+            )?;
+        }
+        writeln!(
+            f,
+            "flips to an order     {}",
+            of(self.order_violations, comparisons)
+        )?;
+        writeln!(f, "Bradley-Terry         {}", self.adequacy)?;
+        if let (Some(agreement), Some(against)) = (&self.agreement, &self.against) {
+            let kappa = agreement
+                .kappa
+                .map_or("-".to_owned(), |kappa| format!("{kappa:.3}"));
+            let same = share(agreement.share);
+            writeln!(
+                f,
+                "agreement             {same}, Cohen's kappa {kappa}, with {against}"
+            )?;
+        }
         let (read, written) = (self.prompt_tokens, self.completion_tokens);
         if read + written > 0 {
             writeln!(f, "tokens                {read} read, {written} written")?;
@@ -219,7 +307,7 @@ mod tests {
             seconds: 4.0,
             ..OracleCounts::default()
         };
-        let report = JudgeReport::new("j".to_owned(), &[&first, &second], &answers, &counts);
+        let report = JudgeReport::new("j".to_owned(), &[&first, &second], &answers, &counts, 1);
         assert_eq!((report.comparisons, report.calls), (5, 8));
         assert_eq!((report.ties, report.unanswered, report.invalid), (1, 1, 2));
         assert_eq!(report.first_position_rate, Some(4.0 / 7.0));
