@@ -152,11 +152,18 @@ fn reliability(scored: &[Scored], bins: usize) -> Vec<ReliabilityBin> {
 /// The temperature `T` that minimises the log-loss of `sigmoid(z / T)` on pairs of a logit `z` and a share `q` of people
 /// (arXiv 1706.04599), from 1/100 to 100: above 1 the judge was too sure.
 ///
+/// Shares are drawn towards 1/2 by the factor `n / (n + 2)` for `n` answers, as Platt does with labels, so that a few
+/// answers that are all right do not make a judge sure of everything.
+///
 /// The derivative in `1 / T`, the sum of `(sigmoid(z / T) - q) z`, rises with `1 / T`, so that bisection finds its zero.
 #[must_use]
 pub fn fit_temperature(answers: &[(f64, f64)]) -> f64 {
+    let shrunk = answers.len() as f64 / (answers.len() + 2) as f64;
     let slope = |scale: f64| -> f64 {
-        let term = |&(z, q): &(f64, f64)| (1.0 / (1.0 + (-scale * z).exp()) - q) * z;
+        let term = |&(z, q): &(f64, f64)| {
+            let q = 0.5 + shrunk * (q - 0.5);
+            (1.0 / (1.0 + (-scale * z).exp()) - q) * z
+        };
         answers.iter().map(term).sum()
     };
     let (mut low, mut high) = (0.01_f64, 100.0_f64);
@@ -230,13 +237,15 @@ mod tests {
         assert!((width(10) - 0.0685).abs() < 0.008, "{}", width(10));
     }
 
-    /// Where 3 of 4 people agree with each answer of logit 4, sigmoid(4 / T) = 3/4 and T = 4 / ln 3. An answer that
-    /// everybody agrees with is never sure enough; one that nobody agrees with, never unsure enough.
+    /// Where 3 of 4 people agree with each of three answers of logit 4, q = 1/2 + 3/5 x 1/4 = 0.65 and
+    /// T = 4 / ln(0.65 / 0.35). One answer that everybody agrees with: q = 2/3, T = 1 / ln 2; that nobody agrees with: none
+    /// unsure enough.
     #[test]
     fn temperature_makes_confidence_the_share_that_agrees() {
         let answers = [(4.0, 0.75), (-4.0, 0.25), (4.0, 0.75)];
-        assert!((fit_temperature(&answers) - 4.0 / 3.0_f64.ln()).abs() < 1e-9);
-        assert_eq!(fit_temperature(&[(1.0, 1.0)]), 0.01);
+        let expected = 4.0 / (0.65_f64 / 0.35).ln();
+        assert!((fit_temperature(&answers) - expected).abs() < 1e-9);
+        assert!((fit_temperature(&[(1.0, 1.0)]) - 1.0 / 2.0_f64.ln()).abs() < 1e-9);
         assert_eq!(fit_temperature(&[(1.0, 0.0)]), 100.0);
     }
 }

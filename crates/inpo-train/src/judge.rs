@@ -385,13 +385,21 @@ fn measure(
     let before = raw.counts();
     let unscaled = answers(&raw, held_out)?;
     let counts = raw.counts() - before;
+    let name = raw.name();
     drop(raw);
-    let scaled = scaled.init(around)?;
+    let rescaled = match config.judge.form {
+        // The mean of two orders does not scale.
+        JudgeForm::PairLm => answers(&scaled.init(around)?, held_out)?,
+        _ => unscaled
+            .iter()
+            .map(|&p| quality::scaled(p, fitted))
+            .collect(),
+    };
     let of = |answers: &[f64]| quality::quality(held_out, answers, config.seed);
     let evaluation = JudgeEvaluation {
-        judge: scaled.name(),
+        judge: name,
         fitted_temperature: fitted,
-        quality: of(&answers(&scaled, held_out)?),
+        quality: of(&rescaled),
         before_scaling: of(&unscaled),
         first_position_rate: counts.first_position_rate(),
         order_inconsistency: counts.order_inconsistency(),

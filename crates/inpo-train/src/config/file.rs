@@ -16,7 +16,7 @@ pub(crate) fn load<T: DeserializeOwned>(
     parse(&text, &path.display().to_string(), overrides, validate)
 }
 
-pub(super) fn parse<T: DeserializeOwned>(
+pub(crate) fn parse<T: DeserializeOwned>(
     text: &str,
     origin: &str,
     overrides: &[String],

@@ -107,6 +107,15 @@ impl JudgeTrainConfig {
         file::load(path, overrides, Self::validate)
     }
 
+    /// Reads a configuration from a text; `origin` names it in errors.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn parse(text: &str, origin: &str, overrides: &[String]) -> Result<Self, TrainError> {
+        file::parse(text, origin, overrides, Self::validate)
+    }
+
     /// Checks every setting.
     ///
     /// # Errors

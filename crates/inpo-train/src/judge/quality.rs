@@ -111,16 +111,22 @@ pub(super) fn temperature(pairs: &[VotedPair], answers: &[f64]) -> f64 {
     if pairs.is_empty() {
         return 1.0;
     }
-    let logit = |p: f64| {
-        let p = p.clamp(1e-12, 1.0 - 1e-12);
-        (p / (1.0 - p)).ln()
-    };
     let pairs = pairs.iter().zip(answers);
     fit_temperature(
         &pairs
             .map(|(pair, &p)| (logit(p), pair.share))
             .collect::<Vec<_>>(),
     )
+}
+
+fn logit(p: f64) -> f64 {
+    let p = p.clamp(1e-12, 1.0 - 1e-12);
+    (p / (1.0 - p)).ln()
+}
+
+/// The answer `p` of a sigmoid whose score is divided by `temperature`.
+pub(super) fn scaled(p: f64, temperature: f64) -> f64 {
+    1.0 / (1.0 + (-logit(p) / temperature).exp())
 }
 
 /// P of a judge that looks at lengths alone; `learnt` says on which votes it learns which length wins.
