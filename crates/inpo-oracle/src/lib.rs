@@ -59,7 +59,7 @@ pub use kinds::{OracleConfig, OracleKind};
 #[cfg(feature = "models")]
 pub use model_judge::TooLong;
 #[cfg(feature = "models")]
-pub use pair_lm::{PairLm, PairLmConfig, PairTemplate};
+pub use pair_lm::{PairLm, PairLmConfig};
 #[cfg(feature = "models")]
 pub use reward_model::{RewardModelConfig, RewardModelJudge};
 pub use rules::{Ballot, RulesConfigError, RulesOracle, RulesOracleConfig, Vote};

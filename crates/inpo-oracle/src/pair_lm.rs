@@ -6,22 +6,20 @@ use std::time::Instant;
 use burn::tensor::{Int, Tensor};
 use inpo_game::OracleError;
 use inpo_policy::model::Decoder;
-use inpo_policy::template::ChatOptions;
 use inpo_policy::{FloatType, Policy, Precision, PrefixBatch, TextCodec};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::kind::OracleConfigError;
 use crate::model_judge::{
-    Limit, TooLong, conversation, device, find_model, hear, of_key, require_template, share,
+    Limit, TooLong, device, find_model, hear, of_key, require_template, share,
 };
 use crate::surroundings::Surroundings;
 use crate::verdict::{Heard, Judge, Question, Usage, Verdict};
 
-mod template;
+mod wording;
 
-pub use template::PairTemplate;
-use template::rlhflow_message;
+use wording::Wording;
 
 /// Configuration of [`PairLm`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,8 +78,8 @@ impl PairLmConfig {
     /// A setting out of its range, a model or adapter that cannot be used, a label that is not one token.
     pub fn init(self, around: &Surroundings<'_>) -> Result<PairLm, OracleConfigError> {
         let device = device(around, "pair_lm")?;
-        let template = PairTemplate::from(self.template.as_str());
-        if let PairTemplate::File(path) = &template {
+        let wording = Wording::from(self.template.as_str());
+        if let Wording::File(path) = &wording {
             return Err(OracleConfigError::new(format!(
                 "oracle.template is {path:?}: `pair_lm` has the template \"rlhflow\""
             )));
@@ -124,7 +122,7 @@ impl PairLmConfig {
             decoder: policy.decoder().cast_once(),
             columns: head.weight.select(0, index).transpose(),
             softcap: head.softcap,
-            template,
+            wording,
             limit,
             digest: policy.digest(),
             config: self,
@@ -160,7 +158,7 @@ fn label_ids(codec: &TextCodec, labels: &[String]) -> Result<Vec<u32>, OracleCon
 /// P(first > second | x) = p_A + p_tie / 2,   p = softmax(l_A, l_B, l_tie)
 /// ```
 ///
-/// with `l` the logits of the labels behind the question, which is written by [`PairTemplate`] and the model's own chat
+/// with `l` the logits of the labels behind the question, which is written by `template` and the model's own chat
 /// template without the opening of an answer. With `rlhflow` that is the pair preference model of RLHFlow, the judge of
 /// INPO's paper, and a LoRA adapter trained to answer with a label is one too. It prefers a place: ask in both orders.
 ///
@@ -171,7 +169,7 @@ pub struct PairLm {
     policy: Policy,
     /// The policy's decoder in the float type of its activations.
     decoder: Decoder,
-    template: PairTemplate,
+    wording: Wording,
     limit: Limit,
     /// The head's columns of the labels, `[hidden, labels]`.
     columns: Tensor<2>,
@@ -186,15 +184,9 @@ impl PairLm {
     ///
     /// Why the question cannot be asked.
     pub fn text(&self, question: &Question<'_>) -> Result<String, String> {
-        let messages = conversation(question.prompt)?;
-        let (first, second) = (&question.first.text, &question.second.text);
-        let message = match &self.template {
-            PairTemplate::Rlhflow => rlhflow_message(messages, first, second),
-            PairTemplate::File(path) => return Err(format!("{path:?} was not read")),
-        };
+        let messages = self.wording.messages(question)?;
         let codec = self.policy.codec().map_err(|e| e.to_string())?;
-        let message = json!({"role": "user", "content": message});
-        let text = codec.render_chat(&[message], &ChatOptions::default());
+        let text = codec.render_conversation(&messages);
         let text = text.map_err(|e| e.to_string())?;
         // As published: wherever the token's text stands, which for some models opens every turn.
         Ok(match codec.special_token("bos_token") {
@@ -216,6 +208,15 @@ impl PairLm {
             return Err("the chat template writes nothing".to_owned());
         }
         Ok(ids)
+    }
+
+    /// [`PairLm::ids`], or why they have no answer where they are too long and that is no error.
+    fn read(&self, question: &Question<'_>) -> Result<Result<Vec<u32>, String>, String> {
+        let ids = self.ids(question)?;
+        Ok(match self.limit.check(question.prompt, &ids)? {
+            Some(reason) => Err(reason),
+            None => Ok(ids),
+        })
     }
 
     /// P(first > second) from the hidden states of questions, `[questions, hidden]`.
@@ -249,10 +250,9 @@ impl Judge for PairLm {
                 index: place,
                 reason,
             };
-            let ids = self.ids(question).map_err(invalid)?;
-            match self.limit.check(question.prompt, &ids).map_err(invalid)? {
-                Some(reason) => heard(place, Verdict::invalid(reason, Usage::default()))?,
-                None => {
+            match self.read(question).map_err(invalid)? {
+                Err(reason) => heard(place, Verdict::invalid(reason, Usage::default()))?,
+                Ok(ids) => {
                     places.push(place);
                     texts.push(ids);
                 }
@@ -299,10 +299,13 @@ impl Judge for PairLm {
     fn estimate(&self, questions: &[Question<'_>]) -> Result<Usage, OracleError> {
         let mut usage = Usage::default();
         for (index, question) in questions.iter().enumerate() {
-            let ids = self.ids(question);
+            let ids = self.read(question);
             let ids = ids.map_err(|reason| OracleError::Invalid { index, reason })?;
-            usage.calls += 1;
-            usage.prompt_tokens += ids.len() as u64;
+            // One that is too long takes nothing.
+            if let Ok(ids) = ids {
+                usage.calls += 1;
+                usage.prompt_tokens += ids.len() as u64;
+            }
         }
         Ok(usage)
     }
