@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use inpo_console::{Console, find_model};
+use inpo_core::oracle::OracleConfig;
 use inpo_core::policy::Policy;
 use inpo_core::train::{Players, RunConfig, run};
 use inpo_examples::{EVAL_PROMPTS, TRAIN_PROMPTS, table};
@@ -36,6 +37,9 @@ struct Args {
     /// A few prompts and one iteration, to see that everything works.
     #[arg(long)]
     smoke: bool,
+    /// TOML file with the keys of `[oracle]`, for another judge than the rules.
+    #[arg(long, value_name = "FILE")]
+    oracle: Option<PathBuf>,
     /// Override a setting of configs/align_smollm2.toml, for instance `objective.eta=0.1`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
@@ -81,10 +85,14 @@ fn align(args: Args) -> Result<(), Box<dyn Error>> {
     config.common.seed = args.seed;
     config.common.device = args.device;
 
+    if let Some(path) = &args.oracle {
+        config.oracle = OracleConfig::read(path)?;
+    }
+
     let device = inpo_core::device(&config.common.device)?;
     let policy = Policy::load(&find_model(&config.common.policy.model)?, &device)?;
-    let oracle = config.oracle.init()?;
-    let players = Players::new(policy, &*oracle);
+    let oracle = config.init_oracle(&device, find_model)?;
+    let players = Players::new(policy, &oracle);
     let evaluations = run(&config, players, args.resume, &mut Console::default())?;
     println!("{}", table(&evaluations));
     println!(

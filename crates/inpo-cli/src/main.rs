@@ -5,6 +5,7 @@ mod convert;
 mod error;
 mod game;
 mod generate;
+mod judge;
 mod logps;
 mod model;
 mod print;
@@ -12,6 +13,7 @@ mod run;
 mod server;
 mod template;
 mod train;
+mod train_oracle;
 mod trl;
 
 use std::process::ExitCode;
@@ -29,7 +31,9 @@ struct Cli {
 enum Command {
     Run(run::RunArgs),
     Train(train::TrainArgs),
+    TrainOracle(train_oracle::TrainOracleArgs),
     Generate(generate::GenerateArgs),
+    Judge(judge::JudgeArgs),
     Logps(logps::LogpsArgs),
     Convert(convert::ConvertArgs),
 
@@ -53,7 +57,9 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Train(args) => train::run(&args),
+        Command::TrainOracle(args) => train_oracle::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Judge(args) => judge::run(&args),
         Command::Logps(args) => logps::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Game(command) => game::run(command),

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use inpo_console::{Console, find_model};
-use inpo_core::train::{Models, Players, RunConfig, TrainError, run as run_loop};
+use inpo_core::train::{Models, Players, RunConfig, run as run_loop};
 
 use crate::config::ConfigArgs;
 use crate::error::CliError;
@@ -23,10 +23,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let flags = &args.config;
     let mut config = RunConfig::load(&flags.config, &flags.overrides)?;
     flags.set_device(&mut config.common.device);
-    let oracle = config.oracle.init().map_err(TrainError::from)?;
     let device = inpo_core::device(&config.common.device)?;
+    let oracle = config.init_oracle(&device, find_model)?;
     let models = Models::load(&config.common, None, &device, find_model)?;
-    let players = Players::new(models, &*oracle);
+    let players = Players::new(models, &oracle);
     let evaluations = run_loop(&config, players, flags.resume, &mut Console::default())?;
     tell_base(&config.common.policy);
     if args.json {

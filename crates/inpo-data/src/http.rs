@@ -1,6 +1,8 @@
-//! Asking an OpenAI-compatible server: requests on several threads, sent again when the server is busy.
+//! Asking an OpenAI-compatible server: requests on several threads, fewer when the server is busy, sent again when it was.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -9,10 +11,18 @@ use ureq::Agent;
 
 use crate::{DataError, excerpt};
 
-/// Largest reply that is read.
+mod exchange;
+mod limits;
+#[cfg(test)]
+mod tests;
+mod throttle;
+
+use exchange::Fault;
+use throttle::Throttle;
+
+/// Largest reply that is read, unless a client says otherwise.
 const REPLY_BYTES: u64 = 256 << 20;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-const LONGEST_ASKED_WAIT: Duration = Duration::from_secs(60);
 /// A year: the longest timeout.
 const LONGEST_TIMEOUT: f64 = 366.0 * 86_400.0;
 
@@ -23,13 +33,14 @@ pub struct ServerConfig {
     pub base_url: String,
     /// The environment variable that holds the key; absent: no key is sent.
     pub api_key_env: Option<String>,
-    /// Requests in flight at a time.
+    /// Requests in flight at a time, at most: a server that is busy (429, 503) halves the number, and answers raise it again.
     pub concurrency: usize,
     /// Longest wait for one reply, in seconds.
     pub timeout_seconds: f64,
     /// How often a request is sent again after a reply of 408, 429 or 5xx or a lost connection.
     pub max_retries: usize,
-    /// The first wait before that, in seconds; it doubles each time, up to 30. `Retry-After` wins, up to 60.
+    /// The first wait before that, in seconds; it doubles each time, up to 30, and a random part of it, up to a half, is left
+    /// out. `Retry-After` and the reset of a rate limit win, up to 60.
     pub retry_seconds: f64,
 }
 
@@ -77,12 +88,15 @@ impl ServerConfig {
 pub struct Client {
     agent: Agent,
     base_url: String,
-    /// The header with the key.
-    authorization: Option<String>,
+    key: Option<String>,
     key_variable: Option<String>,
     concurrency: usize,
     max_retries: usize,
     wait: Duration,
+    reply_bytes: u64,
+    throttle: Throttle,
+    /// Requests that were answered.
+    answered: AtomicU64,
 }
 
 impl std::fmt::Debug for Client {
@@ -93,19 +107,6 @@ impl std::fmt::Debug for Client {
     }
 }
 
-/// What came of one request.
-enum Reply {
-    Json(Value),
-    /// Worth another try: why, and the wait that the server asks for.
-    Busy(String, Option<Duration>),
-    /// Worth another try, and then a fault of this request.
-    Failed(String),
-    /// This request, for a reason of its own.
-    Refused(String),
-    /// Every request: no key, no such address.
-    Closed(String),
-}
-
 impl Client {
     /// The client of `config`, whose settings are in their ranges. Nothing is sent yet.
     ///
@@ -114,10 +115,10 @@ impl Client {
     /// An environment variable for the key that is not set.
     pub fn new(config: &ServerConfig) -> Result<Self, DataError> {
         let base_url = config.base_url.trim_end_matches('/').to_owned();
-        let authorization = match &config.api_key_env {
+        let key = match &config.api_key_env {
             None => None,
             Some(name) => match std::env::var(name) {
-                Ok(key) if !key.trim().is_empty() => Some(format!("Bearer {}", key.trim())),
+                Ok(key) if !key.trim().is_empty() => Some(key.trim().to_owned()),
                 _ => {
                     let reason = format!(
                         "the environment variable {name} (`api_key_env`) is not set; set it to the server's key, or leave `api_key_env` out"
@@ -132,51 +133,135 @@ impl Client {
         let agent = Agent::config_builder()
             .timeout_global(Some(Duration::from_secs_f64(config.timeout_seconds)))
             .http_status_as_error(false)
+            // A redirect is looked at first: neither key nor prompts go to another host.
+            .max_redirects(0)
             .max_idle_connections_per_host(config.concurrency)
             .build()
             .new_agent();
         Ok(Self {
             agent,
             base_url,
-            authorization,
+            key,
             key_variable: config.api_key_env.clone(),
             concurrency: config.concurrency,
             max_retries: config.max_retries,
             wait: Duration::from_secs_f64(config.retry_seconds),
+            reply_bytes: REPLY_BYTES,
+            throttle: Throttle::new(config.concurrency),
+            answered: AtomicU64::new(0),
         })
+    }
+
+    /// Refuses replies of more bytes than this. Default: 256 MiB.
+    #[must_use]
+    pub fn with_reply_bytes(self, reply_bytes: u64) -> Self {
+        Self {
+            reply_bytes,
+            ..self
+        }
     }
 
     /// The reply to `body`, posted to `path` behind the base address.
     ///
     /// # Errors
     ///
-    /// [`DataError::Request`] for a request that is refused or whose reply is no JSON, [`DataError::Server`] for a server
-    /// that refuses all, stays busy or cannot be reached.
+    /// [`DataError::Request`] for a request that is refused or whose reply is no JSON, or that alone is not answered,
+    /// [`DataError::Server`] for a server that refuses all, stays busy or cannot be reached.
     pub fn post(&self, path: &str, body: &Value) -> Result<Value, DataError> {
+        let read = |text: &str| no_json(text).map_err(Fault::Refused);
+        self.exchange(path, Some(body), &mut 0, &read)
+    }
+
+    /// As [`post`](Self::post), for replies whose form is known: a reply that is no JSON, or that `read` does not
+    /// understand, is asked for again before it is a fault of the request. Adds the requests that were sent to `sent`.
+    ///
+    /// # Errors
+    ///
+    /// As [`post`](Self::post).
+    pub fn ask<T>(
+        &self,
+        path: &str,
+        body: &Value,
+        sent: &mut u64,
+        read: impl Fn(Value) -> Result<T, String>,
+    ) -> Result<T, DataError> {
+        let read = |text: &str| no_json(text).and_then(&read).map_err(Fault::Failed);
+        self.exchange(path, Some(body), sent, &read)
+    }
+
+    /// What stands at `path` behind the base address.
+    ///
+    /// # Errors
+    ///
+    /// As [`post`](Self::post).
+    pub fn get(&self, path: &str) -> Result<Value, DataError> {
+        let read = |text: &str| no_json(text).map_err(Fault::Refused);
+        self.exchange(path, None, &mut 0, &read)
+    }
+
+    /// Sends until there is an answer, the server's word that there is none, or no try left.
+    fn exchange<T>(
+        &self,
+        path: &str,
+        body: Option<&Value>,
+        sent: &mut u64,
+        read: &dyn Fn(&str) -> Result<T, Fault>,
+    ) -> Result<T, DataError> {
+        let answered = self.answered.load(Ordering::Relaxed);
         let mut wait = self.wait;
         let mut tries = 0;
         loop {
+            let permit = self.throttle.enter();
             tries += 1;
-            match self.send(path, body) {
-                Reply::Json(reply) => return Ok(reply),
-                Reply::Refused(reason) => return Err(self.refusal(path, reason)),
-                Reply::Closed(reason) => return Err(self.error(path, reason)),
-                Reply::Busy(reason, _) if tries > self.max_retries => {
-                    let reason = format!("{reason} (tried {tries} times)");
-                    return Err(self.error(path, reason));
+            *sent += 1;
+            let fault = match self.send(path, body).and_then(|text| read(&text)) {
+                Ok(reply) => {
+                    permit.answered();
+                    self.answered.fetch_add(1, Ordering::Relaxed);
+                    return Ok(reply);
                 }
-                Reply::Failed(reason) if tries > self.max_retries => {
-                    return Err(self.refusal(path, format!("{reason} (tried {tries} times)")));
+                Err(fault) => fault,
+            };
+            if fault.is_overload() {
+                permit.busy();
+            } else {
+                drop(permit);
+            }
+            let last = tries > self.max_retries;
+            let asked = match fault {
+                Fault::Refused(reason) => return Err(self.refusal(path, reason)),
+                Fault::Closed(reason) => return Err(self.error(path, reason)),
+                Fault::Failed(reason) if last => {
+                    return Err(self.refusal(path, given_up(&reason, tries)));
                 }
-                Reply::Busy(_, Some(asked)) => std::thread::sleep(asked.min(LONGEST_ASKED_WAIT)),
-                Reply::Busy(_, None) | Reply::Failed(_) => std::thread::sleep(wait),
+                // A server that answered others meanwhile is there: something is wrong with this request. (Not where it has
+                // too much to do: that is nobody's own.)
+                Fault::Lost { reason, .. }
+                | Fault::Busy {
+                    reason,
+                    overload: false,
+                    ..
+                } if last && self.answered.load(Ordering::Relaxed) > answered => {
+                    return Err(self.refusal(path, given_up(&reason, tries)));
+                }
+                Fault::Busy { reason, .. } | Fault::Lost { reason, .. } if last => {
+                    return Err(self.error(path, given_up(&reason, tries)));
+                }
+                Fault::Busy { asked, .. } => asked,
+                Fault::Lost { .. } | Fault::Failed(_) => None,
+            };
+            match asked {
+                // It is meant for all who have this key.
+                Some(asked) => self.throttle.pause(asked),
+                None => std::thread::sleep(jittered(wait)),
             }
             wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
 
     /// Runs `work` on each of `items` on as many threads as requests may be in flight, and hands each result to `done`
-    /// with the item's place, as it comes. After a failure no further item is begun.
+    /// with the item's place, as it comes. After a failure no further item is begun; results of those that were are still
+    /// handed over, unless it was `done` that failed.
     ///
     /// # Errors
     ///
@@ -196,22 +281,38 @@ impl Client {
                     loop {
                         let index = next.fetch_add(1, Ordering::Relaxed);
                         let Some(item) = items.get(index) else { return };
-                        if sender.send((index, work(item))).is_err() {
+                        let result = work(item);
+                        if result.is_err() {
+                            // No thread takes another item.
+                            next.store(items.len(), Ordering::Relaxed);
+                        }
+                        if sender.send((index, result)).is_err() {
                             return;
                         }
                     }
                 });
             }
             drop(sender);
+            let (mut failure, mut heard) = (None, true);
             for (index, result) in receiver {
-                if let Err(error) = result.and_then(|result| done(index, result)) {
-                    // No thread takes another item.
+                let outcome = match result {
+                    Ok(result) if heard => done(index, result).inspect_err(|_| heard = false),
+                    Ok(_) => continue,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = outcome {
                     next.store(items.len(), Ordering::Relaxed);
-                    return Err(error);
+                    failure.get_or_insert(error);
                 }
             }
-            Ok(())
+            failure.map_or(Ok(()), Err)
         })
+    }
+
+    /// Requests that may be in flight now: fewer than configured after the server was busy.
+    #[must_use]
+    pub fn in_flight_limit(&self) -> usize {
+        self.throttle.limit()
     }
 
     /// An error about one request to `path`.
@@ -219,7 +320,7 @@ impl Client {
     pub fn refusal(&self, path: &str, reason: String) -> DataError {
         DataError::Request {
             url: format!("{}{path}", self.base_url),
-            reason,
+            reason: self.without_key(reason),
         }
     }
 
@@ -228,69 +329,30 @@ impl Client {
     pub fn error(&self, path: &str, reason: String) -> DataError {
         DataError::Server {
             url: format!("{}{path}", self.base_url),
-            reason,
+            reason: self.without_key(reason),
         }
     }
 
-    fn send(&self, path: &str, body: &Value) -> Reply {
-        let mut request = self
-            .agent
-            .post(format!("{}{path}", self.base_url))
-            .header("Content-Type", "application/json");
-        if let Some(authorization) = &self.authorization {
-            request = request.header("Authorization", authorization);
-        }
-        let mut response = match request.send(body.to_string()) {
-            Ok(response) => response,
-            Err(error @ (ureq::Error::BadUri(_) | ureq::Error::Http(_))) => {
-                return Reply::Closed(error.to_string());
-            }
-            Err(error) => return Reply::Busy(format!("no reply: {error}"), None),
-        };
-        let status = response.status();
-        let asked = response
-            .headers()
-            .get("Retry-After")
-            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-            .map(Duration::from_secs);
-        let text = response
-            .body_mut()
-            .with_config()
-            .limit(REPLY_BYTES)
-            .read_to_string();
-        let text = match text {
-            Ok(text) => text,
-            Err(error) => return Reply::Busy(format!("the reply broke off: {error}"), None),
-        };
-        if status.is_success() {
-            return match serde_json::from_str(&text) {
-                Ok(reply) => Reply::Json(reply),
-                Err(_) => Reply::Refused(format!("the reply is no JSON: {}", excerpt(&text))),
-            };
-        }
-        let reason = format!("{status}: {}", message(&text));
-        match status.as_u16() {
-            500 => Reply::Failed(reason),
-            408 | 429 | 501..=599 => Reply::Busy(reason, asked),
-            401 | 403 => Reply::Closed(match &self.key_variable {
-                Some(name) => format!("{reason}; is the key in {name} right?"),
-                None => format!("{reason}; name the variable with the key in `api_key_env`"),
-            }),
-            404 => Reply::Closed(format!("{reason}; are `base_url` and `model` right?")),
-            _ => Reply::Refused(reason),
+    /// Some servers repeat the key that they refuse.
+    fn without_key(&self, reason: String) -> String {
+        match &self.key {
+            Some(key) => reason.replace(key.as_str(), "***"),
+            None => reason,
         }
     }
 }
 
-/// The server's own words in the body of an error.
-fn message(text: &str) -> String {
-    let parsed: Option<Value> = serde_json::from_str(text).ok();
-    let words = parsed.as_ref().and_then(|value| {
-        let error = value.get("error").unwrap_or(value);
-        let inner = error.get("message").or_else(|| value.get("detail"));
-        inner.unwrap_or(error).as_str()
-    });
-    let mut words: String = words.unwrap_or(text).chars().take(300).collect();
-    words.retain(|c| !c.is_control() || c == '\n');
-    words
+fn no_json(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|_| format!("the reply is no JSON: {}", excerpt(text)))
+}
+
+fn given_up(reason: &str, tries: usize) -> String {
+    format!("{reason} (tried {tries} times)")
+}
+
+/// From half of `wait` to all of it, so that requests that failed together do not come together again.
+fn jittered(wait: Duration) -> Duration {
+    // The keys of a hasher are random, and nothing here needs more than that.
+    let random = RandomState::new().hash_one(()) >> 11;
+    wait.mul_f64(0.5 + 0.5 * random as f64 / (1_u64 << 53) as f64)
 }

@@ -199,7 +199,9 @@ pub use measure::{
     regret, regularised_best_response, regularised_duality_gap, regularised_duality_gap_of_rates,
     regularised_regret, win_rate,
 };
-pub use oracle::{Comparison, Counted, FnOracle, MatrixOracle, OracleError, PreferenceOracle};
+pub use oracle::{
+    Comparison, Counted, FnOracle, MatrixOracle, OracleCounts, OracleError, PreferenceOracle,
+};
 pub use preference::{Preference, PreferenceError};
 pub use read::ReadError;
 pub use records::{

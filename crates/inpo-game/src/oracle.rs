@@ -1,6 +1,7 @@
 //! Oracles: they compare two responses to a prompt.
 
 mod closure;
+mod counts;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::{Preference, PreferenceGame};
 
 pub use closure::FnOracle;
+pub use counts::OracleCounts;
 
 /// One question: with which probability does `first` beat `second` as an answer to `prompt`?
 ///
@@ -106,6 +108,11 @@ pub trait PreferenceOracle<X: ?Sized, Y: ?Sized> {
 
     /// What this oracle is called in messages and metrics.
     fn name(&self) -> String;
+
+    /// What was counted since the oracle was made; an oracle that counts nothing says so with zeros.
+    fn counts(&self) -> OracleCounts {
+        OracleCounts::default()
+    }
 }
 
 impl<X: ?Sized, Y: ?Sized> fmt::Debug for dyn PreferenceOracle<X, Y> + '_ {
@@ -166,6 +173,10 @@ impl<X: ?Sized, Y: ?Sized, O: PreferenceOracle<X, Y> + ?Sized> PreferenceOracle<
     fn name(&self) -> String {
         (**self).name()
     }
+
+    fn counts(&self) -> OracleCounts {
+        (**self).counts()
+    }
 }
 
 impl<X: ?Sized, Y: ?Sized, O: PreferenceOracle<X, Y> + ?Sized> PreferenceOracle<X, Y> for Box<O> {
@@ -186,6 +197,10 @@ impl<X: ?Sized, Y: ?Sized, O: PreferenceOracle<X, Y> + ?Sized> PreferenceOracle<
 
     fn name(&self) -> String {
         (**self).name()
+    }
+
+    fn counts(&self) -> OracleCounts {
+        (**self).counts()
     }
 }
 
@@ -251,6 +266,10 @@ impl<X: ?Sized, Y: ?Sized, O: PreferenceOracle<X, Y>> PreferenceOracle<X, Y> for
 
     fn name(&self) -> String {
         self.oracle.name()
+    }
+
+    fn counts(&self) -> OracleCounts {
+        self.oracle.counts()
     }
 }
 

@@ -48,6 +48,10 @@ pub struct GeneralPreferenceConfig {
     /// training code. Default: `softmax`.
     #[serde(default)]
     pub prompt_head_scale: PromptScale,
+    /// Whether `R` is transposed. Default: false, `P = sigmoid(v_a R v_b' / temperature)`. The paper and the released code
+    /// have it transposed: models that were trained with that code need `true`.
+    #[serde(default)]
+    pub transposed: bool,
     /// What opens a text: `template`, `doubled` or `none`. Default: `template`.
     #[serde(default)]
     pub bos: Bos,
@@ -79,6 +83,7 @@ impl GeneralPreferenceConfig {
             normalise: yes(),
             temperature: a_tenth(),
             prompt_head_scale: PromptScale::default(),
+            transposed: false,
             bos: Bos::default(),
             max_length: None,
             too_long: TooLong::default(),
@@ -112,29 +117,82 @@ impl GeneralPreferenceConfig {
             normalise: self.normalise,
             temperature,
             prompt_scale: self.prompt_head_scale,
+            transposed: self.transposed,
         };
         let model = PreferenceModel::load(&path, (device, dtype), head).map_err(of_key("model"))?;
         let codec = require_codec(model.codec())?;
+        let reading = Reading::new(codec, self.bos)?;
+        let limit = Limit::new(self.max_length, model.config(), self.too_long)?;
+        Ok(GeneralPreference {
+            config: self,
+            reading,
+            model,
+            limit,
+        })
+    }
+}
+
+/// How a preference model is shown a conversation, answered or not.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    opening: Bos,
+    bos: Option<u32>,
+    end: u32,
+}
+
+impl Reading {
+    /// That of a model with this tokenizer.
+    ///
+    /// # Errors
+    ///
+    /// A tokenizer without an end token, or without the token that should open a text twice.
+    pub fn new(codec: &TextCodec, opening: Bos) -> Result<Self, OracleConfigError> {
         let token = |name: &str| codec.token_to_id(codec.special_token(name)?);
-        let end = token("eos_token").or_else(|| codec.end_of_turn());
-        let Some(end) = end else {
+        let Some(end) = token("eos_token").or_else(|| codec.end_of_turn()) else {
             let sentence =
                 "oracle.model: its tokenizer has no end token, at which responses are read";
             return Err(OracleConfigError::new(sentence));
         };
         let bos = token("bos_token");
-        if self.bos == Bos::Doubled && bos.is_none() {
+        if opening == Bos::Doubled && bos.is_none() {
             let sentence = "oracle.bos is \"doubled\", and the model's tokenizer has no token that opens a text";
             return Err(OracleConfigError::new(sentence));
         }
-        let limit = Limit::new(self.max_length, model.config(), self.too_long)?;
-        Ok(GeneralPreference {
-            config: self,
-            bos,
-            end,
-            model,
-            limit,
-        })
+        Ok(Self { opening, bos, end })
+    }
+
+    /// The ids of a conversation as the chat template writes it, without the opening of an answer. Behind an answered one
+    /// line feeds are left out, and the end token is added where it is not there.
+    ///
+    /// # Errors
+    ///
+    /// Why the conversation cannot be written.
+    pub fn ids(
+        &self,
+        codec: &TextCodec,
+        messages: &[Message],
+        answered: bool,
+    ) -> Result<Vec<u32>, String> {
+        let text = codec.render_conversation(messages);
+        let mut text = text.map_err(|e| e.to_string())?;
+        if self.opening == Bos::None
+            && let Some(bos) = codec
+                .special_token("bos_token")
+                .filter(|bos| !bos.is_empty())
+        {
+            text = text.replace(bos, "");
+        }
+        if answered {
+            text.truncate(text.trim_end_matches('\n').len());
+        }
+        let mut ids = codec.encode(&text).map_err(|e| e.to_string())?;
+        if self.opening == Bos::Doubled {
+            ids.splice(..0, self.bos);
+        }
+        if answered && ids.last() != Some(&self.end) {
+            ids.push(self.end);
+        }
+        Ok(ids)
     }
 }
 
@@ -142,7 +200,7 @@ impl GeneralPreferenceConfig {
 /// as a Bradley-Terry model with a value head.
 ///
 /// ```text
-/// P(a > b | x) = sigmoid(s(a, b) / temperature),   s(a, b) = <R v_a, v_b>  [+ r_a - r_b]
+/// P(a > b | x) = sigmoid(s(a, b) / temperature),   s(a, b) = v_a R v_b'  [+ r_a - r_b]
 /// ```
 ///
 /// [`PreferenceHead`](inpo_policy::PreferenceHead) has the heads, [`PreferenceModel`] the files. A response is read at the
@@ -154,33 +212,13 @@ pub struct GeneralPreference {
     config: GeneralPreferenceConfig,
     model: PreferenceModel,
     limit: Limit,
-    bos: Option<u32>,
-    end: u32,
+    reading: Reading,
 }
 
 impl GeneralPreference {
     fn ids(&self, messages: &[Message], answered: bool) -> Result<Vec<u32>, String> {
         let codec = self.model.codec().ok_or("the model has no tokenizer")?;
-        let text = codec.render_conversation(messages);
-        let mut text = text.map_err(|e| e.to_string())?;
-        if self.config.bos == Bos::None
-            && let Some(bos) = codec
-                .special_token("bos_token")
-                .filter(|bos| !bos.is_empty())
-        {
-            text = text.replace(bos, "");
-        }
-        if answered {
-            text.truncate(text.trim_end_matches('\n').len());
-        }
-        let mut ids = codec.encode(&text).map_err(|e| e.to_string())?;
-        if self.config.bos == Bos::Doubled {
-            ids.splice(..0, self.bos);
-        }
-        if answered && ids.last() != Some(&self.end) {
-            ids.push(self.end);
-        }
-        Ok(ids)
+        self.reading.ids(codec, messages, answered)
     }
 }
 
@@ -232,11 +270,12 @@ impl Judge for GeneralPreference {
             "weights": self.model.identity(),
             "tokenizer": codec.map(TextCodec::tokenizer_hash),
             "chat_template": codec.and_then(TextCodec::template_hash),
-            "bos": [json!(config.bos), json!(self.bos)],
-            "end": self.end,
+            "bos": [json!(config.bos), json!(self.reading.bos)],
+            "end": self.reading.end,
             "normalise": config.normalise,
             "temperature": config.temperature,
             "prompt_head_scale": config.prompt_head_scale,
+            "transposed": config.transposed,
             "dtype": config.dtype,
             "max_length": self.limit.tokens,
             "too_long": self.limit.too_long,

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::tensor::{Int, Tensor};
+use inpo_data::Prompt;
 use inpo_game::OracleError;
 use inpo_policy::model::Decoder;
+use inpo_policy::template::ChatOptions;
 use inpo_policy::{FloatType, Policy, Precision, PrefixBatch, TextCodec};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -17,9 +19,9 @@ use crate::model_judge::{
 use crate::surroundings::Surroundings;
 use crate::verdict::{Heard, Judge, Question, Usage, Verdict};
 
-mod wording;
+mod template;
 
-use wording::Wording;
+pub use template::PairPrompt;
 
 /// Configuration of [`PairLm`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,13 +32,17 @@ pub struct PairLmConfig {
     /// The directory of a PEFT adapter on it. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<String>,
-    /// How the question is written: `rlhflow`, or the path of a template file. Default: `rlhflow`.
+    /// How the question is written: `rlhflow`, a shipped template (`labels`, `mt_bench`, `arena_hard`), or the path of a
+    /// template file. Default: `rlhflow`.
     #[serde(default = "rlhflow")]
     pub template: String,
     /// What the model answers: the first response, the second one and, where there is a third label, a tie, which counts
-    /// half. Each is one token. Default: `A`, `B`.
-    #[serde(default = "a_and_b")]
-    pub labels: Vec<String>,
+    /// half. Each is one token. Default: those of the template, else `A`, `B`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Vec<String>>,
+    /// What the labels' logits are divided by. Default: 1.
+    #[serde(default = "one")]
+    pub temperature: f64,
     /// The most tokens of a question. Default: the model's context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_length: Option<usize>,
@@ -52,7 +58,13 @@ fn rlhflow() -> String {
     "rlhflow".to_owned()
 }
 
-fn a_and_b() -> Vec<String> {
+fn one() -> f64 {
+    1.0
+}
+
+/// The labels where nothing says otherwise.
+#[must_use]
+pub fn a_and_b() -> Vec<String> {
     ["A", "B"].map(str::to_owned).to_vec()
 }
 
@@ -64,7 +76,8 @@ impl PairLmConfig {
             model: model.into(),
             adapter: None,
             template: rlhflow(),
-            labels: a_and_b(),
+            labels: None,
+            temperature: one(),
             max_length: None,
             too_long: TooLong::default(),
             dtype: FloatType::F32,
@@ -78,12 +91,7 @@ impl PairLmConfig {
     /// A setting out of its range, a model or adapter that cannot be used, a label that is not one token.
     pub fn init(self, around: &Surroundings<'_>) -> Result<PairLm, OracleConfigError> {
         let device = device(around, "pair_lm")?;
-        let wording = Wording::from(self.template.as_str());
-        if let Wording::File(path) = &wording {
-            return Err(OracleConfigError::new(format!(
-                "oracle.template is {path:?}: `pair_lm` has the template \"rlhflow\""
-            )));
-        }
+        let template = PairPrompt::find(&self.template).map_err(OracleConfigError::new)?;
         let precision = match self.dtype {
             FloatType::F32 => Precision::F32,
             FloatType::Bf16 => Precision::Bf16,
@@ -92,10 +100,23 @@ impl PairLmConfig {
                 return Err(OracleConfigError::new(sentence));
             }
         };
-        if !(2..=3).contains(&self.labels.len()) {
+        let labels = match (&self.labels, &template) {
+            (Some(labels), _) => labels.clone(),
+            (None, PairPrompt::Template(template)) => {
+                template.labels().map_or_else(a_and_b, <[String]>::to_vec)
+            }
+            (None, PairPrompt::Rlhflow) => a_and_b(),
+        };
+        let temperature = self.temperature;
+        if !(temperature.is_finite() && temperature > 0.0) {
+            return Err(OracleConfigError::new(format!(
+                "oracle.temperature is {temperature}: logits are divided by it, so it must be positive"
+            )));
+        }
+        if !(2..=3).contains(&labels.len()) {
             return Err(OracleConfigError::new(format!(
                 "oracle.labels has {} entries: give the first response's, the second one's and perhaps a tie's",
-                self.labels.len()
+                labels.len()
             )));
         }
         let path = find_model(around, &self.model)?;
@@ -107,22 +128,23 @@ impl PairLmConfig {
         }
         let codec = policy.codec().map_err(of_key("model"))?;
         require_template(codec)?;
-        let labels = label_ids(codec, &self.labels)?;
+        let ids = label_ids(codec, &labels)?;
         let limit = Limit::new(self.max_length, policy.config(), self.too_long)?;
-        if let Some(id) = labels.iter().find(|&&id| id as usize >= limit.vocab_size) {
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= limit.vocab_size) {
             return Err(OracleConfigError::new(format!(
                 "oracle.labels: the tokenizer gives id {id}, and the model has {} ids",
                 limit.vocab_size
             )));
         }
         let head = policy.decoder().vocabulary_head();
-        let index: Vec<i32> = labels.iter().map(|&id| id as i32).collect();
+        let index: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
         let index = Tensor::<1, Int>::from_data(&index[..], &head.weight.device());
         Ok(PairLm {
             decoder: policy.decoder().cast_once(),
             columns: head.weight.select(0, index).transpose(),
             softcap: head.softcap,
-            wording,
+            template,
+            labels,
             limit,
             digest: policy.digest(),
             config: self,
@@ -131,8 +153,52 @@ impl PairLmConfig {
     }
 }
 
+/// The text that a pairwise language model with this tokenizer reads, in the order shown.
+fn pair_text(
+    codec: &TextCodec,
+    prompt: &PairPrompt,
+    labels: &[String],
+    question: &Question<'_>,
+) -> Result<String, String> {
+    let (messages, opens) = prompt.messages(question, labels)?;
+    let options = ChatOptions {
+        add_generation_prompt: opens,
+        ..ChatOptions::default()
+    };
+    let text = codec.render_chat(&messages, &options);
+    let text = text.map_err(|e| e.to_string())?;
+    // As published: wherever the token's text stands, which for some models opens every turn.
+    Ok(match (prompt, codec.special_token("bos_token")) {
+        (PairPrompt::Rlhflow, Some(bos)) if !bos.is_empty() => text.replace(bos, ""),
+        _ => text,
+    })
+}
+
+/// The ids that a pairwise language model with this tokenizer reads, in the order shown.
+///
+/// # Errors
+///
+/// Why the question cannot be asked.
+pub fn pair_ids(
+    codec: &TextCodec,
+    prompt: &PairPrompt,
+    labels: &[String],
+    question: &Question<'_>,
+) -> Result<Vec<u32>, String> {
+    let text = pair_text(codec, prompt, labels, question)?;
+    let ids = codec.encode(&text).map_err(|e| e.to_string())?;
+    if ids.is_empty() {
+        return Err("the chat template writes nothing".to_owned());
+    }
+    Ok(ids)
+}
+
 /// The ids of the labels.
-fn label_ids(codec: &TextCodec, labels: &[String]) -> Result<Vec<u32>, OracleConfigError> {
+///
+/// # Errors
+///
+/// A label that is not one token, or the same one as another.
+pub fn label_ids(codec: &TextCodec, labels: &[String]) -> Result<Vec<u32>, OracleConfigError> {
     let mut ids = Vec::new();
     for label in labels {
         let found = codec.encode(label).map_err(of_key("labels"))?;
@@ -155,10 +221,10 @@ fn label_ids(codec: &TextCodec, labels: &[String]) -> Result<Vec<u32>, OracleCon
 /// A language model that reads two answers in one message and says which is better by the next token.
 ///
 /// ```text
-/// P(first > second | x) = p_A + p_tie / 2,   p = softmax(l_A, l_B, l_tie)
+/// P(first > second | x) = p_A + p_tie / 2,   p = softmax((l_A, l_B, l_tie) / temperature)
 /// ```
 ///
-/// with `l` the logits of the labels behind the question, which is written by `template` and the model's own chat
+/// with `l` the logits of the labels behind the question, which is written by [`PairPrompt`] and the model's own chat
 /// template without the opening of an answer. With `rlhflow` that is the pair preference model of RLHFlow, the judge of
 /// INPO's paper, and a LoRA adapter trained to answer with a label is one too. It prefers a place: ask in both orders.
 ///
@@ -169,7 +235,8 @@ pub struct PairLm {
     policy: Policy,
     /// The policy's decoder in the float type of its activations.
     decoder: Decoder,
-    wording: Wording,
+    template: PairPrompt,
+    labels: Vec<String>,
     limit: Limit,
     /// The head's columns of the labels, `[hidden, labels]`.
     columns: Tensor<2>,
@@ -184,15 +251,8 @@ impl PairLm {
     ///
     /// Why the question cannot be asked.
     pub fn text(&self, question: &Question<'_>) -> Result<String, String> {
-        let messages = self.wording.messages(question)?;
         let codec = self.policy.codec().map_err(|e| e.to_string())?;
-        let text = codec.render_conversation(&messages);
-        let text = text.map_err(|e| e.to_string())?;
-        // As published: wherever the token's text stands, which for some models opens every turn.
-        Ok(match codec.special_token("bos_token") {
-            Some(bos) if !bos.is_empty() => text.replace(bos, ""),
-            _ => text,
-        })
+        pair_text(codec, &self.template, &self.labels, question)
     }
 
     /// The ids of [`PairLm::text`].
@@ -201,13 +261,8 @@ impl PairLm {
     ///
     /// Why the question cannot be asked.
     pub fn ids(&self, question: &Question<'_>) -> Result<Vec<u32>, String> {
-        let text = self.text(question)?;
         let codec = self.policy.codec().map_err(|e| e.to_string())?;
-        let ids = codec.encode(&text).map_err(|e| e.to_string())?;
-        if ids.is_empty() {
-            return Err("the chat template writes nothing".to_owned());
-        }
-        Ok(ids)
+        pair_ids(codec, &self.template, &self.labels, question)
     }
 
     /// [`PairLm::ids`], or why they have no answer where they are too long and that is no error.
@@ -231,14 +286,12 @@ impl PairLm {
             .expect("a float tensor reads as f64");
         let of_question = |logits: &[f64]| {
             let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let weights: Vec<f64> = logits.iter().map(|l| (l - largest).exp()).collect();
+            let weight = |logit: &f64| ((logit - largest) / self.config.temperature).exp();
+            let weights: Vec<f64> = logits.iter().map(weight).collect();
             let tie = weights.get(2).copied().unwrap_or(0.0);
             (weights[0] + tie / 2.0) / weights.iter().sum::<f64>()
         };
-        logits
-            .chunks(self.config.labels.len())
-            .map(of_question)
-            .collect()
+        logits.chunks(self.labels.len()).map(of_question).collect()
     }
 }
 
@@ -289,11 +342,19 @@ impl Judge for PairLm {
             "weights": self.digest,
             "tokenizer": codec.map(TextCodec::tokenizer_hash),
             "chat_template": codec.and_then(TextCodec::template_hash),
-            "template": self.config.template,
-            "labels": self.config.labels,
+            "template": self.template.identity(),
+            "labels": self.labels,
+            "temperature": self.config.temperature,
             "max_length": self.limit.tokens,
             "too_long": self.limit.too_long,
         })
+    }
+
+    fn prompt_key(&self, prompt: &Prompt) -> Value {
+        match &self.template {
+            PairPrompt::Rlhflow => json!({ "messages": prompt.messages }),
+            PairPrompt::Template(template) => template.prompt_key(prompt),
+        }
     }
 
     fn estimate(&self, questions: &[Question<'_>]) -> Result<Usage, OracleError> {

@@ -1,5 +1,14 @@
 //! Which responses to a prompt meet, and which pair is kept.
 
+mod adaptive;
+mod config;
+mod players;
+mod ranked;
+mod rounds;
+
+pub use config::{PairStrategy, ScoreKind, SelectionConfig, SelectionConfigError, TiePolicy};
+pub use players::{Players, Usable, usable};
+
 use std::convert::Infallible;
 
 use serde::{Deserialize, Serialize};
@@ -112,8 +121,24 @@ pub enum Dropped {
 /// Those of `beats`.
 pub fn tournament<E>(
     count: usize,
-    mut beats: impl FnMut(&[(usize, usize)]) -> Result<Vec<f64>, E>,
+    beats: impl FnMut(&[(usize, usize)]) -> Result<Vec<f64>, E>,
 ) -> Result<Result<Selected, Dropped>, E> {
+    Ok(match final_match(count, beats)? {
+        Some(Selected {
+            chosen,
+            rejected,
+            probability,
+        }) => verdict(chosen, rejected, probability),
+        None => Err(Dropped::Tie),
+    })
+}
+
+/// The last winner against the last loser of a tournament, and P(winner beats loser), whatever it is; none where both
+/// are the same response, as one who passed the first round may be.
+fn final_match<E>(
+    count: usize,
+    mut beats: impl FnMut(&[(usize, usize)]) -> Result<Vec<f64>, E>,
+) -> Result<Option<Selected>, E> {
     let players: Vec<usize> = (0..count).collect();
     let first = pair_up(&players);
     let (mut winners, mut losers) = split(&players, &beats(&first)?);
@@ -126,10 +151,14 @@ pub fn tournament<E>(
     }
     let (chosen, rejected) = (winners[0], losers[0]);
     if chosen == rejected {
-        return Ok(Err(Dropped::Tie));
+        return Ok(None);
     }
     let probability = beats(&[(chosen, rejected)])?[0];
-    Ok(verdict(chosen, rejected, probability))
+    Ok(Some(Selected {
+        chosen,
+        rejected,
+        probability,
+    }))
 }
 
 /// The i.i.d. pair of the theory: the first two samples. With a `draw`, uniform on [0, 1), the first wins

@@ -2,8 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::judged::Progress;
+use crate::kind::{BoxedOracle, OracleConfigError};
+
 /// Finds a model by the name that a configuration gives it: a directory, a file, a hub id.
 pub type FindModel<'a> = dyn Fn(&str) -> Result<PathBuf, String> + 'a;
+
+/// An oracle from its keys. A function that is handed down: the table of kinds knows the kind that has members.
+pub type BuildMember =
+    fn(&toml::Table, &Surroundings<'_>) -> Result<BoxedOracle, OracleConfigError>;
 
 /// Where an oracle is built.
 #[derive(Clone, Copy)]
@@ -15,6 +22,11 @@ pub struct Surroundings<'a> {
     pub device: Option<&'a burn::tensor::Device>,
     /// The folder of the journal; none: answers are not kept.
     pub journal: Option<&'a Path>,
+    /// Is told of each verdict as it comes.
+    pub progress: Option<&'a Progress>,
+    /// Builds an oracle from the keys of `[oracle]`, for a kind that asks others. [`OracleConfig::init`](crate::OracleConfig::init)
+    /// sets it.
+    pub member: Option<BuildMember>,
 }
 
 impl Default for Surroundings<'_> {
@@ -25,6 +37,8 @@ impl Default for Surroundings<'_> {
             #[cfg(feature = "models")]
             device: None,
             journal: None,
+            progress: None,
+            member: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 use std::time::Duration;
 
 use inpo_data::{Completion, Prompt};
-use inpo_game::{Comparison, OracleError, Preference, PreferenceOracle};
+use inpo_game::{Comparison, OracleCounts, OracleError, Preference, PreferenceOracle};
 use serde_json::{Value, json};
 
 /// A question to a judge: `first` is shown first.
@@ -112,6 +112,11 @@ pub trait Judge: Send + Sync {
             calls: questions.len() as u64,
             ..Usage::default()
         })
+    }
+
+    /// What the oracles that this judge asks counted; none for a judge that answers itself.
+    fn inner_counts(&self) -> Option<OracleCounts> {
+        None
     }
 
     /// The price of a usage, in the currency of the configuration's prices; none where no price is known.

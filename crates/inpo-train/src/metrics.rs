@@ -1,6 +1,7 @@
 //! Rows of metrics, with the names users know from TRL. Each name stands here once.
 
 use inpo_eval::Evaluation;
+use inpo_game::OracleCounts;
 use inpo_loss::{BatchMetrics, PairFigures};
 use inpo_oracle::{Answers, CycleReport, cycle_report};
 use inpo_policy::SamplingCost;
@@ -127,11 +128,11 @@ impl From<&SamplingCost> for GenerateMetrics {
     }
 }
 
-/// The oracle on the responses of a phase, over the comparisons that were asked.
+/// The oracle on the responses of a phase, over the comparisons that were asked. What an oracle does not count is left out.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct JudgeMetrics {
-    #[serde(rename = "judge/calls")]
-    calls: u64,
+    #[serde(rename = "judge/comparisons")]
+    comparisons: u64,
     #[serde(rename = "judge/tie_rate")]
     tie_rate: f64,
     #[serde(rename = "judge/mean_margin")]
@@ -143,22 +144,53 @@ pub(crate) struct JudgeMetrics {
     cyclic_triples: u64,
     #[serde(rename = "judge/triples")]
     triples: u64,
+    #[serde(flatten)]
+    counted: Option<CountedMetrics>,
+}
+
+/// What the oracle counted in the phase.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct CountedMetrics {
+    #[serde(rename = "judge/calls")]
+    calls: u64,
+    #[serde(rename = "judge/invalid_rate")]
+    invalid_rate: Option<f64>,
+    #[serde(rename = "judge/first_position_rate")]
+    first_position_rate: Option<f64>,
+    #[serde(rename = "judge/order_inconsistency")]
+    order_inconsistency: Option<f64>,
+    #[serde(rename = "judge/prompt_tokens")]
+    prompt_tokens: u64,
+    #[serde(rename = "judge/completion_tokens")]
+    completion_tokens: u64,
+    #[serde(rename = "judge/cost", skip_serializing_if = "Option::is_none")]
+    cost: Option<f64>,
 }
 
 impl JudgeMetrics {
-    /// Those of `answers`, for which the oracle was called `calls` times.
-    pub(crate) fn new(answers: &[Answers], calls: u64) -> Self {
+    /// Those of `answers` to so many comparisons, with what the oracle counted meanwhile.
+    pub(crate) fn new(answers: &[Answers], comparisons: u64, counts: &OracleCounts) -> Self {
         let asked: Vec<f64> = answers.iter().flat_map(Answers::asked).collect();
         let count = asked.len().max(1) as f64;
         let reports = answers.iter().map(|answers| cycle_report(answers.matrix()));
         let report: CycleReport = reports.map(|r| r.expect("answers are complementary")).sum();
+        let counted = CountedMetrics {
+            calls: counts.calls,
+            invalid_rate: counts.invalid_rate(),
+            first_position_rate: counts.first_position_rate(),
+            order_inconsistency: counts.order_inconsistency(),
+            prompt_tokens: counts.prompt_tokens,
+            completion_tokens: counts.completion_tokens,
+            cost: counts.cost,
+        };
         Self {
-            calls,
+            comparisons,
             tie_rate: asked.iter().filter(|&&p| p == 0.5).count() as f64 / count,
             mean_margin: asked.iter().map(|p| (2.0 * p - 1.0).abs()).sum::<f64>() / count,
             cycle_rate: (report.triples > 0).then(|| report.rate()),
             cyclic_triples: report.cyclic,
             triples: report.triples,
+            counted: (counts.comparisons > 0).then_some(counted),
         }
     }
 }

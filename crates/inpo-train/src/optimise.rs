@@ -49,7 +49,7 @@ impl Order {
     }
 
     /// The key of the dropout masks of a group of a step.
-    fn dropout_key(self, step: usize, group: usize) -> u64 {
+    pub(crate) fn dropout_key(self, step: usize, group: usize) -> u64 {
         let [step, group] = [step, group].map(|number| number as u64);
         let key = self.seed() ^ step.rotate_left(40) ^ group.rotate_left(20);
         ChaCha8Rng::seed_from_u64(key).random()
@@ -174,7 +174,7 @@ fn longest_first(pairs: &[&TrainPair]) -> Vec<usize> {
 }
 
 /// Index batches of all steps.
-fn batches(pairs: usize, config: &TrainSection, order: Order) -> Vec<Vec<usize>> {
+pub(crate) fn batches(pairs: usize, config: &TrainSection, order: Order) -> Vec<Vec<usize>> {
     if pairs == 0 {
         return Vec::new();
     }

@@ -122,8 +122,8 @@ pub(crate) fn play(
 /// iteration.
 ///
 /// Everything is written to `config.common.output_dir`; with `resume` the run continues at the first file that
-/// is missing. `[oracle]` of the configuration is not read, but for `all_pairs`: `config.oracle.init()` makes an oracle of
-/// it.
+/// is missing. `[oracle]` of the configuration is not read, but for `all_pairs`: [`RunConfig::init_oracle`] makes an oracle
+/// of it.
 ///
 /// # Errors
 ///
@@ -139,6 +139,9 @@ pub fn run(
     let policies = Policies::new(&config.common, false, players.models)?;
     let prompts = Prompts::read(config, &policies.start()?, policies.context())?;
     let pairs = SelfPlayHeader::new(config, &prompts, players.oracle.name())?;
+    pairs
+        .comparisons
+        .check(config.oracle.shared.max_comparisons)?;
     let mut source = SelfPlay::new(config, players.oracle, players.engine, prompts);
     begin(config, policies, &mut source, Some(pairs), resume, observer)
 }

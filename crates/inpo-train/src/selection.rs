@@ -37,7 +37,7 @@ impl Selection {
         };
         Self {
             strategy: config.selection.strategy.unwrap_or(default),
-            all_pairs: config.oracle.all_pairs || scores,
+            all_pairs: config.oracle.shared.all_pairs || scores,
             label: objective.label,
             explore: objective.exploration.is_some(),
         }

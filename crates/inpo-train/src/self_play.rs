@@ -3,7 +3,7 @@
 use inpo_data::files::{read_json, write_json};
 use inpo_data::{Completion, PreferenceRecord, PromptInput, ResponseRecord};
 use inpo_eval::{Evaluation, bootstrap, cycles, kl_to_reference, lengths, win_rates};
-use inpo_game::Counted;
+use inpo_game::{Counted, PreferenceOracle};
 use inpo_oracle::{Answers, TextOracle, judge};
 use inpo_policy::sample::DrawKey;
 use inpo_policy::{Engine, GenerationConfig};
@@ -197,15 +197,17 @@ impl<'a> SelfPlay<'a> {
         let place = phase.pairs_place(Stage::Judge);
         let path = session.dir().file(place);
         let rows = session.stage(&path, |session| {
-            let before = self.oracle.comparisons();
+            let before = (self.oracle.comparisons(), self.oracle.counts());
             let item = |record: &ResponseRecord| (record.to_prompt(), record.completions());
             let items: Vec<_> = records.iter().map(item).collect();
             let answers = judge(&self.oracle, &items, |_, answers| {
                 selection.matches(answers)
             })?;
-            let metrics = JudgeMetrics::new(&answers, self.oracle.comparisons() - before);
+            let comparisons = self.oracle.comparisons() - before.0;
+            let counts = self.oracle.counts() - before.1;
+            let metrics = JudgeMetrics::new(&answers, comparisons, &counts);
             session.dir().log(place, &metrics)?;
-            let name = inpo_game::PreferenceOracle::name(&self.oracle);
+            let name = self.oracle.name();
             let row = |(record, answers): (&ResponseRecord, Answers)| PreferenceRecord {
                 prompt_id: record.prompt_id,
                 preference: answers.matrix().to_vec(),

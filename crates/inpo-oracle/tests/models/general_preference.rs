@@ -80,7 +80,8 @@ fn model(name: &str, template: &str) -> TempDir {
 }
 
 fn keys(dir: &TempDir) -> Value {
-    json!({"kind": "general_preference", "model": dir.path().to_str().unwrap()})
+    // The released code's sign, which the expected values have.
+    json!({"kind": "general_preference", "model": dir.path().to_str().unwrap(), "transposed": true})
 }
 
 fn sigmoid(x: f64) -> f64 {
@@ -120,7 +121,20 @@ fn probabilities_are_those_of_the_released_code() {
     }
 }
 
-/// The defaults are the released example's: normalised, 0.1, softmax.
+/// `v_a R v_b'` of rows is the released code's score with the other sign.
+#[test]
+fn as_a_product_of_rows_the_other_response_wins() {
+    let expected = Expected::read();
+    let rows = expected.rows("preferences", "bos");
+    let dir = model("six", "bos");
+    let judge = judge(&with(&keys(&dir), json!({"transposed": false}))).unwrap();
+    let got = probabilities(&*judge, &expected.asked(&rows));
+    let released = wanted(&rows, "six/unit/softmax", 0.1);
+    let other: Vec<f64> = released.iter().map(|p| 1.0 - p).collect();
+    assert_close(&got, &other, TOLERANCE);
+}
+
+/// The defaults but for the sign are the released example's: normalised, 0.1, softmax.
 #[test]
 fn defaults_are_those_of_the_released_example() {
     let expected = Expected::read();

@@ -190,7 +190,7 @@ fn what_cannot_be_used_is_named() {
     says(json!({"dtype": "f16"}), "oracle.dtype is f16");
     says(
         json!({"template": "judge.toml"}),
-        "oracle.template is \"judge.toml\"",
+        "oracle.template is \"judge.toml\": it is no file",
     );
     says(json!({"model": " "}), "oracle.model is empty");
     says(

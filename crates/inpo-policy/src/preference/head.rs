@@ -39,15 +39,18 @@ pub struct PreferenceHeadConfig {
     pub temperature: f64,
     /// How the prompt weighs the blocks.
     pub prompt_scale: PromptScale,
+    /// Whether `R` is transposed, as the paper and the released code have it: which of two answers wins depends on it.
+    pub transposed: bool,
 }
 
 impl Default for PreferenceHeadConfig {
-    /// Normalised, temperature 0.1, `softmax`.
+    /// Normalised, temperature 0.1, `softmax`, `v_a R v_b^T`.
     fn default() -> Self {
         Self {
             normalise: true,
             temperature: 0.1,
             prompt_scale: PromptScale::Softmax,
+            transposed: false,
         }
     }
 }
@@ -57,13 +60,14 @@ impl Default for PreferenceHeadConfig {
 ///
 /// ```text
 /// v = V h                          (v / |v| with `normalise`)
-/// s(a, b) = sum_i l_i (v_a[2i] v_b[2i+1] - v_a[2i+1] v_b[2i])  [+ w h_a - w h_b]
+/// s(a, b) = v_a R v_b^T  [+ w h_a - w h_b],   R of 2x2 blocks [[0, -l_i], [l_i, 0]]
+///         = sum_i l_i (v_a[2i+1] v_b[2i] - v_a[2i] v_b[2i+1])  [+ ..]
 /// P(a > b | x) = sigmoid(s(a, b) / temperature)
 /// ```
 ///
-/// The sum is `<R v_a, v_b>` with `R` of 2x2 blocks `[[0, -l_i], [l_i, 0]]`: the general preference model (arXiv
-/// 2410.02197), with `l_i = 1` or, with a prompt head, from `h_x`. As a product of rows that is `v_a R^T v_b^T`, in the
-/// paper and in the released code alike. It is a cycle as easily as an order; `s(b, a) = -s(a, b)` whatever the weights.
+/// That is the general preference model (arXiv 2410.02197), with `l_i = 1` or, with a prompt head, from `h_x`. The paper
+/// writes `<R v_a, v_b>`, and its code computes it, which is `v_a R^T v_b^T`: `transposed`, which a model that was trained
+/// with that code needs. It is a cycle as easily as an order; `s(b, a) = -s(a, b)` whatever the weights.
 /// With one value it is the Bradley-Terry model, `s = v_a - v_b`. The reward in brackets is the hybrid (arXiv 2605.17342):
 /// a Bradley-Terry part beside a cyclic one.
 ///
@@ -86,6 +90,8 @@ pub struct PreferenceHead {
     temperature: f64,
     #[module(skip)]
     prompt_scale: PromptScale,
+    #[module(skip)]
+    transposed: bool,
 }
 
 /// Which heads a preference model has.
@@ -155,6 +161,7 @@ impl PreferenceHead {
             normalise: config.normalise,
             temperature,
             prompt_scale: config.prompt_scale,
+            transposed: config.transposed,
         })
     }
 
@@ -259,7 +266,11 @@ impl PreferenceHead {
             a - b
         } else {
             let ([a, a_next], [b, b_next]) = (halves(a), halves(b));
-            let turned = a * b_next - a_next * b;
+            let turned = if self.transposed {
+                a * b_next - a_next * b
+            } else {
+                a_next * b - a * b_next
+            };
             match scales {
                 Some(scales) => turned * scales,
                 None => turned,

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::TrainError;
 
-pub(super) fn load<T: DeserializeOwned>(
+pub(crate) fn load<T: DeserializeOwned>(
     path: &Path,
     overrides: &[String],
     validate: impl Fn(&T) -> Result<(), TrainError>,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 
-mod file;
+pub(crate) mod file;
 mod objective;
 mod sections;
 mod train;

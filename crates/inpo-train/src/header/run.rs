@@ -88,6 +88,25 @@ impl ComparisonBudget {
             evaluation: prompts.held_out.len() * held_out,
         }
     }
+
+    /// Refuses a run that might ask for more than `max` comparisons, before it asks for one.
+    pub(crate) fn check(&self, max: Option<u64>) -> Result<(), TrainError> {
+        let most = (self.training + self.evaluation) as u64;
+        match max {
+            Some(max) if most > max => {
+                let Self {
+                    training,
+                    evaluation,
+                    ..
+                } = self;
+                let allowed = format!(
+                    "at least {most}: the run asks at most {training} comparisons for its pairs and {evaluation} for its evaluations"
+                );
+                Err(TrainError::setting("oracle.max_comparisons", max, &allowed))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl SelfPlayHeader {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use inpo_eval::Evaluation;
-use inpo_policy::Policy;
+use inpo_policy::{Policy, PolicyError};
 use inpo_train::{Models, Observer, Players, RunConfig, TrainError};
 
 const WORDS: &str = "</s> <s> <end> the of and to in is it that was for on are as with his they at be this from have or \
@@ -114,7 +114,7 @@ pub(crate) fn run(
     resume: bool,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Evaluation>, TrainError> {
-    let oracle = config.oracle.init()?;
+    let oracle = config.init_oracle(&Device::flex(), |name| Ok::<_, PolicyError>(name.into()))?;
     inpo_train::run(config, Players::new(models, &oracle), resume, observer)
 }
 

@@ -9,6 +9,7 @@ fn raw(temperature: f64) -> PreferenceHeadConfig {
         normalise: false,
         temperature,
         prompt_scale: PromptScale::Softmax,
+        transposed: true,
     }
 }
 
@@ -40,6 +41,18 @@ fn a_value_beats_what_it_is_turned_to() {
     assert_eq!(back, there.iter().map(|s| -s).collect::<Vec<_>>());
 }
 
+/// As a product of rows: `(3, 2) R = (2, -3)`, and `(2, -3) (5, 7)^T = -11`.
+#[test]
+fn the_product_of_rows_has_the_other_sign() {
+    let config = PreferenceHeadConfig {
+        transposed: false,
+        ..raw(0.5)
+    };
+    let head = PreferenceHead::new(identity(), None, None, config).unwrap();
+    let logits = head.forward(matrix([[3.0, 2.0]]), matrix([[5.0, 7.0]]), None);
+    assert_close(&numbers(logits), &[-22.0]);
+}
+
 /// Three values at 0, 120 and 240 degrees: each beats the next by sin(120) = 0.866, which no scores can say. Beside
 /// rewards of 0, 0.1 and 0.2 it is still a cycle: 0.766, 0.766 and 1.066.
 #[test]
@@ -51,6 +64,7 @@ fn three_answers_cycle_with_and_without_rewards() {
     let value = || matrix([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]);
     let config = PreferenceHeadConfig {
         temperature: 1.0,
+        transposed: true,
         ..PreferenceHeadConfig::default()
     };
     let cyclic = PreferenceHead::new(value(), None, None, config).unwrap();

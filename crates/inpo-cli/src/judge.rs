@@ -1,0 +1,281 @@
+//! `inpo judge`: what an oracle says of the responses to each prompt.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use inpo_console::find_model;
+use inpo_core::data::files::{write_json, write_jsonl};
+use inpo_core::data::rows::Answers as RowAnswers;
+use inpo_core::data::{Completion, Prompt, Row, read_rows};
+use inpo_core::game::{OracleError, PreferenceOracle};
+use inpo_core::oracle::{
+    Answers, JudgeReport, MissingVote, Oracle, OracleConfig, OracleKind, Progress, Question,
+    RecordedOracleConfig, SelectionStrategy, Surroundings, judge,
+};
+use serde_json::{Map, Value, json};
+
+use crate::error::CliError;
+use crate::print::{lines, tell};
+
+/// Compares the responses to each prompt of a file with an oracle.
+#[derive(Debug, Args)]
+pub(crate) struct JudgeArgs {
+    /// TOML file with the keys of `[oracle]` at its top level: `kind`, and those of the kind.
+    #[arg(long)]
+    oracle: PathBuf,
+    /// Rows with `prompt` (text or messages), `responses` (2 or more texts) and whatever the oracle reads, as `inpo generate`
+    /// writes them: JSON lines, a JSON array, either of them gzipped, or Parquet.
+    #[arg(long)]
+    input: PathBuf,
+    /// Which responses to a prompt meet.
+    #[arg(long, value_enum, default_value_t = Matches::All)]
+    matches: Matches,
+    /// Where the rows go, with `preference` (K x K, P(i beats j), null where nothing was asked) and `judge` added; default:
+    /// standard output.
+    #[arg(long)]
+    output: Option<PathBuf>,
+    /// Where the report on the judge goes, as JSON. A table of it is shown on standard error in any case.
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// Another oracle's TOML file, or a file of votes of people or models: the report says how often it agrees.
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// Says how many comparisons, tokens and how much money it would take, and asks nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Goes on where an earlier call was cut off. So does every call that finds the journal: this flag asks for it to be there.
+    #[arg(long)]
+    resume: bool,
+    /// Folder in which every verdict that costs something is kept as it comes, so that none is paid for twice; default:
+    /// `journal` beside `--output`.
+    #[arg(long)]
+    journal: Option<PathBuf>,
+    /// The device of judges that are models: flex (the CPU), cuda:N, tch, wgpu, wgpu:N, wgpu:integrated:N, wgpu:cpu, cpu.
+    #[arg(long, default_value = "flex")]
+    device: String,
+}
+
+/// Which responses to a prompt meet.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Matches {
+    /// Every two.
+    All,
+    /// Those that the paper's tournament needs.
+    Tournament,
+}
+
+impl Matches {
+    fn next(self, answers: &Answers) -> Vec<(usize, usize)> {
+        match self {
+            Self::All => answers.missing(),
+            Self::Tournament => SelectionStrategy::Tournament.matches(answers),
+        }
+    }
+
+    /// The most comparisons among `count` responses.
+    fn at_most(self, count: usize) -> usize {
+        match self {
+            Self::All => count * (count - 1) / 2,
+            Self::Tournament => SelectionStrategy::Tournament.comparisons(count),
+        }
+    }
+}
+
+type Item = (Prompt, Vec<Completion>);
+
+pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
+    let config = OracleConfig::read(&args.oracle).map_err(|e| CliError::Input(e.to_string()))?;
+    let rows = read_rows(&args.input)?;
+    let items = rows.iter().enumerate().map(|(place, row)| {
+        let item = item(row, place as u64);
+        item.map_err(|reason| row.error(&args.input, reason))
+    });
+    let items: Vec<Item> = items.collect::<Result<_, _>>()?;
+    let counts = items.iter().map(|(_, responses)| responses.len());
+    let at_most: u64 = counts.map(|count| args.matches.at_most(count) as u64).sum();
+    if let Some(max) = config.shared.max_comparisons.filter(|&max| at_most > max) {
+        return Err(CliError::Input(format!(
+            "{}: max_comparisons is {max}, and {} takes up to {at_most} comparisons: raise it, or give fewer rows",
+            args.oracle.display(),
+            args.input.display(),
+        )));
+    }
+    let journal = args.journal.clone().or_else(|| {
+        let output = args.output.as_ref()?;
+        Some(output.parent().unwrap_or(Path::new("")).join("journal"))
+    });
+    if args.resume && !journal.as_ref().is_some_and(|journal| journal.is_dir()) {
+        let folder = journal.map_or("no folder is named".to_owned(), |journal| {
+            format!("{} is not there", journal.display())
+        });
+        return Err(CliError::Input(format!(
+            "--resume: there is no journal to go on with: {folder}"
+        )));
+    }
+    let bar = inpo_console::bar(0, "{bar:40} {pos}/{len} verdicts, {eta} left");
+    let progress: Progress = {
+        let bar = bar.clone();
+        Arc::new(move || bar.inc(1))
+    };
+    let device = inpo_core::device(&args.device)?;
+    let find = |name: &str| find_model(name).map_err(|error| error.to_string());
+    let around = Surroundings {
+        find_model: &find,
+        device: Some(&device),
+        journal: journal.as_deref(),
+        progress: Some(&progress),
+        ..Surroundings::default()
+    };
+    let other = args.against.as_deref().map(|path| second(path, &around));
+    let other = other.transpose()?;
+    let oracle = config
+        .init(&around)
+        .map_err(|error| CliError::Input(format!("{}: {error}", args.oracle.display())))?;
+    let in_row = |error: OracleError| -> CliError { unanswered(error, &rows, &args.input) };
+    if args.dry_run {
+        let told = dry_run(&oracle, &items, at_most).map_err(in_row)?;
+        return lines(told);
+    }
+    bar.set_length(at_most * if config.shared.both_orders { 2 } else { 1 });
+    let before = oracle.counts();
+    let answers = judge(&oracle, &items, |_, answers| args.matches.next(answers));
+    bar.finish_and_clear();
+    let answers = answers.map_err(in_row)?;
+    let responses: Vec<&[Completion]> = items.iter().map(|(_, r)| r.as_slice()).collect();
+    let counts = oracle.counts() - before;
+    let name = oracle.name();
+    let swaps = config.shared.both_orders && !oracle.judged().judge().is_symmetric();
+    let votes = if swaps { 2 } else { 1 };
+    let mut report = JudgeReport::new(name.clone(), &responses, &answers, &counts, votes);
+    if let Some(other) = &other {
+        // The comparisons that were asked, and no others.
+        let others = judge(other, &items, |item, others| {
+            let missing = others.missing().into_iter();
+            missing
+                .filter(|&pair| answers[item].get(pair).is_some())
+                .collect()
+        });
+        let agreed = report.with_agreement(&answers, &others.map_err(in_row)?, other.name());
+        report = agreed.map_err(|error| CliError::Other(error.to_string()))?;
+    }
+    let rows = rows.into_iter().zip(&answers);
+    let rows = rows.map(|(row, answers)| judged(row, answers, &name));
+    match &args.output {
+        Some(path) => write_jsonl(path, &rows.collect::<Vec<_>>())?,
+        None => lines(rows.map(|row| Value::Object(row).to_string()))?,
+    }
+    if let Some(path) = &args.report {
+        write_json(path, &report)?;
+    }
+    if let Some((path, _, damaged @ 1..)) = oracle.judged().journal() {
+        tell(&format!(
+            "note: {damaged} damaged lines of {} were left out; what they held was asked again",
+            path.display()
+        ));
+    }
+    tell(report.to_string().trim_end());
+    Ok(())
+}
+
+/// The oracle that another one is compared with: a file of votes, or the keys of an oracle.
+fn second(path: &Path, around: &Surroundings<'_>) -> Result<Oracle, CliError> {
+    let config = if path
+        .extension()
+        .is_some_and(|extension| extension == "toml")
+    {
+        OracleConfig::read(path)
+    } else {
+        Ok(OracleConfig::from(OracleKind::Recorded(
+            RecordedOracleConfig {
+                votes: path.to_owned(),
+                missing: MissingVote::Error,
+            },
+        )))
+    };
+    let oracle = config.and_then(|config| config.init(around));
+    oracle.map_err(|error| CliError::Input(format!("--against: {error}")))
+}
+
+/// A row's prompt and responses.
+fn item(row: &Row, number: u64) -> Result<Item, String> {
+    let answers = match row.answers()? {
+        RowAnswers::Many(answers) => answers,
+        RowAnswers::One(_) => return Err("there are no `responses`".to_owned()),
+    };
+    if answers.len() < 2 {
+        let count = answers.len();
+        return Err(format!("`responses` has {count}, and a comparison needs 2"));
+    }
+    let completion = |answer: inpo_core::data::Answer| Completion {
+        text: answer.message.map(|m| m.content).unwrap_or_default(),
+        token_ids: answer.token_ids,
+        token_logps: None,
+        finish_reason: answer.finish_reason,
+    };
+    let mut prompt = row.to_prompt(number);
+    for own in ["responses", "response_token_ids", "finish_reason"] {
+        prompt.metadata.shift_remove(own);
+    }
+    Ok((prompt, answers.into_iter().map(completion).collect()))
+}
+
+/// The row with what was answered about it.
+fn judged(row: Row, answers: &Answers, judge: &str) -> Map<String, Value> {
+    let mut columns = row.columns.into_map();
+    columns.insert("preference".to_owned(), json!(answers.matrix()));
+    columns.insert("judge".to_owned(), json!(judge));
+    columns
+}
+
+/// An oracle's error; one about a row of the file names it.
+fn unanswered(error: OracleError, rows: &[Row], path: &Path) -> CliError {
+    match error {
+        OracleError::Invalid { reason, .. } => {
+            // `judge` names the prompt by its number, which is its place.
+            let number = reason.strip_prefix("prompt ").and_then(|rest| {
+                let (number, rest) = rest.split_once(", ")?;
+                Some((number.parse::<usize>().ok()?, rest.to_owned()))
+            });
+            match number.and_then(|(place, rest)| Some((rows.get(place)?, rest))) {
+                Some((row, rest)) => row.error(path, rest).into(),
+                None => CliError::Input(reason),
+            }
+        }
+        other => CliError::Other(other.to_string()),
+    }
+}
+
+/// Says what judging would take.
+fn dry_run(oracle: &Oracle, items: &[Item], at_most: u64) -> Result<Vec<String>, OracleError> {
+    let mut pairs: Vec<Question<'_>> = Vec::new();
+    for (prompt, responses) in items {
+        for (i, first) in responses.iter().enumerate() {
+            pairs.extend(responses[i + 1..].iter().map(|second| Question {
+                prompt,
+                first,
+                second,
+            }));
+        }
+    }
+    let (asked, usage) = oracle.estimate(&pairs)?;
+    // A tournament asks a part of all pairs, which costs that part of the whole on average.
+    let part = at_most as f64 / pairs.len().max(1) as f64;
+    let scaled = |value: u64| (value as f64 * part).round() as u64;
+    let mut told = vec![
+        format!("judge              {}", oracle.name()),
+        format!("comparisons        at most {at_most}"),
+        format!("verdicts to ask    about {}", scaled(asked)),
+        format!("calls              about {}", scaled(usage.calls)),
+    ];
+    if usage.prompt_tokens > 0 {
+        let (read, written) = (scaled(usage.prompt_tokens), scaled(usage.completion_tokens));
+        told.push(format!(
+            "tokens             about {read} read, at most {written} written"
+        ));
+    }
+    if let Some(cost) = oracle.judged().judge().cost(&usage) {
+        told.push(format!("cost               about {:.4}", cost * part));
+    }
+    Ok(told)
+}
