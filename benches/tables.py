@@ -5,6 +5,7 @@
     tables.py train   LINES                 medians over rounds, and ratios
     tables.py growth  LINES                 one row a point
     tables.py inference LINES               medians over rounds, and ratios
+    tables.py judge     LINES               do both sides answer the same? Medians over rounds, and ratios
     tables.py profile BENCH PEAK REPORT     shares of `perf report`, and the products' distance from the peak
 """
 
@@ -104,6 +105,26 @@ def inference(path):
             f"{result.get('load_seconds', math.nan):.2f}")
 
 
+def judge(path):
+    """Comparisons a second, where every answer of every side is ours to 1e-4."""
+    lines = read(path)
+    mine = next(line["result"]["probabilities"] for line in lines if line["side"] == "inpo")
+    gaps = collections.defaultdict(float)
+    for line in lines:
+        theirs = line["result"]["probabilities"]
+        gap = max(abs(a - b) for a, b in zip(mine, theirs, strict=True))
+        gaps[line["side"]] = max(gaps[line["side"]], gap)
+    if not max(gaps.values()) < 1e-4:
+        sys.exit(f"no timing counts, the sides differ: {dict(gaps)}")
+    table = medians(lines)
+    ours = next(seconds for (_, side), (seconds, _, _) in table.items() if side == "inpo")
+    head("side", "comparisons", "s", "comparisons/s", "inpo is faster by", "largest difference of P", "peak, MiB")
+    for (_, side), (seconds, mib, result) in table.items():
+        ratio = "" if side == "inpo" else f"{seconds / ours:.2f}x"
+        count = result["comparisons"]
+        row(side, count, f"{seconds:.2f}", f"{count / seconds:.2f}", ratio, f"{gaps[side]:.1e}", f"{mib:.0f}")
+
+
 # The first that matches a symbol has it. Where burn-flex runs the attention's and the head's chains of single operations,
 # their products are matmul and the rest is elementwise: only fused operations have names of their own.
 CLASSES = (
@@ -183,7 +204,7 @@ def profile(bench_path, peak_path, report_path):
 
 
 if __name__ == "__main__":
-    commands = {"parity": parity, "train": train, "growth": growth, "inference": inference, "profile": profile}
+    commands = {"parity": parity, "train": train, "growth": growth, "inference": inference, "judge": judge, "profile": profile}
     if len(sys.argv) < 3 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     commands[sys.argv[1]](*sys.argv[2:])

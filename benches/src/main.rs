@@ -2,6 +2,7 @@
 //! `peers/torch_smollm2.py inputs` writes or of its own making, in the peer's JSON form.
 
 mod inference;
+mod judging;
 mod machine;
 mod picture;
 mod report;
@@ -64,6 +65,8 @@ enum What {
         #[arg(long, default_value_t = 64)]
         max_new_tokens: usize,
     },
+    /// A pairwise judge (`pair_lm`): every two responses of every prompt, in both orders.
+    Judge,
     /// The machine's f32 peak: products of two square matrices, the best of the repetitions.
     Peak {
         /// Rows and columns.
@@ -102,6 +105,7 @@ fn main() -> Result<(), Error> {
             samples,
             max_new_tokens,
         } => inference::generate(&common, samples, max_new_tokens),
+        What::Judge => judging::judge(&common),
         What::Peak { size } => machine::peak(&common, size),
         What::Plot(options) => picture::plot(&options),
     }

@@ -265,6 +265,15 @@ impl PairLm {
         pair_ids(codec, &self.template, &self.labels, question)
     }
 
+    /// [`PairLm::ids`], or why they have no answer where they are too long and that is no error.
+    fn read(&self, question: &Question<'_>) -> Result<Result<Vec<u32>, String>, String> {
+        let ids = self.ids(question)?;
+        Ok(match self.limit.check(question.prompt, &ids)? {
+            Some(reason) => Err(reason),
+            None => Ok(ids),
+        })
+    }
+
     /// P(first > second) from the hidden states of questions, `[questions, hidden]`.
     fn probabilities(&self, hidden: Tensor<2>) -> Vec<f64> {
         let logits = hidden.matmul(self.columns.clone());
@@ -294,10 +303,9 @@ impl Judge for PairLm {
                 index: place,
                 reason,
             };
-            let ids = self.ids(question).map_err(invalid)?;
-            match self.limit.check(question.prompt, &ids).map_err(invalid)? {
-                Some(reason) => heard(place, Verdict::invalid(reason, Usage::default()))?,
-                None => {
+            match self.read(question).map_err(invalid)? {
+                Err(reason) => heard(place, Verdict::invalid(reason, Usage::default()))?,
+                Ok(ids) => {
                     places.push(place);
                     texts.push(ids);
                 }
@@ -352,10 +360,13 @@ impl Judge for PairLm {
     fn estimate(&self, questions: &[Question<'_>]) -> Result<Usage, OracleError> {
         let mut usage = Usage::default();
         for (index, question) in questions.iter().enumerate() {
-            let ids = self.ids(question);
+            let ids = self.read(question);
             let ids = ids.map_err(|reason| OracleError::Invalid { index, reason })?;
-            usage.calls += 1;
-            usage.prompt_tokens += ids.len() as u64;
+            // One that is too long takes nothing.
+            if let Ok(ids) = ids {
+                usage.calls += 1;
+                usage.prompt_tokens += ids.len() as u64;
+            }
         }
         Ok(usage)
     }

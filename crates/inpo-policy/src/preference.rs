@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use inpo_kernels::Kernels;
 
-use head::{PROMPT, REWARD, Shapes, VALUE, Wrong};
+use head::{PROMPT, REWARD, Shapes, VALUE};
 pub use head::{
     PreferenceHead, PreferenceHeadConfig, PreferenceHeadShape, PromptScale, Represented,
 };
@@ -63,8 +63,8 @@ impl PreferenceModel {
             reward: shape(REWARD),
             prompt: shape(PROMPT),
         };
-        let wrong = |wrong: Wrong| of_file(wrong, path);
-        shapes.check(files.config.hidden_size).map_err(wrong)?;
+        let fits = shapes.check(files.config.hidden_size);
+        fits.map_err(|wrong| wrong.of(path))?;
         let head = |name: &str| -> Result<Tensor<2>, PolicyError> {
             let tensor = files.weights.load(name)?;
             if let Some(index) = tensor.data.iter().position(|value| !value.is_finite()) {
@@ -201,26 +201,5 @@ impl Policy {
         options: &SaveOptions,
     ) -> Result<(), PolicyError> {
         self.save_with(head.tensors(), dir, options)
-    }
-}
-
-fn of_file(wrong: Wrong, path: &Path) -> PolicyError {
-    let path = path.to_path_buf();
-    match wrong {
-        Wrong::Shape {
-            tensor,
-            found,
-            expected,
-        } => PolicyError::TensorShape {
-            path,
-            tensor: tensor.to_owned(),
-            found,
-            expected,
-        },
-        Wrong::Other { tensor, reason } => PolicyError::Tensor {
-            path,
-            tensor: tensor.to_owned(),
-            reason,
-        },
     }
 }

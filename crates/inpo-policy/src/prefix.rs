@@ -234,6 +234,9 @@ fn batches(mut groups: Vec<Group>, padded: bool) -> Vec<Vec<Group>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn plan(sequences: &[&[u32]], most: usize) -> Vec<(usize, Vec<usize>, usize)> {
@@ -281,6 +284,36 @@ mod tests {
         assert_eq!(packed.members, [1, 3, 0, 2]);
         assert_eq!(packed.last, [1, 1, 2, 3]);
         assert!(groups(&[], 100).is_empty());
+    }
+
+    proptest! {
+        /// Whatever the sequences share, each is there once, read at its end, behind its own tokens.
+        #[test]
+        fn every_sequence_is_its_front_and_its_rest(
+            sequences in vec(vec(0..3_u32, 1..9), 0..20),
+            most in 1..40_usize,
+        ) {
+            let sequences: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
+            let mut found = vec![0; sequences.len()];
+            for groups in batches(groups(&sequences, most), false) {
+                let packed = PrefixBatch::pack(&sequences, &groups, 1);
+                prop_assert_eq!(packed.ids.len(), packed.layout.tokens());
+                let segments = packed.layout.segments();
+                for (&member, &last) in packed.members.iter().zip(&packed.last) {
+                    let last = last as usize;
+                    let own = segments.iter().find(|s| s.tokens > 0 && s.start + s.tokens - 1 == last);
+                    let own = own.expect("a sequence ends where a segment ends");
+                    let front = segments.iter().find(|s| s.group == own.group).unwrap();
+                    let mut ids = packed.ids[front.start..front.start + front.tokens].to_vec();
+                    if own.response.is_some() {
+                        ids.extend(&packed.ids[own.start..=last]);
+                    }
+                    prop_assert_eq!(&ids, sequences[member]);
+                    found[member] += 1;
+                }
+            }
+            prop_assert!(found.iter().all(|&times| times == 1));
+        }
     }
 
     /// Four continuations of two tokens behind a front of four: at most eight tokens hold two of them.

@@ -1,5 +1,7 @@
 //! The heads of a preference model, and the score of a pair.
 
+use std::path::Path;
+
 use burn::module::{Module, Param};
 use burn::tensor::activation::softmax;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
@@ -150,22 +152,8 @@ impl PreferenceHead {
             reward: dims(&reward),
             prompt: dims(&prompt),
         };
-        shapes.check(hidden).map_err(|wrong| match wrong {
-            Wrong::Shape {
-                tensor,
-                found,
-                expected,
-            } => PolicyError::WrongShape {
-                tensor: tensor.to_owned(),
-                found,
-                expected,
-            },
-            Wrong::Other { tensor, reason } => PolicyError::InvalidSetting {
-                key: tensor.to_owned(),
-                got: "there".to_owned(),
-                allowed: reason,
-            },
-        })?;
+        let made = Path::new("a preference head");
+        shapes.check(hidden).map_err(|wrong| wrong.of(made))?;
         Ok(Self {
             value: Param::from_tensor(value),
             reward: reward.map(Param::from_tensor),
@@ -345,6 +333,30 @@ pub(crate) enum Wrong {
         tensor: &'static str,
         reason: String,
     },
+}
+
+impl Wrong {
+    /// The error, with the file that has the heads.
+    pub(crate) fn of(self, path: &Path) -> PolicyError {
+        let path = path.to_path_buf();
+        match self {
+            Self::Shape {
+                tensor,
+                found,
+                expected,
+            } => PolicyError::TensorShape {
+                path,
+                tensor: tensor.to_owned(),
+                found,
+                expected,
+            },
+            Self::Other { tensor, reason } => PolicyError::Tensor {
+                path,
+                tensor: tensor.to_owned(),
+                reason,
+            },
+        }
+    }
 }
 
 impl Shapes {

@@ -168,15 +168,15 @@ fn heads_that_do_not_fit_are_named() {
     );
     says(
         new(&identity(), Some(&identity()), None),
-        "tensor `reward_head.weight` has shape [2, 2], but the configuration implies [1, 2]",
+        "tensor `reward_head.weight` has shape [2, 2], but its configuration implies [1, 2]",
     );
     says(
         new(&identity(), None, Some(&three)),
-        "tensor `prompt_head.weight` has shape [3, 2], but the configuration implies [1, 2]",
+        "tensor `prompt_head.weight` has shape [3, 2], but its configuration implies [1, 2]",
     );
     says(
         new(&one, Some(&one), None),
-        "`reward_head.weight` is there; allowed: it stands beside a `value_head.weight` of one row",
+        "a preference head: tensor `reward_head.weight`: it stands beside a `value_head.weight` of one row",
     );
     for temperature in [0.0, -1.0, f64::NAN] {
         let head = PreferenceHead::new(one.clone(), None, None, raw(temperature));
