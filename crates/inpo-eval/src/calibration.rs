@@ -223,7 +223,7 @@ mod tests {
         let pairs = |group: usize| -> Vec<Scored> {
             let one = |i: usize| {
                 let prompt = i / group;
-                let right = prompt % 4 != 0;
+                let right = !prompt.is_multiple_of(4);
                 (if right { 0.8 } else { 0.2 }, 1.0, prompt)
             };
             scored(&(0..400).map(one).collect::<Vec<_>>())

@@ -98,8 +98,7 @@ fn settings_out_of_range_are_named() {
             Err(error) => error.to_string(),
             Ok(config) => config
                 .init(&inpo_oracle::Surroundings::default())
-                .err()
-                .expect(lines)
+                .expect_err(lines)
                 .to_string(),
         }
     };
