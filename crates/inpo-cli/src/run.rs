@@ -2,12 +2,13 @@
 
 use clap::Args;
 use inpo_console::{Console, find_model};
+use inpo_core::game::PreferenceOracle;
 use inpo_core::train::{Models, Players, RunConfig, run as run_loop};
 
 use crate::config::ConfigArgs;
 use crate::error::CliError;
 use crate::model::tell_base;
-use crate::print::lines;
+use crate::print::{lines, tell};
 
 /// Aligns a model: generate, judge, select, anchor, optimise, evaluate.
 #[derive(Debug, Args)]
@@ -29,6 +30,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let players = Players::new(models, &oracle);
     let evaluations = run_loop(&config, players, flags.resume, &mut Console::default())?;
     tell_base(&config.common.policy);
+    if oracle.judged().judge().is_costly() {
+        tell(&format!("the judge: {}", oracle.counts()));
+    }
     if args.json {
         lines([serde_json::json!(evaluations).to_string()])
     } else {

@@ -62,6 +62,34 @@ fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
+impl std::fmt::Display for OracleCounts {
+    /// One line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let share = |value: Option<f64>| match value {
+            Some(value) => format!("{:.1} %", 100.0 * value),
+            None => "-".to_owned(),
+        };
+        write!(
+            f,
+            "{} comparisons, {} calls, {} of {} verdicts invalid, {} for the response shown first, {} change with the order",
+            self.comparisons,
+            self.calls,
+            self.invalid,
+            self.verdicts,
+            share(self.first_position_rate()),
+            share(self.order_inconsistency()),
+        )?;
+        if self.prompt_tokens > 0 {
+            let (read, written) = (self.prompt_tokens, self.completion_tokens);
+            write!(f, ", {read} tokens read, {written} written")?;
+        }
+        match self.cost {
+            Some(cost) => write!(f, ", cost {cost:.4}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl AddAssign for OracleCounts {
     fn add_assign(&mut self, other: Self) {
         self.comparisons += other.comparisons;
