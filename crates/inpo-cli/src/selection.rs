@@ -21,9 +21,7 @@ pub(crate) const STRATEGIES: [&str; 6] = [
 ];
 
 /// Parses one of `names`, as a configuration would.
-pub(crate) fn named<T, const N: usize>(
-    names: [&'static str; N],
-) -> impl TypedValueParser<Value = T> + Clone
+pub(crate) fn named<T, const N: usize>(names: [&'static str; N]) -> impl TypedValueParser<Value = T>
 where
     T: DeserializeOwned + Clone + Send + Sync + 'static,
 {
