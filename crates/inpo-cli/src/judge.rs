@@ -3,20 +3,22 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use inpo_console::find_model;
 use inpo_core::data::files::{write_json, write_jsonl};
 use inpo_core::data::rows::Answers as RowAnswers;
 use inpo_core::data::{Completion, Prompt, Row, read_rows};
 use inpo_core::game::{OracleError, PreferenceOracle};
 use inpo_core::oracle::{
-    Answers, JudgeReport, MissingVote, Oracle, OracleConfig, OracleKind, Progress, Question,
-    RecordedOracleConfig, SelectionStrategy, Surroundings, judge,
+    Answers, Candidates, JudgeReport, MissingVote, Oracle, OracleConfig, OracleKind, PairStrategy,
+    Progress, Question, RecordedOracleConfig, Surroundings, judge,
 };
 use serde_json::{Map, Value, json};
 
 use crate::error::CliError;
 use crate::print::{lines, tell};
+use crate::selection::{STRATEGIES, SelectionArgs};
 
 /// Compares the responses to each prompt of a file with an oracle.
 #[derive(Debug, Args)]
@@ -28,9 +30,11 @@ pub(crate) struct JudgeArgs {
     /// writes them: JSON lines, a JSON array, either of them gzipped, or Parquet.
     #[arg(long)]
     input: PathBuf,
-    /// Which responses to a prompt meet.
-    #[arg(long, value_enum, default_value_t = Matches::All)]
+    /// Which responses to a prompt meet: every two, or those that a strategy of `inpo select` needs.
+    #[arg(long, default_value = "all", value_parser = matches())]
     matches: Matches,
+    #[command(flatten)]
+    selection: SelectionArgs,
     /// Where the rows go, with `preference` (K x K, P(i beats j), null where nothing was asked) and `judge` added; default:
     /// standard output.
     #[arg(long)]
@@ -57,32 +61,66 @@ pub(crate) struct JudgeArgs {
 }
 
 /// Which responses to a prompt meet.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug)]
 enum Matches {
     /// Every two.
     All,
-    /// Those that the paper's tournament needs.
-    Tournament,
+    /// Those that a strategy needs.
+    Of(PairStrategy),
 }
 
-impl Matches {
-    fn next(self, answers: &Answers) -> Vec<(usize, usize)> {
+fn matches() -> impl TypedValueParser<Value = Matches> {
+    let names = ["all"].into_iter().chain(STRATEGIES);
+    PossibleValuesParser::new(names).try_map(|name| match name.as_str() {
+        "all" => Ok(Matches::All),
+        _ => serde_json::from_value(Value::String(name)).map(Matches::Of),
+    })
+}
+
+/// The matches among one prompt's responses.
+enum Plan<'r> {
+    /// Every two of so many.
+    All(usize),
+    /// Those that a selection needs.
+    Needed(Candidates<'r>),
+}
+
+impl Plan<'_> {
+    fn next(&self, answers: &Answers) -> Vec<(usize, usize)> {
         match self {
-            Self::All => answers.missing(),
-            Self::Tournament => SelectionStrategy::Tournament.matches(answers),
+            Self::All(_) => answers.missing(),
+            Self::Needed(candidates) => candidates.matches(answers),
         }
     }
 
-    /// The most comparisons among `count` responses.
-    fn at_most(self, count: usize) -> usize {
+    /// The most comparisons.
+    fn at_most(&self) -> u64 {
         match self {
-            Self::All => count * (count - 1) / 2,
-            Self::Tournament => SelectionStrategy::Tournament.comparisons(count),
+            Self::All(count) => (count * (count - 1) / 2) as u64,
+            Self::Needed(candidates) => candidates.comparisons() as u64,
         }
     }
 }
 
-type Item = (Prompt, Vec<Completion>);
+/// The matches of each row.
+fn plans<'r>(args: &JudgeArgs, rows: &[Row], items: &'r [Item]) -> Result<Vec<Plan<'r>>, CliError> {
+    let Matches::Of(strategy) = args.matches else {
+        args.selection.check_unread()?;
+        let all = items
+            .iter()
+            .map(|(_, responses)| Plan::All(responses.len()));
+        return Ok(all.collect());
+    };
+    let config = args.selection.config(strategy, None)?;
+    let rows = rows.iter().zip(items).enumerate();
+    let plan = rows.map(|(place, (row, (_, responses)))| {
+        let (number, draws) = args.selection.draws(row, place);
+        Plan::Needed(config.among(responses, draws.seed(number)))
+    });
+    Ok(plan.collect())
+}
+
+pub(crate) type Item = (Prompt, Vec<Completion>);
 
 pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
     let config = OracleConfig::read(&args.oracle).map_err(|e| CliError::Input(e.to_string()))?;
@@ -92,8 +130,8 @@ pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
         item.map_err(|reason| row.error(&args.input, reason))
     });
     let items: Vec<Item> = items.collect::<Result<_, _>>()?;
-    let counts = items.iter().map(|(_, responses)| responses.len());
-    let at_most: u64 = counts.map(|count| args.matches.at_most(count) as u64).sum();
+    let plans = plans(args, &rows, &items)?;
+    let at_most: u64 = plans.iter().map(Plan::at_most).sum();
     if let Some(max) = config.shared.max_comparisons.filter(|&max| at_most > max) {
         return Err(CliError::Input(format!(
             "{}: max_comparisons is {max}, and {} takes up to {at_most} comparisons: raise it, or give fewer rows",
@@ -139,7 +177,7 @@ pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
     }
     bar.set_length(at_most * if config.shared.both_orders { 2 } else { 1 });
     let before = oracle.counts();
-    let answers = judge(&oracle, &items, |_, answers| args.matches.next(answers));
+    let answers = judge(&oracle, &items, |item, answers| plans[item].next(answers));
     bar.finish_and_clear();
     let answers = answers.map_err(in_row)?;
     let responses: Vec<&[Completion]> = items.iter().map(|(_, r)| r.as_slice()).collect();
@@ -198,7 +236,7 @@ fn second(path: &Path, around: &Surroundings<'_>) -> Result<Oracle, CliError> {
 }
 
 /// A row's prompt and responses.
-fn item(row: &Row, number: u64) -> Result<Item, String> {
+pub(crate) fn item(row: &Row, number: u64) -> Result<Item, String> {
     let answers = match row.answers()? {
         RowAnswers::Many(answers) => answers,
         RowAnswers::One(_) => return Err("there are no `responses`".to_owned()),
@@ -259,7 +297,7 @@ fn dry_run(oracle: &Oracle, items: &[Item], at_most: u64) -> Result<Vec<String>,
         }
     }
     let (asked, usage) = oracle.estimate(&pairs)?;
-    // A tournament asks a part of all pairs, which costs that part of the whole on average.
+    // A strategy asks a part of all pairs, which costs that part of the whole on average.
     let part = at_most as f64 / pairs.len().max(1) as f64;
     let scaled = |value: u64| (value as f64 * part).round() as u64;
     let mut told = vec![

@@ -10,6 +10,8 @@ mod logps;
 mod model;
 mod print;
 mod run;
+mod select;
+mod selection;
 mod server;
 mod template;
 mod train;
@@ -34,6 +36,7 @@ enum Command {
     TrainOracle(train_oracle::TrainOracleArgs),
     Generate(generate::GenerateArgs),
     Judge(judge::JudgeArgs),
+    Select(select::SelectArgs),
     Logps(logps::LogpsArgs),
     Convert(convert::ConvertArgs),
 
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::TrainOracle(args) => train_oracle::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Judge(args) => judge::run(&args),
+        Command::Select(args) => select::run(&args),
         Command::Logps(args) => logps::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Game(command) => game::run(command),

@@ -166,8 +166,88 @@ fn a_dry_run_says_what_it_would_take_and_a_budget_refuses_before_anything_is_ask
         ],
     );
     let told = String::from_utf8(output.stdout).unwrap();
-    assert!(told.contains("comparisons        at most 7"), "{told}");
+    // Five for the tournament of four, and the one match of two, which is their final too.
+    assert!(told.contains("comparisons        at most 6"), "{told}");
     assert!(!dir.join("out.jsonl").exists());
+}
+
+/// The rows of [`four_actions`], of four and of two responses, and of four of which two are different.
+#[test]
+fn each_strategy_asks_what_it_states() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    four_actions(dir, "");
+    let mut text = std::fs::read_to_string(dir.join("rows.jsonl")).unwrap();
+    text += &json!({"prompt": "z", "responses": ["a", "a", "a", "bb"]}).to_string();
+    std::fs::write(dir.join("rows.jsonl"), text).unwrap();
+    let asked = |row: &Value| {
+        let entries = row["preference"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|row| row.as_array().unwrap());
+        // Each comparison has two entries, the diagonal four or two.
+        let known = entries.filter(|entry| !entry.is_null()).count();
+        (known - row["responses"].as_array().unwrap().len()) / 2
+    };
+    let at_most = |max: usize| {
+        let oracle = format!("kind = 'game'\ngame = 'game.json'\nmax_comparisons = {max}\n");
+        std::fs::write(dir.join("oracle.toml"), oracle).unwrap();
+    };
+    for (matches, settings, each) in [
+        ("iid", &[][..], [1, 1, 1]),
+        ("random", &["--seed", "7"], [1, 1, 1]),
+        ("round_robin", &[], [6, 1, 1]),
+        ("best_worst", &[], [6, 1, 1]),
+        ("adaptive", &["--budget", "3", "--seed", "7"], [3, 1, 1]),
+        ("tournament", &["--drop-truncated"], [5, 1, 1]),
+    ] {
+        let args = [&["--matches", matches], settings].concat();
+        let most = each.iter().sum::<usize>();
+        let output = judge(dir, &[&args[..], &["--dry-run"]].concat());
+        let told = String::from_utf8(output.stdout).unwrap();
+        let line = format!("comparisons        at most {most}\n");
+        assert!(told.contains(&line), "{matches}: {told}");
+        let output = judge(dir, &[&args[..], &["--output", "out.jsonl"]].concat());
+        assert!(output.status.success(), "{output:?}");
+        let out = rows(&dir.join("out.jsonl"));
+        let counts: Vec<usize> = out.iter().map(asked).collect();
+        assert!(
+            counts
+                .iter()
+                .zip(each)
+                .all(|(&got, most)| got > 0 && got <= most),
+            "{matches}: {counts:?}"
+        );
+        if !["adaptive", "tournament"].contains(&matches) {
+            assert_eq!(counts, each, "{matches}");
+        }
+        // Again, and from the same seed, the same.
+        let again = judge(dir, &args);
+        let first = std::fs::read(dir.join("out.jsonl")).unwrap();
+        assert_eq!(again.stdout, first, "{matches}");
+        at_most(most);
+        assert!(judge(dir, &args).status.success());
+        at_most(most - 1);
+        let message = refused(dir, &args);
+        assert!(
+            message.contains(&format!("takes up to {most} comparisons")),
+            "{message}"
+        );
+        at_most(1000);
+    }
+    let message = refused(dir, &["--budget", "3"]);
+    assert!(
+        message.starts_with("error: --matches all compares every two responses: leave --budget"),
+        "{message}"
+    );
+    let message = refused(dir, &["--matches", "iid", "--budget", "3"]);
+    assert!(
+        message.starts_with("error: selection.budget is 3, but strategy \"iid\""),
+        "{message}"
+    );
+    let message = refused(dir, &["--matches", "some"]);
+    assert!(message.contains("round_robin"), "{message}");
 }
 
 #[test]

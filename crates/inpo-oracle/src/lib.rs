@@ -25,8 +25,7 @@
 //!   and `GeneralPreference`, which read each by itself. With feature `server`, `ServerJudge`, behind an API.
 //! - [`Judged`]: any [`Judge`] in both orders, with a [`Journal`] of what it answered.
 //! - [`judge`]: asks an oracle about the responses to many prompts, each comparison once, in few batches;
-//!   [`SelectionStrategy`] and, with all settings, [`SelectionConfig`]: which responses meet, and which pair is kept;
-//!   [`usable`]: which responses may.
+//!   [`SelectionConfig`]: which responses meet, and which pair is kept; [`Candidates`]: the selection among one prompt's.
 //! - [`cycle_report`]: how often sampled responses beat each other in a circle; [`report`]: what the answers say about
 //!   the judge.
 
@@ -92,8 +91,8 @@ pub use report::summary::JudgeReport;
 pub use reward_model::{RewardModelConfig, RewardModelJudge};
 pub use rules::{Ballot, RulesConfigError, RulesOracle, RulesOracleConfig, Vote};
 pub use select::{
-    Dropped, PairStrategy, Players, ScoreKind, Selected, SelectionConfig, SelectionConfigError,
-    SelectionStrategy, Step, TiePolicy, Usable, iid_pair, tournament, usable,
+    Candidates, Dropped, LeftOut, PairStrategy, Players, ScoreKind, Selected, SelectionConfig,
+    SelectionConfigError, SelectionCounts, Step, TiePolicy, Usable, usable,
 };
 #[cfg(feature = "server")]
 pub use server::{

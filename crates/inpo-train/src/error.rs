@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use inpo_data::DataError;
 use inpo_game::OracleError;
 use inpo_loss::LossError;
-use inpo_oracle::OracleConfigError;
+use inpo_oracle::{OracleConfigError, SelectionConfigError};
 use inpo_policy::PolicyError;
 
 /// What can go wrong in a run.
@@ -137,6 +137,9 @@ pub enum TrainError {
     /// The settings of the oracle.
     #[error(transparent)]
     OracleConfig(#[from] OracleConfigError),
+    /// The settings of the selection.
+    #[error(transparent)]
+    Selection(#[from] SelectionConfigError),
     /// The loss.
     #[error(transparent)]
     Loss(#[from] LossError),

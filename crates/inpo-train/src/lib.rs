@@ -66,5 +66,6 @@ pub use run::{Players, run, run_from};
 pub use session::{PhasePairs, Session};
 pub use stage::Stage;
 pub use step::pair_gradient;
+pub use streams::SelectionDraws;
 pub use train::train;
 pub use work::Peak;

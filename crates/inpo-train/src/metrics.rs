@@ -3,7 +3,7 @@
 use inpo_eval::Evaluation;
 use inpo_game::OracleCounts;
 use inpo_loss::{BatchMetrics, PairFigures};
-use inpo_oracle::{Answers, CycleReport, cycle_report};
+use inpo_oracle::{Answers, CycleReport, SelectionCounts, cycle_report};
 use inpo_policy::SamplingCost;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -196,26 +196,67 @@ impl JudgeMetrics {
 }
 
 /// What a selection kept and what it dropped.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct SelectMetrics {
     /// Pairs kept.
     #[serde(rename = "select/pairs")]
-    pub(crate) pairs: usize,
-    /// Dropped: the final match was a tie.
+    pairs: usize,
+    /// Dropped: a tie.
     #[serde(rename = "select/dropped_tie")]
-    pub(crate) dropped_tie: usize,
+    dropped_tie: usize,
     /// Dropped: the final match went the other way.
     #[serde(rename = "select/dropped_final")]
-    pub(crate) dropped_final: usize,
+    dropped_final: usize,
     /// Dropped: both responses have the same ids.
     #[serde(rename = "select/dropped_dup")]
-    pub(crate) dropped_dup: usize,
+    dropped_dup: usize,
     /// Dropped: a response without a token but its end.
     #[serde(rename = "select/dropped_empty")]
-    pub(crate) dropped_empty: usize,
+    dropped_empty: usize,
     /// Mean difference in tokens.
     #[serde(rename = "select/len_chosen_minus_rejected")]
-    pub(crate) length_gap: f64,
+    length_gap: f64,
+    /// Where responses are left out before anything is asked.
+    #[serde(flatten)]
+    left_out: Option<LeftOutMetrics>,
+}
+
+/// Responses that were left out before anything was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct LeftOutMetrics {
+    /// Empty ones.
+    #[serde(rename = "select/left_out_empty")]
+    empty: usize,
+    /// Those cut off at the token limit.
+    #[serde(rename = "select/left_out_truncated")]
+    truncated: usize,
+    /// Those equal to an earlier one.
+    #[serde(rename = "select/left_out_dup")]
+    duplicate: usize,
+    /// Prompts dropped because fewer than two were left.
+    #[serde(rename = "select/dropped_few")]
+    dropped_few: usize,
+}
+
+impl SelectMetrics {
+    /// Those of the counts of a selection; `leaves_out` says whether it leaves responses out.
+    pub(crate) fn new(counts: &SelectionCounts, leaves_out: bool, length_gap: f64) -> Self {
+        let left_out = LeftOutMetrics {
+            empty: counts.left_out.empty,
+            truncated: counts.left_out.truncated,
+            duplicate: counts.left_out.duplicate,
+            dropped_few: counts.few,
+        };
+        Self {
+            pairs: counts.pairs,
+            dropped_tie: counts.tie,
+            dropped_final: counts.lost_final,
+            dropped_dup: counts.duplicate,
+            dropped_empty: counts.empty,
+            length_gap,
+            left_out: leaves_out.then_some(left_out),
+        }
+    }
 }
 
 /// The scoring of the pairs.

@@ -1,22 +1,19 @@
 //! Which responses of a run are compared, and which pairs are kept.
 
-use inpo_data::{PairRecord, ResponseRecord};
+use inpo_data::{Completion, PairRecord, ResponseRecord};
 use inpo_loss::LabelKind;
-use inpo_oracle::{Answers, Dropped, SelectionStrategy, Step};
-use rand::RngExt;
-
-use inpo_policy::sample::DrawKey;
+use inpo_oracle::{Answers, Candidates, SelectionConfig, SelectionCounts, Step};
 
 use crate::config::RunConfig;
 use crate::metrics::SelectMetrics;
 use crate::objective::Objective;
-use crate::streams::winner;
+use crate::streams::SelectionDraws;
 
 /// How pairs are made of a prompt's responses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Selection {
-    /// Which responses meet.
-    pub(crate) strategy: SelectionStrategy,
+    /// Which responses meet, and which pair is kept.
+    pub(crate) config: SelectionConfig,
     /// Whether every two responses are compared, and not only those that the strategy needs.
     pub(crate) all_pairs: bool,
     /// What the loss makes of the outcome: only hard labels need a winner.
@@ -26,34 +23,41 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// As `[selection]` says, else the paper's tournament, but i.i.d. pairs where the loss regresses on scores: the scores
-    /// of a tournament's winner are biased upward. Scores need every comparison.
+    /// As `[selection]` says for the objective's labels. Scores need every comparison.
     pub(crate) fn new(config: &RunConfig, objective: &Objective) -> Self {
-        let scores = objective.label == LabelKind::Scores;
-        let default = if scores {
-            SelectionStrategy::Iid
-        } else {
-            SelectionStrategy::Tournament
-        };
         Self {
-            strategy: config.selection.strategy.unwrap_or(default),
-            all_pairs: config.oracle.shared.all_pairs || scores,
+            config: config.selection_for(objective.label),
+            all_pairs: config.oracle.shared.all_pairs || objective.label == LabelKind::Scores,
             label: objective.label,
             explore: objective.exploration.is_some(),
         }
     }
 
-    /// Whether the labels are scores of responses that a tournament chose by them.
+    /// Whether the labels are scores of responses that were chosen by them.
     pub(crate) fn biases_scores(&self) -> bool {
-        self.strategy == SelectionStrategy::Tournament && self.label == LabelKind::Scores
+        !self.config.strategy().is_blind() && self.label == LabelKind::Scores
+    }
+
+    /// The selection among the responses to one prompt.
+    pub(crate) fn among<'r>(
+        &self,
+        record: &ResponseRecord,
+        responses: &'r [Completion],
+        draws: SelectionDraws,
+    ) -> Candidates<'r> {
+        self.config.among(responses, draws.seed(record.prompt_id))
     }
 
     /// The matches that are needed next, given the answers so far.
-    pub(crate) fn matches(&self, answers: &Answers) -> Vec<(usize, usize)> {
+    pub(crate) fn matches(
+        &self,
+        candidates: &Candidates<'_>,
+        answers: &Answers,
+    ) -> Vec<(usize, usize)> {
         if self.all_pairs {
             answers.missing()
         } else {
-            self.strategy.matches(answers)
+            candidates.matches(answers)
         }
     }
 
@@ -62,7 +66,7 @@ impl Selection {
         if self.all_pairs {
             count * count.saturating_sub(1) / 2
         } else {
-            self.strategy.comparisons(count)
+            self.config.comparisons(count)
         }
     }
 
@@ -75,17 +79,16 @@ impl Selection {
         &self,
         records: &[ResponseRecord],
         answers: &[Answers],
-        draws: DrawKey,
+        draws: SelectionDraws,
     ) -> Result<(Vec<PairRecord>, SelectMetrics), Missing> {
         let mut pairs = Vec::with_capacity(records.len());
-        let mut metrics = SelectMetrics::default();
+        let mut counts = SelectionCounts::default();
         for (record, answers) in records.iter().zip(answers) {
-            let draw = (self.label == LabelKind::Hard).then(|| {
-                let key = winner(draws, record.prompt_id);
-                key.rng().random::<f64>()
-            });
-            let selected = match self.strategy.step(answers, draw) {
-                Step::Done(selected) => selected,
+            let responses = record.completions();
+            let candidates = self.among(record, &responses, draws);
+            let draw = (self.label == LabelKind::Hard).then(|| draws.winner(record.prompt_id));
+            let outcome = match candidates.step(answers, draw) {
+                Step::Done(outcome) => outcome,
                 Step::Ask(matches) => {
                     return Err(Missing {
                         prompt: record.prompt_id,
@@ -93,15 +96,10 @@ impl Selection {
                     });
                 }
             };
+            counts.count(&candidates, &outcome);
             let ids = &record.response_token_ids;
-            match selected {
-                Err(Dropped::Tie) => metrics.dropped_tie += 1,
-                Err(Dropped::Final) => metrics.dropped_final += 1,
-                Ok(s) if ids[s.chosen] == ids[s.rejected] => metrics.dropped_dup += 1,
-                Ok(s) if record.is_blank(s.chosen) || record.is_blank(s.rejected) => {
-                    metrics.dropped_empty += 1;
-                }
-                Ok(s) => pairs.push(PairRecord {
+            if let Ok(s) = outcome {
+                pairs.push(PairRecord {
                     prompt_id: record.prompt_id,
                     prompt_token_ids: record.prompt_token_ids.clone(),
                     chosen: record.responses[s.chosen].clone(),
@@ -115,13 +113,13 @@ impl Selection {
                         .explore
                         .then(|| ids[record.prompt_id as usize % ids.len()].clone()),
                     weight: 1.0,
-                }),
+                });
             }
         }
         let length = |ids: &[u32]| ids.len() as f64;
         let gap = |p: &PairRecord| length(&p.chosen_token_ids) - length(&p.rejected_token_ids);
-        metrics.length_gap = pairs.iter().map(gap).sum::<f64>() / pairs.len().max(1) as f64;
-        metrics.pairs = pairs.len();
+        let length_gap = pairs.iter().map(gap).sum::<f64>() / pairs.len().max(1) as f64;
+        let metrics = SelectMetrics::new(&counts, self.config.leaves_out(), length_gap);
         Ok((pairs, metrics))
     }
 }

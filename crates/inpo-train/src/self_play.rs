@@ -19,7 +19,7 @@ use crate::prompts::{Prompts, RunPrompt};
 use crate::selection::Selection;
 use crate::session::{PhasePairs, Session};
 use crate::stage::{Place, Stage};
-use crate::streams::{Stream, order_seed};
+use crate::streams::{SelectionDraws, Stream, order_seed};
 
 /// The policy plays against itself: its own responses are judged by an oracle.
 pub(crate) struct SelfPlay<'a> {
@@ -200,8 +200,12 @@ impl<'a> SelfPlay<'a> {
             let before = (self.oracle.comparisons(), self.oracle.counts());
             let item = |record: &ResponseRecord| (record.to_prompt(), record.completions());
             let items: Vec<_> = records.iter().map(item).collect();
-            let answers = judge(&self.oracle, &items, |_, answers| {
-                selection.matches(answers)
+            let draws = SelectionDraws::of_phase(self.seed(), phase);
+            let among = records.iter().zip(&items);
+            let among = among.map(|(record, (_, all))| selection.among(record, all, draws));
+            let candidates: Vec<_> = among.collect();
+            let answers = judge(&self.oracle, &items, |item, answers| {
+                selection.matches(&candidates[item], answers)
             })?;
             let comparisons = self.oracle.comparisons() - before.0;
             let counts = self.oracle.counts() - before.1;
@@ -232,7 +236,7 @@ impl<'a> SelfPlay<'a> {
         let place = phase.pairs_place(Stage::Select);
         let path = session.dir().file(place);
         let pairs = session.stage(&path, |session| {
-            let draws = Stream::Winners(phase).key(self.seed());
+            let draws = SelectionDraws::of_phase(self.seed(), phase);
             let selected = selection.select(records, answers, draws);
             let (pairs, metrics) =
                 selected.map_err(|missing| TrainError::artefact(&asked, missing.to_string()))?;

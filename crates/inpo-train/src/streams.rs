@@ -1,6 +1,7 @@
 //! The streams of random numbers of a run, by what they are drawn for. Equal settings draw equal numbers.
 
-use inpo_policy::sample::{DrawKey, SampleKey};
+use inpo_policy::sample::DrawKey;
+use rand::RngExt;
 
 use crate::phases::Phase;
 
@@ -9,6 +10,9 @@ pub(crate) const FIRST_HELD_OUT: u64 = 1 << 32;
 
 /// The number of the draw of a winner among a prompt's draws: samples are numbered from 0.
 const WINNER: u64 = u64::MAX;
+
+/// The number of the draw that seeds a prompt's selection.
+const SELECTION: u64 = u64::MAX - 1;
 
 /// Tells the first of an iteration's two phases from the second.
 const FIRST_PHASE: u64 = 1 << 32;
@@ -40,9 +44,45 @@ impl Stream<'_> {
     }
 }
 
-/// The draw that decides the winner of the i.i.d. pair of a prompt.
-pub(crate) fn winner(draws: DrawKey, prompt: u64) -> SampleKey {
-    draws.sample(prompt, WINNER)
+/// The draws of the selections of one round, by the prompts' numbers: the same for the responses of a file as in the loop
+/// that wrote it.
+#[derive(Debug, Clone, Copy)]
+pub struct SelectionDraws {
+    players: DrawKey,
+    winners: DrawKey,
+}
+
+impl SelectionDraws {
+    /// Those of iteration `iteration` of a run of `seed`; outside a loop the iteration is 0.
+    #[must_use]
+    pub fn new(seed: u64, iteration: u64) -> Self {
+        let key = DrawKey::new(seed, iteration);
+        Self {
+            players: key,
+            winners: key,
+        }
+    }
+
+    /// Those of a phase. Phases that share their pairs meet the same players.
+    pub(crate) fn of_phase(seed: u64, phase: &Phase) -> Self {
+        Self {
+            players: Stream::Responses(phase).key(seed),
+            winners: Stream::Winners(phase).key(seed),
+        }
+    }
+
+    /// The seed of whatever a strategy draws for a prompt.
+    #[must_use]
+    pub fn seed(self, prompt: u64) -> u64 {
+        self.players.sample(prompt, SELECTION).rng().random()
+    }
+
+    /// The draw, uniform on [0, 1), that decides the winner of a prompt's pair where the strategy leaves it to chance and
+    /// labels are hard.
+    #[must_use]
+    pub fn winner(self, prompt: u64) -> f64 {
+        self.winners.sample(prompt, WINNER).rng().random()
+    }
 }
 
 /// The seed of the order in which a phase takes its pairs, and of its dropout masks.

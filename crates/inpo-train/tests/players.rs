@@ -99,6 +99,74 @@ fn the_matrix_is_asked_only_where_it_is_needed() {
     assert_eq!(asked("all", &["oracle.all_pairs=true"]), 28);
     assert_eq!(asked("scores", &["objective.label=scores"]), 28);
     assert_eq!(asked("iid", &["selection.strategy=iid"]), 1);
+    assert_eq!(asked("random", &["selection.strategy=random"]), 1);
+    assert_eq!(
+        asked("two", &["generation.num_generations=2"]),
+        1,
+        "the final of two is their first match"
+    );
+}
+
+/// Every strategy in the loop: the header announces the most that is asked, what is left out is counted, and the same
+/// settings select the same pairs again.
+#[test]
+fn every_strategy_plays_the_loop() {
+    let dir = prepare();
+    let go = |name: &str, overrides: &[&str]| {
+        let text = toml::to_string(&eight(dir.path(), name)).unwrap();
+        let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+        let config = RunConfig::parse(&text, "test.toml", &overrides).unwrap();
+        let oracle = Counted::new(FnOracle::new("length", length));
+        let mut header = Header(&oracle, None);
+        let players = Players::new(start(dir.path()), &oracle);
+        run(&config, players, false, &mut header).unwrap();
+        (header.1.unwrap().0, oracle.comparisons())
+    };
+    for (strategy, settings, words, per_prompt) in [
+        (
+            "round_robin",
+            &[][..],
+            "best against worst of a round robin, if it wins their match",
+            28,
+        ),
+        (
+            "best_worst",
+            &["selection.tie_policy=first"],
+            "best against worst of a round robin",
+            28,
+        ),
+        ("random", &[], "two samples at random", 1),
+        (
+            "adaptive",
+            &["selection.budget=9", "selection.drop_truncated=true"],
+            "best against worst, asked where they are in doubt",
+            9,
+        ),
+    ] {
+        let named = format!("selection.strategy={strategy}");
+        let overrides = [&[named.as_str()], settings].concat();
+        let (text, asked) = go(strategy, &overrides);
+        assert!(text.contains(&format!("selection  {words}\n")), "{text}");
+        let training = 16 * per_prompt;
+        let line =
+            format!("at most {training} comparisons: {training} for pairs ({per_prompt} a prompt)");
+        assert!(text.contains(&line), "{text}");
+        assert!(asked <= training && asked > 0, "{strategy}: {asked}");
+        let again = format!("{strategy}-again");
+        go(&again, &overrides);
+        let files = |name: &str| contents(&dir.path().join(name));
+        common::assert_same(&files(&again), &files(strategy), strategy);
+        let rows = common::metrics(&dir.path().join(strategy));
+        for row in rows.iter().filter(|row| row["stage"] == "select") {
+            let count = |name: &str| row[format!("select/{name}")].as_u64().unwrap();
+            let dropped =
+                ["tie", "final", "dup", "empty", "few"].map(|why| count(&format!("dropped_{why}")));
+            assert_eq!(count("pairs") + dropped.iter().sum::<u64>(), 8);
+            assert_eq!(dropped[2..4], [0, 0], "they were left out");
+            let cut = count("left_out_truncated");
+            assert_eq!(cut > 0, strategy == "adaptive", "{strategy}: {cut}");
+        }
+    }
 }
 
 /// The oracle sees the conversation, the other columns of the prompt's row, and how each response ended; its answers decide

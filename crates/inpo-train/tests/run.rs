@@ -270,6 +270,29 @@ fn bad_settings_and_rows_are_refused_in_sentences() {
         error.contains("`generation.num_generations` is 2; allowed: at least 3: rebel estimates"),
         "{error}"
     );
+    let error = refuse("[selection]\nstrategy = 'iid'\nlength_penalty = 0.1\n");
+    assert!(
+        error.starts_with(
+            "run.toml: selection.length_penalty is 0.1, but strategy \"iid\" has no scores"
+        ),
+        "{error}"
+    );
+    // Labels that are scores take i.i.d. pairs.
+    let error = refuse("[selection]\nbudget = 9\n[objective]\nlabel = 'scores'\n");
+    assert!(
+        error
+            .starts_with("run.toml: selection.budget is 9, but strategy \"iid\" asks what it asks"),
+        "{error}"
+    );
+    let error = refuse("[selection]\ntie_policy = 'half'\n");
+    assert!(
+        error.starts_with(
+            "run.toml: `selection.tie_policy` is half; allowed: \"drop\", \"first\" or \"random\""
+        ),
+        "{error}"
+    );
+    let soft = format!("{base}[selection]\ntie_policy = 'half'\n[objective]\nlabel = 'soft'\n");
+    RunConfig::parse(&soft, "run.toml", &[]).unwrap();
     let error = RunConfig::parse(base, "run.toml", &["train.nonsense=1".into()]).unwrap_err();
     assert!(error.to_string().contains("nonsense"), "{error}");
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::SelectionStrategy;
+use super::tournament_matches;
 
 /// How a pair is chosen among K responses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +27,9 @@ pub enum PairStrategy {
 }
 
 impl PairStrategy {
-    fn name(self) -> &'static str {
+    /// Its name in a configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Tournament => "tournament",
             Self::Iid => "iid",
@@ -36,6 +38,12 @@ impl PairStrategy {
             Self::Random => "random",
             Self::Adaptive => "adaptive",
         }
+    }
+
+    /// Whether the pair is two responses whatever the oracle says of them, as the theory's is.
+    #[must_use]
+    pub fn is_blind(self) -> bool {
+        matches!(self, Self::Iid | Self::Random)
     }
 
     fn has_scores(self) -> bool {
@@ -68,7 +76,7 @@ pub enum ScoreKind {
     Copeland,
 }
 
-/// `[selection]`.
+/// `[selection]`. Settings that have their default are not written.
 ///
 /// ```
 /// use inpo_oracle::{PairStrategy, SelectionConfig};
@@ -90,15 +98,23 @@ pub struct SelectionConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tie_policy: Option<TiePolicy>,
     /// The score of `round_robin`, `best_worst` and `adaptive`.
+    #[serde(skip_serializing_if = "is_default")]
     pub score: ScoreKind,
     /// Taken from the score of a response, times its length over that of the longest, with `round_robin`, `best_worst`
     /// and `adaptive`: 0.1 costs the longest response 0.1 of its win rate. In [0, 1].
+    #[serde(skip_serializing_if = "is_default")]
     pub length_penalty: f64,
     /// The most comparisons a prompt of `adaptive`, 2 or more; absent: 2 K.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<usize>,
-    /// Whether responses cut off at the token limit are left out; see [`usable`](super::usable).
+    /// Whether responses cut off at the token limit are left out before anything is asked, and those that are empty or
+    /// equal to an earlier one with them; see [`among`](Self::among).
+    #[serde(skip_serializing_if = "is_default")]
     pub drop_truncated: bool,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A setting of `[selection]` out of its range.
@@ -144,21 +160,12 @@ pub enum SelectionConfigError {
     },
 }
 
-impl From<SelectionStrategy> for PairStrategy {
-    fn from(strategy: SelectionStrategy) -> Self {
-        match strategy {
-            SelectionStrategy::Tournament => Self::Tournament,
-            SelectionStrategy::Iid => Self::Iid,
-        }
-    }
-}
-
 impl SelectionConfig {
     /// A strategy with the default settings.
     #[must_use]
-    pub fn new(strategy: impl Into<PairStrategy>) -> Self {
+    pub fn new(strategy: PairStrategy) -> Self {
         Self {
-            strategy: Some(strategy.into()),
+            strategy: Some(strategy),
             ..Self::default()
         }
     }
@@ -209,7 +216,7 @@ impl SelectionConfig {
     #[must_use]
     pub fn tie_policy(&self) -> TiePolicy {
         self.tie_policy.unwrap_or(match self.strategy() {
-            PairStrategy::Iid | PairStrategy::Random => TiePolicy::Half,
+            strategy if strategy.is_blind() => TiePolicy::Half,
             _ => TiePolicy::Drop,
         })
     }
@@ -225,7 +232,7 @@ impl SelectionConfig {
             PairStrategy::Iid | PairStrategy::Random => 1,
             PairStrategy::RoundRobin | PairStrategy::BestWorst => pairs,
             PairStrategy::Adaptive => self.budget(count).min(pairs),
-            PairStrategy::Tournament => SelectionStrategy::Tournament.comparisons(count).min(pairs),
+            PairStrategy::Tournament => tournament_matches(count).min(pairs),
         }
     }
 
@@ -249,9 +256,14 @@ mod tests {
         assert_eq!(iid, SelectionConfig::new(PairStrategy::Iid));
         assert_eq!(config.tie_policy(), TiePolicy::First);
         assert_eq!(read("").unwrap(), SelectionConfig::default());
+        let written = toml::to_string(&SelectionConfig::default()).unwrap();
+        assert_eq!(
+            written, "",
+            "run.toml of a run with defaults stays as it was"
+        );
         assert_eq!(SelectionConfig::default().tie_policy(), TiePolicy::Drop);
         assert_eq!(
-            SelectionConfig::new(SelectionStrategy::Iid).tie_policy(),
+            SelectionConfig::new(PairStrategy::Iid).tie_policy(),
             TiePolicy::Half
         );
         assert!(

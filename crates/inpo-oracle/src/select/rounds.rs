@@ -13,7 +13,8 @@ use crate::judge::Answers;
 impl SelectionConfig {
     /// What the strategy makes of the answers so far: the matches of its next round, or its pair, by the indices of the
     /// responses. With a `draw`, uniform on [0, 1), the winner of a pair of `iid` or `random` is drawn with the oracle's
-    /// probability (see [`iid_pair`](super::iid_pair)); without one the likelier winner is put first.
+    /// probability: one Bernoulli draw, as Proposition 6 asks, a tie being a fair coin. Without one the likelier winner is
+    /// put first, for a loss that reads the probability itself.
     ///
     /// The rounds are played again from the first, on answers that are there; so nothing needs to be kept between
     /// rounds, and a selection from the file of answers is the one that asked for them. Answers that the strategy would

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use inpo_loss::LabelKind;
-use inpo_oracle::OracleConfig;
+use inpo_oracle::{OracleConfig, PairStrategy, SelectionConfig, TiePolicy};
 use inpo_policy::GenerationConfig;
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,6 @@ pub use objective::ObjectiveSection;
 pub(crate) use sections::token_limit;
 pub use sections::{
     DataSection, EvalSection, IterationSection, ModelSection, PairsSection, PolicySection,
-    SelectionSection,
 };
 pub use train::{Optim, Schedule, TrainSection};
 
@@ -155,9 +154,10 @@ configuration! {
         /// Who compares two responses, unless the program brings its own oracle.
         #[serde(default)]
         pub oracle: OracleConfig,
-        /// Which pairs are kept.
+        /// Which responses meet, and which pairs are kept. Without a strategy: the tournament, but i.i.d. pairs where
+        /// labels are scores.
         #[serde(default)]
-        pub selection: SelectionSection,
+        pub selection: SelectionConfig,
         /// The outer loop.
         #[serde(default)]
         pub iteration: IterationSection,
@@ -212,7 +212,7 @@ impl RunConfig {
             data: DataSection::new(prompts),
             generation: GenerationConfig::default(),
             oracle: OracleConfig::default(),
-            selection: SelectionSection::default(),
+            selection: SelectionConfig::default(),
             iteration: IterationSection::default(),
             eval: EvalSection::default(),
         }
@@ -222,6 +222,15 @@ impl RunConfig {
     pub fn ref_update_every(&self) -> usize {
         let default = self.common.objective.algorithm.method().ref_update_every;
         self.iteration.ref_update_every.unwrap_or(default)
+    }
+
+    /// `[selection]` with the strategy that holds where it names none: the paper's tournament, but i.i.d. pairs where the
+    /// loss regresses on scores: the scores of a tournament's winner are biased upward.
+    pub(crate) fn selection_for(&self, label: LabelKind) -> SelectionConfig {
+        self.selection.with_default(match label {
+            LabelKind::Scores => PairStrategy::Iid,
+            LabelKind::Hard | LabelKind::Soft => PairStrategy::Tournament,
+        })
     }
 
     /// Checks every setting.
@@ -246,6 +255,15 @@ impl RunConfig {
                 "at least 3: {name} estimates win rates by comparisons with the prompt's other responses"
             );
             return Err(TrainError::setting(key, responses, &allowed));
+        }
+        let selection = self.selection_for(objective.label);
+        selection.validate()?;
+        let blind = selection.strategy().is_blind();
+        if objective.label == LabelKind::Hard && selection.tie_policy() == TiePolicy::Half && !blind
+        {
+            let allowed = "\"drop\", \"first\" or \"random\": hard labels would count every such tie as a win of the \
+                           response that the strategy puts first; with objective.label = \"soft\" it stays 1/2";
+            return Err(TrainError::setting("selection.tie_policy", "half", allowed));
         }
         self.generation.validate()?;
         self.data.template()?;

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use inpo_data::TemplateInput;
-use inpo_oracle::SelectionStrategy;
 use inpo_policy::{FloatType, LoraConfig, Precision};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -179,14 +178,6 @@ impl DataSection {
 
 fn yes() -> bool {
     true
-}
-
-/// `[selection]`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SelectionSection {
-    /// The strategy; default: the tournament, but i.i.d. pairs where labels are scores.
-    pub strategy: Option<SelectionStrategy>,
 }
 
 /// `[iteration]`.

@@ -1,7 +1,7 @@
 //! What a run says about itself before it computes anything.
 
 use inpo_data::sha256;
-use inpo_oracle::SelectionStrategy;
+use inpo_oracle::PairStrategy;
 use inpo_policy::GenerationConfig;
 use serde::Serialize;
 
@@ -53,8 +53,8 @@ pub(crate) struct SelfPlayHeader {
     /// How responses are drawn, and whether that is the sampler itself.
     pub draws: String,
     /// How pairs are chosen.
-    pub selection: SelectionStrategy,
-    /// Whether labels are scores of the responses that a tournament chose by them: too far apart.
+    pub selection: PairStrategy,
+    /// Whether labels are scores of the responses that were chosen by them: too far apart.
     pub selection_biases_scores: bool,
     /// The most comparisons that the oracle is asked.
     pub comparisons: ComparisonBudget,
@@ -129,7 +129,7 @@ impl SelfPlayHeader {
             oracle,
             samplers: phases.iter().map(sampler).collect(),
             draws: draws(&config.generation),
-            selection: selection.strategy,
+            selection: selection.config.strategy(),
             selection_biases_scores: selection.biases_scores(),
             comparisons: ComparisonBudget::new(config, prompts, &selection, phases.len()),
         })
@@ -245,8 +245,14 @@ impl std::fmt::Display for SelfPlayHeader {
         let samplers = self.samplers.join(", then ");
         writeln!(f, "pairs      from {samplers} ({})", self.draws)?;
         let selection = match self.selection {
-            SelectionStrategy::Tournament => "best against worst of a tournament",
-            SelectionStrategy::Iid => "the first two samples",
+            PairStrategy::Tournament => "best against worst of a tournament",
+            PairStrategy::Iid => "the first two samples",
+            PairStrategy::RoundRobin => {
+                "best against worst of a round robin, if it wins their match"
+            }
+            PairStrategy::BestWorst => "best against worst of a round robin",
+            PairStrategy::Random => "two samples at random",
+            PairStrategy::Adaptive => "best against worst, asked where they are in doubt",
         };
         let biased = if self.selection_biases_scores {
             "; the scores of its winners and losers are too far apart"
