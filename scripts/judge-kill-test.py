@@ -18,10 +18,12 @@ An invalid verdict (prose, a 400) counts half in its order: a pair with one has 
 """
 
 import argparse
+import atexit
 import collections
 import json
 import pathlib
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,6 +42,7 @@ class Server:
         command = FAULTY + ["serve", "--log", str(self.log), "--faults", FAULTS, "--slow-seconds", "1"]
         command += ["--latency", str(args.latency), "--seed", str(args.fault_seed)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        atexit.register(self.process.kill)
         self.url = self.process.stdout.readline().strip()
 
     def stop(self):
@@ -65,7 +68,10 @@ class Judging:
                         "--output", str(folder / "preferences.jsonl"), "--report", str(folder / "report.json")]
 
     def start(self):
-        return subprocess.Popen(self.command, stderr=open(self.folder / "inpo.log", "ab"))
+        with open(self.folder / "inpo.log", "ab") as log:
+            process = subprocess.Popen(self.command, stderr=log)
+        atexit.register(process.kill)
+        return process
 
     def finish(self):
         status = self.start().wait()
@@ -103,6 +109,8 @@ def main():
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000, help="when it is killed; default: any")
     parser.add_argument("--directory", type=pathlib.Path, help="keep the files in this new folder")
     args = parser.parse_args()
+    # What was started ends with this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if args.directory is None:
         with tempfile.TemporaryDirectory() as folder:
             sys.exit(test(args, pathlib.Path(folder)))
