@@ -8,7 +8,9 @@
 
 `serve` answers POST /v1/chat/completions as an OpenAI-compatible server does, for the template `labels` with
 `verdict` "logprobs", "choice" (both ways) and "text". Which request fails, and how, follows from the seed, the question and
-how often it came, whatever the order of the threads. Each question answered with a verdict is a line of the log:
+how often it came, whatever the order of the threads. The verdict follows from the question alone: faults that pass come
+back as other faults or as the verdict, and a fault that lasts strikes a question always or never, so that a judging that
+was killed ends with the same verdicts as one that was not. Each question answered with a verdict is a line of the log:
 
     {"question": sha256 of the messages, "pair": sha256 of the two responses, "order": "ab" | "ba", "prompt_tokens": ..}
 
@@ -100,8 +102,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         rng = random.Random(f"{state.seed}:{question}:{tries}")
         time.sleep(state.latency * rng.random() * 2)
         fault = None
-        if tries <= state.in_a_row and rng.random() < state.rate:
-            fault = rng.choice(state.faults)
+        if state.passing and tries <= state.in_a_row and rng.random() < state.rate:
+            fault = rng.choice(state.passing)
+        elif state.lasting:
+            lot = random.Random(f"{state.seed}:{question}:lasting")
+            if lot.random() < state.lasting_rate:
+                fault = lot.choice(state.lasting)
+        if fault is not None:
             with state.lock:
                 state.faulted[fault] += 1
         headers = []
@@ -163,8 +170,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         tokens = [("A", p), ("B", 1 - p)]
         if fault == "prose":
             label = "Both answers have their merits."
-        if fault == "no_labels":
-            tokens = [("The", 0.9), ("Both", 0.1)]
+        if fault in ("prose", "no_labels"):
+            tokens = [("Both", 0.9), ("The", 0.1)]
         if "response_format" in body:
             label = json.dumps({"verdict": label})
         top = [{"token": token, "logprob": math.log(max(p, 1e-300))} for token, p in tokens]
@@ -186,11 +193,13 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 def serve(args):
+    faults = [fault for fault in args.faults.split(",") if fault]
     state = argparse.Namespace(
-        seed=args.seed, rate=args.rate, faults=args.faults.split(","), slow_seconds=args.slow_seconds,
+        seed=args.seed, rate=args.rate, lasting_rate=args.lasting_rate, slow_seconds=args.slow_seconds,
+        passing=[fault for fault in faults if fault in PASSING], lasting=[fault for fault in faults if fault in LASTING],
         latency=args.latency, in_a_row=args.in_a_row, log=Log(args.log), lock=threading.Lock(), requests=0,
         tries=collections.Counter(), faulted=collections.Counter())
-    unknown = set(state.faults) - set(PASSING) - set(LASTING)
+    unknown = set(faults) - set(PASSING) - set(LASTING)
     if unknown:
         sys.exit(f"unknown faults: {', '.join(sorted(unknown))}; known: {', '.join(PASSING + LASTING)}")
     server = Server(("127.0.0.1", args.port), Handler)
@@ -234,9 +243,11 @@ def main():
     command = commands.add_parser("serve", help="answer, and misbehave")
     command.set_defaults(run=serve)
     command.add_argument("--port", type=int, default=0, help="0: any; the address is printed")
-    command.add_argument("--rate", type=float, default=0.1, help="share of requests that fail")
+    command.add_argument("--rate", type=float, default=0.1, help="share of requests with a fault that passes")
+    command.add_argument("--lasting-rate", type=float, default=0.01, help="share of questions with a fault that lasts")
     command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--faults", default=",".join(PASSING), help=f"of {','.join(PASSING + LASTING)}")
+    command.add_argument("--faults", default=",".join(PASSING),
+                         help=f"that pass: {','.join(PASSING)}; that last: {','.join(LASTING)}")
     command.add_argument("--in-a-row", type=int, default=3, help="only the first so many requests of a question may fail")
     command.add_argument("--latency", type=float, default=0.005, help="mean seconds before an answer")
     command.add_argument("--slow-seconds", type=float, default=3.0, help="silence of the fault `slow`")

@@ -273,7 +273,9 @@ impl Client {
         done: &mut dyn FnMut(usize, R) -> Result<(), E>,
     ) -> Result<(), E> {
         let next = AtomicUsize::new(0);
-        let (sender, receiver) = mpsc::channel();
+        // Without a buffer: a thread begins its next item when its result is taken, so that results that are paid for and
+        // not yet handed over are never many, however slow `done` is.
+        let (sender, receiver) = mpsc::sync_channel(0);
         std::thread::scope(|scope| {
             for _ in 0..self.concurrency.min(items.len()) {
                 let (next, work, sender) = (&next, &work, sender.clone());

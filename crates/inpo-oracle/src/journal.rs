@@ -183,8 +183,10 @@ impl Journal {
     ///
     /// A file that cannot be written.
     pub fn sync(&mut self) -> Result<(), DataError> {
+        let synced = self.file.sync_data();
+        // From here on: a disk that takes long is not waited for at every line.
         self.synced = Instant::now();
-        self.file.sync_data().map_err(DataError::write(&self.path))
+        synced.map_err(DataError::write(&self.path))
     }
 
     /// One line in one write.

@@ -330,9 +330,17 @@ impl Judge for PairLm {
     }
 
     fn name(&self) -> String {
-        let PairLmConfig { model, adapter, .. } = &self.config;
+        let PairLmConfig {
+            model,
+            adapter,
+            template,
+            ..
+        } = &self.config;
         let adapter = adapter.as_ref().map(|a| format!(", adapter={a}"));
-        format!("pair_lm(model={model}{})", adapter.unwrap_or_default())
+        format!(
+            "pair_lm(model={model}{}, template={template})",
+            adapter.unwrap_or_default()
+        )
     }
 
     fn specification(&self) -> Value {

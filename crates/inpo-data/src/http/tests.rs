@@ -251,6 +251,29 @@ fn answers_beside_a_failure_are_kept() {
     assert_eq!(answers, [1, 2, 3], "begun before the failure");
 }
 
+/// While `done` is busy, no more is asked than may be in flight: a kill then loses no more.
+#[test]
+fn work_does_not_run_ahead() {
+    let client = client("http://localhost:1/v1", |c| c.concurrency = 4);
+    let items: Vec<usize> = (0..100).collect();
+    let begun = AtomicUsize::new(0);
+    let work = |_: &usize| {
+        begun.fetch_add(1, Ordering::Relaxed);
+        Ok::<(), DataError>(())
+    };
+    let (mut taken, mut ahead) = (0, 0);
+    client
+        .for_each(&items, work, &mut |_, ()| {
+            std::thread::sleep(Duration::from_millis(1));
+            taken += 1;
+            ahead = ahead.max(begun.load(Ordering::Relaxed) - taken);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(taken, 100);
+    assert!(ahead <= 4, "{ahead} were begun and not handed over");
+}
+
 /// Any variable that is set will do: cargo sets this one.
 #[test]
 fn a_key_that_a_server_repeats_is_not_shown() {
