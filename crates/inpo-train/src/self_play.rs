@@ -198,6 +198,10 @@ impl<'a> SelfPlay<'a> {
         let path = session.dir().file(place);
         let rows = session.stage(&path, |session| {
             let before = (self.oracle.comparisons(), self.oracle.counts());
+            let most = selection.comparisons(self.config.generation.num_generations);
+            let (iteration, title) = (place.iteration, place.stage.title());
+            let observer = session.observer();
+            observer.stage(iteration, title, records.len() * most);
             let item = |record: &ResponseRecord| (record.to_prompt(), record.completions());
             let items: Vec<_> = records.iter().map(item).collect();
             let draws = SelectionDraws::of_phase(self.seed(), phase);
