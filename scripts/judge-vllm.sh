@@ -3,7 +3,7 @@
 #
 #   scripts/judge-vllm.sh INPO DIR
 #
-# INPO is the binary, DIR a new or an old folder for all that is written: a Python environment (7 GB: vLLM's CPU build wants
+# INPO is the binary, DIR a new or an old folder for all that is written: a Python environment (several GB: vLLM's CPU build wants
 # a torch whose published wheel brings CUDA's libraries), the model as a directory, rows, settings, outputs, the server's log.
 # VENV=FOLDER takes an environment that has vLLM.
 #
