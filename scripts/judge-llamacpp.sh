@@ -18,7 +18,7 @@ set -euo pipefail
 
 [ $# = 3 ] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" | sed '$d' >&2; exit 2; }
 here=$(cd "$(dirname "$0")/.." && pwd)
-inpo=$1 model=$2
+inpo=$(realpath "$(command -v "$1")") model=$(realpath "$2")
 mkdir -p "$3"
 cd "$3"
 

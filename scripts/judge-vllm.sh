@@ -3,7 +3,7 @@
 #
 #   scripts/judge-vllm.sh INPO DIR
 #
-# INPO is the binary, DIR a new or an old folder for all that is written: a Python environment (7 GB: vLLM's CPU build wants
+# INPO is the binary, DIR a new or an old folder for all that is written: a Python environment (several GB: vLLM's CPU build wants
 # a torch whose published wheel brings CUDA's libraries), the model as a directory, rows, settings, outputs, the server's log.
 # VENV=FOLDER takes an environment that has vLLM.
 #
@@ -20,10 +20,10 @@ set -euo pipefail
 
 [ $# = 2 ] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" | sed '$d' >&2; exit 2; }
 here=$(cd "$(dirname "$0")/.." && pwd)
-inpo=$1
+inpo=$(realpath "$(command -v "$1")")
 mkdir -p "$2"
+venv=$(realpath "${VENV:-$2/venv}")
 cd "$2"
-venv=${VENV:-$PWD/venv}
 
 if ! [ -x "$venv/bin/vllm" ]; then
   python3 -m venv "$venv"
