@@ -51,6 +51,9 @@ pub(crate) struct JudgeArgs {
     /// Goes on where an earlier call was cut off. So does every call that finds the journal: this flag asks for it to be there.
     #[arg(long)]
     resume: bool,
+    /// Asks again what the journal has no usable verdict on: after a server's fault, or with a longer context.
+    #[arg(long)]
+    retry_invalid: bool,
     /// Folder in which every verdict that costs something is kept as it comes, so that none is paid for twice; default:
     /// `journal` beside `--output`.
     #[arg(long)]
@@ -162,6 +165,7 @@ pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
         find_model: &find,
         device: Some(&device),
         journal: journal.as_deref(),
+        retry_invalid: args.retry_invalid,
         progress: Some(&progress),
         ..Surroundings::default()
     };
@@ -213,7 +217,13 @@ pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
         ));
     }
     tell(report.to_string().trim_end());
-    Ok(())
+    let reason = oracle.judged().first_invalid();
+    match reason.filter(|_| report.invalid == report.verdicts) {
+        Some(reason) => Err(CliError::Other(format!(
+            "no verdict of the judge could be used; the first one because {reason}"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// The oracle that another one is compared with: a file of votes, or the keys of an oracle.

@@ -113,6 +113,9 @@ impl OracleConfig {
         if let Some(dir) = around.journal {
             judged = judged.with_journal(dir);
         }
+        if around.retry_invalid {
+            judged = judged.retrying_invalid();
+        }
         if let Some(progress) = around.progress {
             judged = judged.with_progress(progress.clone());
         }

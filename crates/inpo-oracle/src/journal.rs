@@ -133,6 +133,12 @@ impl Journal {
         dir.join(format!("{}-{}.jsonl", file_label(label), &digest[..16]))
     }
 
+    /// Forgets verdicts that could not be used, so that their questions are asked again. Their lines stay in the file; the
+    /// last one of a key counts.
+    pub fn forget_invalid(&mut self) {
+        self.known.retain(|_, verdict| verdict.outcome.is_ok());
+    }
+
     /// The verdict under `key`, if it was given before.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Verdict> {
@@ -272,6 +278,13 @@ mod tests {
         assert_eq!(journal.get("b"), Some(&refused));
         assert_eq!((journal.len(), journal.damaged()), (2, 0));
         assert_eq!(open(1.0).unwrap().len(), 0);
+        let mut again = open(2.0).unwrap();
+        again.append("b", &refused).unwrap();
+        again.forget_invalid();
+        assert!(again.is_empty());
+        again.append("b", &won(1.0)).unwrap();
+        drop(again);
+        assert_eq!(open(2.0).unwrap().get("b"), Some(&won(1.0)));
         let text = std::fs::read_to_string(journal.path()).unwrap();
         assert!(
             text.lines()

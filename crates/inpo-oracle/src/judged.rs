@@ -33,6 +33,10 @@ struct Kept {
     /// Where the journal is kept, if anywhere; it is opened when it is needed.
     folder: Option<PathBuf>,
     journal: Option<Journal>,
+    /// Whether verdicts of the journal that could not be used are asked again.
+    retry_invalid: bool,
+    /// The first reason why a verdict could not be used.
+    first_invalid: Option<String>,
 }
 
 impl Kept {
@@ -44,7 +48,11 @@ impl Kept {
         let (name, specification) = (judge.name(), judge.specification());
         if create || Journal::path_in(folder, &name, &specification).exists() {
             let journal = Journal::open(folder, &name, &specification);
-            self.journal = Some(journal.map_err(|error| unavailable(judge, error.to_string()))?);
+            let mut journal = journal.map_err(|error| unavailable(judge, error.to_string()))?;
+            if self.retry_invalid {
+                journal.forget_invalid();
+            }
+            self.journal = Some(journal);
         }
         Ok(())
     }
@@ -128,6 +136,19 @@ impl Judged {
             self.kept().folder = Some(dir.to_owned());
         }
         self
+    }
+
+    /// The same judge, that asks again what its journal has no usable verdict on.
+    #[must_use]
+    pub fn retrying_invalid(self) -> Self {
+        self.kept().retry_invalid = true;
+        self
+    }
+
+    /// The first reason why a verdict could not be used.
+    #[must_use]
+    pub fn first_invalid(&self) -> Option<String> {
+        self.kept().first_invalid.clone()
     }
 
     /// The same judge, that tells `progress` of each verdict as it comes.
@@ -353,7 +374,12 @@ impl PreferenceOracle<Prompt, Completion> for Judged {
         let answers = verdicts.chunks(orders);
         let answers = answers.map(|verdicts| self.combine(verdicts, &mut counts));
         let answers = answers.collect();
-        self.kept().counts += counts;
+        let mut kept = self.kept();
+        kept.counts += counts;
+        if kept.first_invalid.is_none() {
+            let reasons = verdicts.iter().find_map(|v| v.outcome.as_ref().err());
+            kept.first_invalid = reasons.cloned();
+        }
         Ok(answers)
     }
 

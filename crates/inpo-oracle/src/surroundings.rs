@@ -22,6 +22,8 @@ pub struct Surroundings<'a> {
     pub device: Option<&'a burn::tensor::Device>,
     /// The folder of the journal; none: answers are not kept.
     pub journal: Option<&'a Path>,
+    /// Whether what the journal has no usable verdict on is asked again.
+    pub retry_invalid: bool,
     /// Is told of each verdict as it comes.
     pub progress: Option<&'a Progress>,
     /// Builds an oracle from the keys of `[oracle]`, for a kind that asks others. [`OracleConfig::init`](crate::OracleConfig::init)
@@ -37,6 +39,7 @@ impl Default for Surroundings<'_> {
             #[cfg(feature = "models")]
             device: None,
             journal: None,
+            retry_invalid: false,
             progress: None,
             member: None,
         }
