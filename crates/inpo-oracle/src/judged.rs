@@ -226,8 +226,16 @@ impl Judged {
                 .entry(std::ptr::from_ref(question.prompt))
                 .or_insert_with(|| digest(&self.judge.prompt_key(question.prompt)));
             let key = self.key(prompt, question);
-            if let Some(verdict) = kept.get(&key) {
-                known[place] = Some(verdict.clone());
+            // What a symmetric judge said of the other order says this one too.
+            let other = self.judge.is_symmetric().then(|| {
+                let verdict = kept.get(&self.key(prompt, &question.swapped()))?;
+                Some(Verdict {
+                    outcome: verdict.outcome.clone().map(Preference::complement),
+                    ..verdict.clone()
+                })
+            });
+            if let Some(verdict) = kept.get(&key).cloned().or_else(|| other.flatten()) {
+                known[place] = Some(verdict);
             } else if let Some(&at) = first.get(&key) {
                 asked[at].places.push(place);
             } else {
@@ -559,8 +567,15 @@ mod tests {
         });
         let oracle = Judged::new(Box::new(judge));
         assert_eq!(ask(&oracle, &[["b", "a"], ["a", "c"]]).unwrap(), [1.0, 0.0]);
+        let before = judge.asked.load(Ordering::Relaxed);
+        assert_eq!(ask(&oracle, &[["a", "b"], ["c", "a"]]).unwrap(), [0.0, 1.0]);
+        assert_eq!(
+            judge.asked.load(Ordering::Relaxed),
+            before,
+            "known by symmetry"
+        );
         let counts = oracle.counts();
-        assert_eq!((counts.calls, counts.verdicts), (2, 4));
+        assert_eq!((counts.calls, counts.verdicts), (2, 8));
         assert_eq!(counts.first_position_rate(), Some(0.5));
         assert_eq!(counts.order_inconsistency(), Some(0.0));
     }
