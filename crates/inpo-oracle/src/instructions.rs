@@ -23,6 +23,7 @@ use serde_json::{Map, Value};
 
 use crate::kind::OracleConfigError;
 
+mod check;
 mod content;
 mod error;
 mod instruction;

@@ -1,24 +1,14 @@
 //! One instruction: the table of all, and whether a response follows it.
 
 use std::fmt;
-use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::check::Check;
 use super::error::InstructionError;
 use super::kwargs::Kwargs;
 use super::python::strip;
 use super::{content, keywords, length, whole};
-
-/// A checker with its arguments.
-#[derive(Clone)]
-pub(super) struct Check(Arc<dyn Fn(&str) -> bool + Send + Sync>);
-
-impl Check {
-    pub(super) fn new(follows: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(follows))
-    }
-}
 
 /// Reads the arguments of one kind of instruction.
 type Read = fn(&Kwargs<'_>) -> Result<Check, InstructionError>;
@@ -153,7 +143,7 @@ impl Instruction {
     /// Whether a response follows the instruction as it is: IFEval's strict rule. A blank one follows none.
     #[must_use]
     pub fn follows(&self, response: &str) -> bool {
-        !strip(response).is_empty() && (self.check.0)(response)
+        !strip(response).is_empty() && self.check.holds(response)
     }
 
     /// Whether one of a response's [`loose_variants`] follows the instruction: IFEval's loose rule.

@@ -1,7 +1,7 @@
 //! `keywords:..`: words and letters that a response has or lacks.
 
+use super::check::Check;
 use super::error::InstructionError;
-use super::instruction::Check;
 use super::kwargs::Kwargs;
 use super::pattern::Pattern;
 

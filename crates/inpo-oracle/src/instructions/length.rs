@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
+use super::check::Check;
 use super::error::InstructionError;
-use super::instruction::Check;
 use super::kwargs::Kwargs;
 use super::pattern::Pattern;
 use super::python::{is_space, strip};

@@ -1,7 +1,7 @@
 //! `combination:..`, `startend:..`, `change_case:..`, `punctuation:..` and `language:..`: what a response is as a whole.
 
+use super::check::Check;
 use super::error::InstructionError;
-use super::instruction::Check;
 use super::kwargs::Kwargs;
 use super::language::{CODES, is_in};
 use super::python::{is_lower, is_upper, strip};
