@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Times a pairwise judge, SmolLM2-135M-Instruct asked as RLHFlow's is, beside transformers: 16 prompts x 4 responses, every two
+# Times a pairwise judge, SmolLM2-135M-Instruct asked as RLHFlow's is, beside transformers: PROMPTS (16) prompts x 4 responses, every two
 # in both orders, f32, 2 threads. Every figure is of a process of its own, the sides take turns in each round, and no timing
 # counts unless all answers agree to 1e-4. Prints JSON lines and a table of medians.
 #   benches/judge.sh PYTHON [ROUNDS]
@@ -8,7 +8,7 @@ set -euo pipefail
 python=$1 rounds=${2:-3} repeats=${REPEATS:-1}
 source "$(dirname "$0")/prepare.sh"
 peer=("$python" "$root/benches/peers/torch_judge.py")
-"${peer[@]}" inputs --output "$work/rows.jsonl"
+"${peer[@]}" inputs --prompts "${PROMPTS:-16}" --output "$work/rows.jsonl"
 "${ours%/*}/inpo" convert --model smollm2-135m-instruct --output "$work/model" 2>/dev/null
 side() { # name command..
   local name=$1 result

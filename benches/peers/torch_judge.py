@@ -37,7 +37,7 @@ def inputs(arguments):
         return " ".join(word + ("." if i in ends else "") for i, word in enumerate(drawn)).capitalize() + "."
 
     with open(arguments.output, "w", encoding="utf-8") as file:
-        for _ in range(16):
+        for _ in range(arguments.prompts):
             responses = [text(generator.randrange(60, 120)) for _ in range(4)]
             file.write(json.dumps({"prompt": text(generator.randrange(15, 40)), "responses": responses}) + "\n")
 
@@ -117,6 +117,7 @@ def main():
     sub = commands.add_parser("inputs")
     sub.set_defaults(run=inputs)
     sub.add_argument("--output", required=True)
+    sub.add_argument("--prompts", type=int, default=16)
     sub = commands.add_parser("judge")
     sub.set_defaults(run=judge)
     sub.add_argument("--model", required=True)
