@@ -15,6 +15,7 @@ use modules::Selection;
 pub use modules::{Modules, Patterns};
 pub(crate) use peft::adapter_digest;
 pub use peft::{load_adapters, save_adapters};
+use refusal::Refusal;
 
 use crate::error::PolicyError;
 use crate::model::{Decoder, LowRank, Projection, widened};
@@ -92,6 +93,19 @@ pub fn add_adapters(
         if selection.takes(path)? {
             let [input, output] = projection.dims();
             let rank = selection.rank(path)?;
+            let most = input.max(output);
+            if rank > most {
+                let (got, allowed) = (
+                    rank.to_string(),
+                    format!("at most {most}, the larger side of {path}"),
+                );
+                return Err(Refusal {
+                    key: "rank",
+                    got,
+                    allowed,
+                }
+                .into());
+            }
             let bound = 1.0 / (input as f64).sqrt();
             let a: Vec<f64> = (0..input * rank)
                 .map(|_| rng.random_range(-bound..bound))

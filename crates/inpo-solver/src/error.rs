@@ -143,6 +143,11 @@ pub enum SolverError {
         /// What was given.
         tolerance: f64,
     },
+    /// [`Settings::max_records`](crate::Settings::max_records) is below 3.
+    #[error(
+        "max_records is below 3: the history keeps the first and the last record, and one to thin"
+    )]
+    MaxRecords,
     /// The stride is 0.
     #[error("the history stride is 0: it must be 1 or more")]
     Stride,

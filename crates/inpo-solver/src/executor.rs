@@ -115,7 +115,7 @@ pub struct Executor<'a, G, S: Solver> {
 
 /// The settings of an [`Executor`]. They fit every solver, so that one set can serve many; the
 /// [`Default`] is 100 iterations from the reference with
-/// exact feedback and every last iterate recorded.
+/// exact feedback and every last iterate recorded, in at most 100,000 records.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// pi_1. The paper's, and the default, is the reference.
@@ -134,6 +134,9 @@ pub struct Settings {
     pub time_limit: Option<Duration>,
     /// Record every so many iterations, and always the first and the last.
     pub stride: u64,
+    /// How many records the history keeps, at least 3. When it is full, every second one is dropped and the
+    /// stride doubles, for the observer too: a run of any length takes bounded memory.
+    pub max_records: usize,
     /// The iterate that is recorded and compared with the tolerance.
     pub watch: Iterate,
 }
@@ -148,6 +151,7 @@ impl Default for Settings {
             tolerance: None,
             time_limit: None,
             stride: 1,
+            max_records: 100_000,
             watch: Iterate::Last,
         }
     }
@@ -303,13 +307,11 @@ impl<'a, G: PreferenceGame, S: Solver> Executor<'a, G, S> {
             self.oracle,
             state.oracle_calls(),
         );
-        let mut history = Vec::new();
-        let first = state.iteration();
+        let mut history = History::new(&self.settings, state.iteration());
         let reason = loop {
             let stop = self.stop_reason(&state, &mut feedback, began);
             let iteration = state.iteration();
-            let due = iteration == first || iteration.is_multiple_of(self.settings.stride);
-            if stop.is_some() || due {
+            if stop.is_some() || history.is_due(iteration) {
                 let record = self.record(&state, &mut feedback);
                 observer.observe(&state, &record);
                 history.push(record);
@@ -322,7 +324,7 @@ impl<'a, G: PreferenceGame, S: Solver> Executor<'a, G, S> {
         Ok(Run {
             algorithm: self.solver.name().to_owned(),
             state,
-            history,
+            history: history.records,
             reason,
         })
     }
@@ -370,6 +372,39 @@ impl<'a, G: PreferenceGame, S: Solver> Executor<'a, G, S> {
     }
 }
 
+/// The records of a run, thinned when there are too many.
+struct History {
+    records: Vec<Record>,
+    first: u64,
+    stride: u64,
+    most: usize,
+}
+
+impl History {
+    fn new(settings: &Settings, first: u64) -> Self {
+        Self {
+            records: Vec::new(),
+            first,
+            stride: settings.stride,
+            most: settings.max_records,
+        }
+    }
+
+    fn is_due(&self, iteration: u64) -> bool {
+        iteration == self.first || iteration.is_multiple_of(self.stride)
+    }
+
+    fn push(&mut self, record: Record) {
+        if self.records.len() == self.most {
+            self.stride = self.stride.saturating_mul(2);
+            let (first, stride) = (self.first, self.stride);
+            self.records
+                .retain(|r| r.iteration == first || r.iteration.is_multiple_of(stride));
+        }
+        self.records.push(record);
+    }
+}
+
 impl Settings {
     fn check<G: PreferenceGame>(&self, problem: &Problem<G>) -> Result<(), SolverError> {
         if let Some(tolerance) = self.tolerance
@@ -379,6 +414,9 @@ impl Settings {
         }
         if self.stride == 0 {
             return Err(SolverError::Stride);
+        }
+        if self.max_records < 3 {
+            return Err(SolverError::MaxRecords);
         }
         match &self.equilibrium {
             Some(equilibrium) => check_length("equilibrium", equilibrium, problem.game()),

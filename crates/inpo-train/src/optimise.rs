@@ -102,9 +102,8 @@ fn steps(
 ) -> Result<Decoder, TrainError> {
     let mut optimiser = Optimiser::new(config);
     let flops = ModelFlops::of(&decoder);
-    let batches = batches(pairs.len(), config, order);
-    let (total, mut tokens) = (batches.len(), 0);
-    for (step, batch) in batches.iter().enumerate() {
+    let (total, mut tokens) = (config.steps(pairs.len()), 0);
+    for (step, batch) in Batches::new(pairs.len(), config, order).enumerate() {
         let started = Instant::now();
         let in_step = |error: TrainError| error.in_step(step + 1);
         let members: Vec<&TrainPair> = batch.iter().map(|&i| &pairs[i]).collect();
@@ -173,26 +172,47 @@ fn longest_first(pairs: &[&TrainPair]) -> Vec<usize> {
     places
 }
 
-/// Index batches of all steps.
-pub(crate) fn batches(pairs: usize, config: &TrainSection, order: Order) -> Vec<Vec<usize>> {
-    if pairs == 0 {
-        return Vec::new();
-    }
-    let (size, steps) = (config.pairs_per_step(), config.steps(pairs));
-    let mut rng = match order {
-        Order::Given(_) => None,
-        Order::Shuffled(seed) => Some(ChaCha8Rng::seed_from_u64(seed)),
-    };
-    let mut batches = Vec::with_capacity(steps);
-    while batches.len() < steps {
-        let mut order: Vec<usize> = (0..pairs).collect();
-        if let Some(rng) = &mut rng {
-            order.shuffle(rng);
+/// Index batches of all steps, one epoch of them in memory.
+#[derive(Debug)]
+pub(crate) struct Batches {
+    pairs: usize,
+    size: usize,
+    left: usize,
+    rng: Option<ChaCha8Rng>,
+    epoch: std::vec::IntoIter<usize>,
+}
+
+impl Batches {
+    /// The batches of `config.steps(pairs)` steps; none where there is no pair.
+    pub(crate) fn new(pairs: usize, config: &TrainSection, order: Order) -> Self {
+        let rng = match order {
+            Order::Given(_) => None,
+            Order::Shuffled(seed) => Some(ChaCha8Rng::seed_from_u64(seed)),
+        };
+        Self {
+            pairs,
+            size: config.pairs_per_step(),
+            left: if pairs == 0 { 0 } else { config.steps(pairs) },
+            rng,
+            epoch: Vec::new().into_iter(),
         }
-        batches.extend(order.chunks(size).map(<[usize]>::to_vec));
     }
-    batches.truncate(steps);
-    batches
+}
+
+impl Iterator for Batches {
+    type Item = Vec<usize>;
+
+    fn next(&mut self) -> Option<Vec<usize>> {
+        self.left = self.left.checked_sub(1)?;
+        if self.epoch.len() == 0 {
+            let mut order: Vec<usize> = (0..self.pairs).collect();
+            if let Some(rng) = &mut self.rng {
+                order.shuffle(rng);
+            }
+            self.epoch = order.into_iter();
+        }
+        Some(self.epoch.by_ref().take(self.size).collect())
+    }
 }
 
 /// Before the first step the policy's log-probs must be the cached ones, and the loss what they give. Where the
@@ -265,7 +285,7 @@ mod tests {
             num_train_epochs: 3.0,
             ..TrainSection::default()
         };
-        let batches = batches(10, &config, Order::Shuffled(5));
+        let batches: Vec<Vec<usize>> = Batches::new(10, &config, Order::Shuffled(5)).collect();
         let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
         assert_eq!(sizes, [4, 4, 2, 4, 4, 2, 4, 4, 2]);
         for epoch in batches.chunks(3) {
@@ -277,9 +297,28 @@ mod tests {
             max_steps: Some(4),
             ..config
         };
-        let given = super::batches(3, &limited, Order::Given(5));
-        assert_eq!(given, vec![vec![0, 1, 2]; 4]);
-        assert_eq!(super::batches(10, &limited, Order::Shuffled(5)).len(), 4);
+        let given = Batches::new(3, &limited, Order::Given(5));
+        assert_eq!(given.collect::<Vec<_>>(), vec![vec![0, 1, 2]; 4]);
+        assert_eq!(Batches::new(10, &limited, Order::Shuffled(5)).count(), 4);
+        assert_eq!(Batches::new(0, &limited, Order::Given(5)).count(), 0);
+    }
+
+    /// As many steps as a number holds: they are not built before the first.
+    #[test]
+    fn steps_without_end_take_no_memory() {
+        let endless = TrainSection {
+            max_steps: Some(usize::MAX),
+            per_device_train_batch_size: usize::MAX,
+            gradient_accumulation_steps: usize::MAX,
+            ..TrainSection::default()
+        };
+        let mut batches = Batches::new(2, &endless, Order::Given(0));
+        assert_eq!(batches.nth(3), Some(vec![0, 1]));
+        let long = TrainSection {
+            num_train_epochs: f64::MAX,
+            ..TrainSection::default()
+        };
+        assert_eq!(long.steps(10), usize::MAX);
     }
 
     /// 7, 9, 9 and 6 tokens, prompts included: the two of 9 stay in their order. With a third response of 10

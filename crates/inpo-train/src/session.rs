@@ -138,7 +138,8 @@ impl<'a> Session<'a> {
         let path = self.dir.file(phase.pairs_place(Stage::Select));
         if path.exists() {
             let pairs: Vec<Value> = read_jsonl(&path)?;
-            self.steps += self.config.train.steps(pairs.len());
+            let steps = self.config.train.steps(pairs.len());
+            self.steps = self.steps.saturating_add(steps);
         }
         Ok(true)
     }

@@ -48,6 +48,9 @@ pub(crate) struct ConvertArgs {
     prior: f64,
 }
 
+/// The largest matrix that is made of votes: 1 GiB.
+const MOST_NAMES: usize = 1 << 14;
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
     Json,
@@ -110,5 +113,19 @@ fn from_records(args: &ConvertArgs) -> Result<MatrixGame, CliError> {
         records.ties,
         records.blank,
     );
+    check_size(&args.input, names)?;
     Ok(records.game.to_matrix())
+}
+
+/// Refuses votes over so many names that their matrix would not fit.
+fn check_size(input: &Path, names: usize) -> Result<(), CliError> {
+    if names <= MOST_NAMES {
+        return Ok(());
+    }
+    let gib = (names as f64).powi(2) * 4.0 / f64::from(1 << 30);
+    Err(CliError::Input(format!(
+        "{}: there are {names} names, and a matrix of them takes {gib:.1} GiB; choose at most {MOST_NAMES} of them by --names, \
+         or those with more votes by --min-votes",
+        input.display()
+    )))
 }

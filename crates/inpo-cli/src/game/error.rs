@@ -28,6 +28,7 @@ pub(super) fn solver_error(error: SolverError) -> CliError {
         | SolverError::Oracle(_)
         | SolverError::NoMethod
         | SolverError::OtherMethod { .. }
+        | SolverError::MaxRecords
         | SolverError::OtherReference { .. } => {
             return CliError::Other(error.to_string());
         }

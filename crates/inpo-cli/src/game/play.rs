@@ -26,7 +26,8 @@ pub(super) struct RunningArgs {
     /// Stop after the update that ends later than this. Reading and --exact are not counted.
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     time_limit: Option<f64>,
-    /// Record every so many iterations in the history; the first and the last always.
+    /// Record every so many iterations in the history; the first and the last always. Beyond 100,000 records every
+    /// second one is dropped.
     #[arg(long, default_value_t = 1)]
     stride: u64,
     /// The policy that the history and --tolerance look at.

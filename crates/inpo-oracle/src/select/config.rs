@@ -226,7 +226,7 @@ impl SelectionConfig {
     /// and 3 responses.
     #[must_use]
     pub fn comparisons(&self, count: usize) -> usize {
-        let pairs = count * count.saturating_sub(1) / 2;
+        let pairs = count.saturating_mul(count.saturating_sub(1)) / 2;
         match self.strategy() {
             _ if count < 2 => 0,
             PairStrategy::Iid | PairStrategy::Random => 1,
@@ -237,7 +237,7 @@ impl SelectionConfig {
     }
 
     pub(super) fn budget(&self, count: usize) -> usize {
-        self.budget.unwrap_or(2 * count).max(1)
+        self.budget.unwrap_or(count.saturating_mul(2)).max(1)
     }
 }
 

@@ -4,6 +4,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::PolicyError;
 
+/// The most samples of one prompt.
+const MOST_GENERATIONS: usize = 1 << 16;
+
 /// Settings of sampling, with Hugging Face's names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -73,6 +76,13 @@ impl GenerationConfig {
         };
         if self.num_generations == 0 {
             return fail("num_generations", "0".into(), "at least 1");
+        }
+        if self.num_generations > MOST_GENERATIONS {
+            let (got, allowed) = (
+                self.num_generations.to_string(),
+                format!("at most {MOST_GENERATIONS}"),
+            );
+            return fail("num_generations", got, &allowed);
         }
         if self.max_new_tokens == 0 {
             return fail("max_new_tokens", "0".into(), "at least 1");

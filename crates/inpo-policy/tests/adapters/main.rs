@@ -195,6 +195,16 @@ fn bad_settings_and_files_are_refused_in_sentences() {
     );
     assert_eq!(
         refuse(LoraConfig {
+            rank: usize::MAX,
+            ..config()
+        }),
+        format!(
+            "`policy.lora.rank` is {}; allowed: at most 32, the larger side of model.layers.0.self_attn.q_proj",
+            usize::MAX
+        )
+    );
+    assert_eq!(
+        refuse(LoraConfig {
             dropout: 1.0,
             ..config()
         }),

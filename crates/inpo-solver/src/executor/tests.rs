@@ -26,6 +26,31 @@ fn the_history_has_the_first_the_last_and_every_stride() {
     assert_eq!(run.history[0].kl_to_nash, None);
 }
 
+/// Room for five: before 15 come 0, 3, 6, 9 and 12, of which 0, 6 and 12 stay; before 24 come 15 and 18, and 0 and 12
+/// stay.
+#[test]
+fn a_full_history_drops_every_second_record() {
+    let problem = problem();
+    let settings = Settings {
+        iterations: 40,
+        stride: 3,
+        max_records: 5,
+        ..Settings::default()
+    };
+    let run = Executor::with_settings(&problem, inpo(), settings.clone());
+    let mut seen = Vec::new();
+    let run = run.run_with(|_: &_, record: &Record| seen.push(record.iteration));
+    let recorded: Vec<u64> = run.unwrap().history.iter().map(|r| r.iteration).collect();
+    assert_eq!(recorded, [0, 12, 24, 36, 40]);
+    assert_eq!(seen, [0, 3, 6, 9, 12, 15, 18, 24, 36, 40]);
+    let too_few = Settings {
+        max_records: 2,
+        ..settings
+    };
+    let error = Executor::with_settings(&problem, inpo(), too_few).run();
+    assert!(matches!(error, Err(SolverError::MaxRecords)));
+}
+
 #[test]
 fn no_iterations_is_the_start() {
     let problem = problem();

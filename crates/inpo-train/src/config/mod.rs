@@ -19,6 +19,7 @@ pub(crate) use sections::token_limit;
 pub use sections::{
     DataSection, EvalSection, IterationSection, ModelSection, PairsSection, PolicySection,
 };
+use sections::{MOST_RESPONSES, at_most};
 pub use train::{Optim, Schedule, TrainSection};
 
 /// What the configurations of a run and of a training share.
@@ -275,6 +276,6 @@ impl RunConfig {
             let allowed = "at least 2: a pair needs two responses";
             return Err(TrainError::setting(key, responses, allowed));
         }
-        Ok(())
+        at_most("generation.num_generations", responses, MOST_RESPONSES)
     }
 }

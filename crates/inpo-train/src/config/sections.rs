@@ -9,6 +9,12 @@ use serde_json::{Map, Value};
 
 use crate::error::TrainError;
 
+/// The most rounds of a run.
+const MOST_ITERATIONS: usize = 1_000_000;
+
+/// The most responses to one prompt in a run: every two of them may be compared, half a million comparisons.
+pub(super) const MOST_RESPONSES: usize = 1024;
+
 /// `[policy]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -195,7 +201,9 @@ pub struct IterationSection {
 
 impl IterationSection {
     pub(super) fn validate(&self) -> Result<(), TrainError> {
-        at_least_one("iteration.num_iterations", Some(self.num_iterations))?;
+        let key = "iteration.num_iterations";
+        at_least_one(key, Some(self.num_iterations))?;
+        at_most(key, self.num_iterations, MOST_ITERATIONS)?;
         at_least_one(
             "iteration.prompts_per_iteration",
             self.prompts_per_iteration,
@@ -229,7 +237,9 @@ pub struct EvalSection {
 
 impl EvalSection {
     pub(super) fn validate(&self) -> Result<(), TrainError> {
-        at_least_one("eval.num_generations", Some(self.num_generations))?;
+        let key = "eval.num_generations";
+        at_least_one(key, Some(self.num_generations))?;
+        at_most(key, self.num_generations, MOST_RESPONSES)?;
         at_least_one("eval.kl_samples", Some(self.kl_samples))?;
         at_least_one("eval.num_prompts", self.num_prompts)?;
         if !(0.0..1.0).contains(&self.confidence) {
@@ -258,6 +268,14 @@ fn at_least_one(key: &str, value: Option<usize>) -> Result<(), TrainError> {
         Some(0) => Err(TrainError::setting(key, 0, "at least 1")),
         _ => Ok(()),
     }
+}
+
+/// Refuses more than `most`, by the key's name.
+pub(super) fn at_most(key: &str, value: usize, most: usize) -> Result<(), TrainError> {
+    if value > most {
+        return Err(TrainError::setting(key, value, &format!("at most {most}")));
+    }
+    Ok(())
 }
 
 impl Default for EvalSection {

@@ -211,7 +211,8 @@ impl TrainSection {
 
     /// Pairs of one optimiser step.
     pub fn pairs_per_step(&self) -> usize {
-        self.per_device_train_batch_size * self.gradient_accumulation_steps
+        let size = self.per_device_train_batch_size;
+        size.saturating_mul(self.gradient_accumulation_steps)
     }
 }
 

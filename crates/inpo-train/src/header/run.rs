@@ -84,14 +84,14 @@ impl ComparisonBudget {
         let held_out = (iterations + 1) * among + others * samples * samples;
         Self {
             per_prompt,
-            training: asked * phases * per_prompt,
-            evaluation: prompts.held_out.len() * held_out,
+            training: asked.saturating_mul(phases * per_prompt),
+            evaluation: prompts.held_out.len().saturating_mul(held_out),
         }
     }
 
     /// Refuses a run that might ask for more than `max` comparisons, before it asks for one.
     pub(crate) fn check(&self, max: Option<u64>) -> Result<(), TrainError> {
-        let most = (self.training + self.evaluation) as u64;
+        let most = self.training.saturating_add(self.evaluation) as u64;
         match max {
             Some(max) if most > max => {
                 let Self {

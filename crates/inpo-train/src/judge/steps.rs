@@ -12,7 +12,7 @@ use super::learner::{Group, Learner, Lesson};
 use crate::config::TrainSection;
 use crate::error::TrainError;
 use crate::optim::{Optimiser, clip_grad_norm, learning_rate};
-use crate::optimise::{Order, batches};
+use crate::optimise::{Batches, Order};
 
 /// The metrics of one optimiser step, before its update.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -56,17 +56,16 @@ impl Training<'_> {
     ) -> Result<Learner, TrainError> {
         let config = self.config;
         let mut optimiser = Optimiser::new(config);
-        let batches = batches(lessons.len(), config, self.order);
         let per_epoch = lessons.len().div_ceil(config.pairs_per_step());
-        let (total, mut tokens) = (batches.len(), 0);
-        for (step, batch) in batches.iter().enumerate() {
+        let (total, mut tokens) = (config.steps(lessons.len()), 0);
+        for (step, batch) in Batches::new(lessons.len(), config, self.order).enumerate() {
             let started = Instant::now();
             let in_step = |what: String| TrainError::NonFinite { what }.in_step(step + 1);
             let weight: f64 = batch.iter().map(|&i| lessons[i].weight).sum();
             let mut accumulator = GradientsAccumulator::new();
             let (mut loss, mut right, mut decided) = (0.0, 0.0, 0_usize);
             // The longest first: memory peaks in a step's first group.
-            let mut places = batch.clone();
+            let mut places = batch;
             places.sort_by_key(|&i| std::cmp::Reverse(lessons[i].tokens()));
             for (number, places) in places
                 .chunks(config.per_device_train_batch_size)
