@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use inpo_core::data::input;
 use serde_json::{Map, Value, json};
 
 use crate::error::CliError;
@@ -33,7 +34,7 @@ pub(crate) fn is_trl(path: &Path) -> bool {
 /// named.
 pub(crate) fn read(path: &Path) -> Result<Translated, CliError> {
     let about = |reason: String| CliError::Input(format!("{}: {reason}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| about(error.to_string()))?;
+    let text = input::read_text(path).map_err(|error| about(error.to_string()))?;
     let keys: Map<String, Value> =
         serde_saphyr::from_str(&text).map_err(|error| about(error.to_string()))?;
     translate(keys).map_err(|faults| about(faults.join("\n  ")))

@@ -19,7 +19,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 ///
 /// A file that cannot be read.
 pub fn sha256_file(path: &Path) -> Result<String, DataError> {
-    let mut file = std::fs::File::open(path).map_err(DataError::read(path))?;
+    let mut file = crate::input::open(path).map_err(DataError::read(path))?;
     let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
     loop {
         let count = file.read(&mut buffer).map_err(DataError::read(path))?;

@@ -127,7 +127,7 @@ pub fn append_jsonl(path: &Path, row: &impl Serialize) -> Result<(), DataError> 
 ///
 /// A file that cannot be read or does not hold what it should.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, DataError> {
-    let bytes = std::fs::read(path).map_err(DataError::read(path))?;
+    let bytes = crate::input::read(path).map_err(DataError::read(path))?;
     serde_json::from_slice(&bytes).map_err(|e| DataError::artefact(path)(e.to_string()))
 }
 

@@ -19,6 +19,7 @@ mod error;
 pub mod files;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod input;
 mod message;
 mod prompt;
 mod records;

@@ -126,7 +126,7 @@ impl MatrixGame {
             path: path.to_owned(),
             source,
         };
-        let file = File::open(path).map_err(file_error)?;
+        let file = open_stream(path).map_err(file_error)?;
         let mut file = BufReader::with_capacity(BUFFER, file);
         let start = start(&mut file).map_err(file_error)?;
         let extension = path
@@ -161,6 +161,25 @@ impl MatrixGame {
     pub fn from_csv(text: &str, path: &Path) -> Result<Self, ReadError> {
         table::read(text.as_bytes(), path)
     }
+}
+
+/// Opens a file, or a pipe, to be read once: a directory or a device is refused.
+pub(crate) fn open_stream(path: &Path) -> io::Result<File> {
+    let kind = std::fs::metadata(path)?.file_type();
+    #[cfg(unix)]
+    let is_pipe = std::os::unix::fs::FileTypeExt::is_fifo(&kind);
+    #[cfg(not(unix))]
+    let is_pipe = false;
+    if kind.is_file() || is_pipe {
+        return File::open(path);
+    }
+    let what = if kind.is_dir() {
+        "a directory"
+    } else {
+        "a device"
+    };
+    let reason = format!("it is {what}, and not a file");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
 }
 
 /// Takes the bytes up to the first one that is not white space, and that one, off `text`. A byte

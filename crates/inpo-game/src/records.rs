@@ -7,7 +7,6 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -17,6 +16,7 @@ use self::csv_file::read_csv;
 use self::json_lines::read_json_lines;
 use self::tally::Tally;
 use crate::EmpiricalGame;
+use crate::read::open_stream;
 use crate::read::text::BYTE_ORDER_MARK;
 
 /// The names of the three columns (CSV) or keys (JSON lines) that a record is made of. Others are
@@ -104,7 +104,7 @@ pub fn read_records(
         path: path.to_owned(),
         source,
     };
-    let mut reader = BufReader::new(File::open(path).map_err(failed)?);
+    let mut reader = BufReader::new(open_stream(path).map_err(failed)?);
     let extension = path.extension().and_then(|e| e.to_str());
     let json = match extension.unwrap_or_default().to_ascii_lowercase().as_str() {
         "csv" => false,

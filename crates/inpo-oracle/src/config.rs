@@ -86,7 +86,7 @@ impl OracleConfig {
     ///
     /// A file that cannot be read, a key that is unknown or of another type, with the file's name.
     pub fn read(path: &Path) -> Result<Self, OracleConfigError> {
-        let read = std::fs::read_to_string(path).map_err(DataError::read(path));
+        let read = inpo_data::input::read_text(path).map_err(DataError::read(path));
         let text = read.map_err(OracleConfigError::new)?;
         toml::from_str(&text).map_err(|error| {
             let reason = error.to_string();

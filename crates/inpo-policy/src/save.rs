@@ -333,7 +333,7 @@ fn carry_files(around: &Surroundings<'_>, dir: &Path) -> Result<(), PolicyError>
         if !from.is_file() || std::fs::canonicalize(&from).ok() == std::fs::canonicalize(&to).ok() {
             continue;
         }
-        let bytes = std::fs::read(&from).map_err(PolicyError::read(&from))?;
+        let bytes = inpo_data::input::read(&from).map_err(PolicyError::read(&from))?;
         if let Some(parent) = to.parent() {
             std::fs::create_dir_all(parent).map_err(PolicyError::write(parent))?;
         }

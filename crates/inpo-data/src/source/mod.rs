@@ -2,13 +2,12 @@
 //! which, and not the name.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
-use crate::{Columns, DataError};
+use crate::{Columns, DataError, input};
 
 mod first_bytes;
 mod json;
@@ -48,6 +47,12 @@ impl fmt::Display for Place {
 /// The name of threads on which a library reads foreign bytes: their panics become errors, and a program may keep quiet
 /// about them.
 pub const FOREIGN_BYTES: &str = "foreign bytes";
+
+/// The longest line that is read: 256 MiB.
+const LONGEST_LINE: u64 = 256 << 20;
+
+/// The largest JSON array that is read: 1 GiB.
+const LARGEST_ARRAY: u64 = 1 << 30;
 
 /// Bytes that tell what a file is.
 const HEAD: u64 = 4096;
@@ -90,13 +95,15 @@ pub(crate) fn for_each_row(
 ///
 /// A file that cannot be read.
 pub(crate) fn is_plain_text(path: &Path) -> Result<bool, DataError> {
-    let kind = kind(&open(path)?.0);
+    // The file is read again from its start, which a pipe cannot be.
+    let mut file = input::open(path).map_err(DataError::read(path))?;
+    let kind = kind(&take_head(path, &mut file)?);
     Ok(!matches!(kind, Kind::Gzip | Kind::Parquet | Kind::Array))
 }
 
 /// A file's first bytes, and the whole of it.
 fn open(path: &Path) -> Result<(Vec<u8>, impl Read), DataError> {
-    let mut file = File::open(path).map_err(DataError::read(path))?;
+    let mut file = input::open_stream(path).map_err(DataError::read(path))?;
     let head = take_head(path, &mut file)?;
     Ok((head.clone(), Cursor::new(head).chain(file)))
 }
@@ -117,15 +124,22 @@ fn refused(path: &Path, what: &str) -> DataError {
 fn rows_of_text(
     path: &Path,
     kind: &Kind,
-    mut reader: impl Read,
+    reader: impl Read,
     each: &mut dyn FnMut(Place, Columns) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
     match kind {
         Kind::Other(what) => Err(refused(path, what)),
         Kind::Array => {
             let mut text = String::new();
-            let read = reader.read_to_string(&mut text);
-            read.map_err(DataError::read(path))?;
+            let read = reader.take(LARGEST_ARRAY + 1).read_to_string(&mut text);
+            let bytes = read.map_err(DataError::read(path))?;
+            if bytes as u64 > LARGEST_ARRAY {
+                let limit = LARGEST_ARRAY >> 30;
+                let reason = format!(
+                    "a JSON array is read whole, at most {limit} GiB of it; write one JSON object a line"
+                );
+                return Err(DataError::artefact(path)(reason));
+            }
             let text = text.trim_start_matches('\u{feff}');
             let elements = json::elements(text).map_err(DataError::artefact(path))?;
             for (element, number) in elements.into_iter().zip(1..) {
@@ -138,9 +152,12 @@ fn rows_of_text(
             Ok(())
         }
         _ => {
-            for (text, number) in BufReader::new(reader).lines().zip(1..) {
-                let place = Place::Line(number);
-                let text = text.map_err(|e| DataError::row(path, place)(e.to_string()))?;
+            let mut reader = BufReader::new(reader);
+            for place in (1..).map(Place::Line) {
+                let text = line(&mut reader).map_err(DataError::row(path, place))?;
+                let Some(text) = text else {
+                    break;
+                };
                 let text = text.trim_start_matches('\u{feff}');
                 if !text.trim().is_empty() {
                     each(
@@ -152,6 +169,24 @@ fn rows_of_text(
             Ok(())
         }
     }
+}
+
+/// The next line, without its end; none behind the last one.
+fn line(reader: &mut impl BufRead) -> Result<Option<String>, String> {
+    let mut bytes = Vec::new();
+    let read = reader.take(LONGEST_LINE + 1).read_until(b'\n', &mut bytes);
+    if read.map_err(|error| error.to_string())? == 0 {
+        return Ok(None);
+    }
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+    } else if bytes.len() as u64 > LONGEST_LINE {
+        let limit = LONGEST_LINE >> 20;
+        return Err(format!("the line has more than {limit} MiB"));
+    }
+    let text = String::from_utf8(bytes).map_err(|e| e.utf8_error());
+    text.map(Some)
+        .map_err(|e| format!("it is not UTF-8 text from byte {} on", e.valid_up_to() + 1))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(super) fn for_each_row(
         let reason = format!("this Parquet file cannot be read: {reason}");
         DataError::artefact(path)(reason)
     };
-    let file = File::open(path).map_err(DataError::read(path))?;
+    let file = crate::input::open(path).map_err(DataError::read(path))?;
     std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::sync_channel(AHEAD);
         let reader = std::thread::Builder::new()

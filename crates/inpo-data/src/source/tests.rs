@@ -77,7 +77,7 @@ fn what_is_no_row_is_named_with_its_place() {
     assert_eq!(refused(b"[{}, 1]"), ", row 2: not a JSON object");
     assert_eq!(refused(b"{}\n[1]"), ", line 2: not a JSON object");
     assert_eq!(refused(b"[{}"), ": its JSON array does not end");
-    assert!(refused(b"{}\n\xff").contains("line 2: stream did not contain valid UTF-8"));
+    assert!(refused(b"{}\n\xff").contains("line 2: it is not UTF-8 text from byte 1 on"));
     let rows =
         "rows are read from JSON lines, a JSON array (either of them gzipped too) or Parquet";
     assert_eq!(
@@ -163,4 +163,36 @@ fn broken_parquet_is_an_error() {
         bytes[place] ^= 0x55;
         let _ = read(&bytes);
     }
+}
+
+/// A line of zeros behind gzip: the limit comes before the memory.
+#[test]
+fn a_line_without_end_is_refused() {
+    let mut packed = flate2::write::GzEncoder::new(b"".to_vec(), flate2::Compression::fast());
+    let zeros = vec![b' '; 1 << 20];
+    packed.write_all(b"{").unwrap();
+    for _ in 0..=LONGEST_LINE >> 20 {
+        packed.write_all(&zeros).unwrap();
+    }
+    let packed = packed.finish().unwrap();
+    assert!(packed.len() < 1 << 23);
+    assert_eq!(refused(&packed), ", line 1: the line has more than 256 MiB");
+}
+
+/// A device without an end is refused, and a pipe is read as far as rows are a stream.
+#[cfg(unix)]
+#[test]
+fn rows_come_from_a_file_or_a_pipe() {
+    let error = read_file(Path::new("/dev/zero")).unwrap_err().to_string();
+    assert!(error.contains("it is a device"), "{error}");
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    std::thread::scope(|scope| {
+        scope.spawn(|| std::fs::write(&pipe, "{\"a\": 1}\n{\"a\": 2}").unwrap());
+        assert_eq!(read_file(&pipe).unwrap().len(), 2);
+    });
+    let error = crate::rows::as_json_lines(&pipe).unwrap_err().to_string();
+    assert!(error.contains("it is a pipe"), "{error}");
 }

@@ -15,9 +15,9 @@ pub(crate) fn read_object(path: &Path) -> Result<Map<String, Value>, PolicyError
         path: path.to_path_buf(),
         reason,
     };
-    let size = std::fs::metadata(path)
-        .map_err(PolicyError::read(path))?
-        .len();
+    let file = inpo_data::input::open(path);
+    let size = file.and_then(|file| file.metadata());
+    let size = size.map_err(PolicyError::read(path))?.len();
     if size > LARGEST_JSON {
         return Err(json(format!(
             "it has {size} bytes, and at most {LARGEST_JSON} are read"

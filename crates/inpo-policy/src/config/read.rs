@@ -33,7 +33,7 @@ impl ModelConfig {
         let mut config = Self::from_object(object, path)?;
         config.check(path)?;
         let generation = path.with_file_name("generation_config.json");
-        if generation.is_file() {
+        if inpo_data::input::is_there(&generation).map_err(PolicyError::read(&generation))? {
             let object = read_object(&generation)?;
             for id in Keys::new(&object, &generation, "").ids("eos_token_id")? {
                 config.check_id(&generation, "eos_token_id", id)?;

@@ -52,10 +52,10 @@ fn open_with(
         })
     };
     let config = dir.join("config.json");
-    if !config.is_file() {
+    if !is_there(&config)? {
         return absent("config.json is not in it");
     }
-    if !dir.join(INDEX).is_file() && !dir.join(SINGLE).is_file() {
+    if !is_there(&dir.join(INDEX))? && !is_there(&dir.join(SINGLE))? {
         return absent("neither model.safetensors nor model.safetensors.index.json is in it");
     }
     let config_json = read_object(&config)?;
@@ -69,7 +69,7 @@ fn open_with(
     let weights = SafetensorsWeights::open(dir, &mut config, heads, &mut notes)?;
     let shapes = weights.head_shapes(heads.unwrap_or_default());
     let path = dir.join("tokenizer.json");
-    let tokenizer = if path.is_file() {
+    let tokenizer = if is_there(&path)? {
         TextCodec::from_file(&path)
     } else {
         let reason = "tokenizer.json is not in it".to_owned();
@@ -85,6 +85,10 @@ fn open_with(
         ..files
     };
     Ok((files, shapes))
+}
+
+fn is_there(path: &Path) -> Result<bool, PolicyError> {
+    inpo_data::input::is_there(path).map_err(PolicyError::read(path))
 }
 
 /// Where a tensor is.
@@ -116,7 +120,7 @@ impl SafetensorsWeights {
     ) -> Result<Self, PolicyError> {
         let index_path = dir.join(INDEX);
         // As in transformers, a single file wins over an index.
-        let index = if dir.join(SINGLE).is_file() {
+        let index = if is_there(&dir.join(SINGLE))? {
             None
         } else {
             Some(read_index(&index_path)?)
@@ -129,7 +133,7 @@ impl SafetensorsWeights {
         let mut places: BTreeMap<String, Place> = BTreeMap::new();
         for (shard, file) in files.into_iter().enumerate() {
             let path = dir.join(file);
-            if !path.is_file() {
+            if !is_there(&path)? {
                 return Err(PolicyError::NotAModel {
                     path: dir.to_path_buf(),
                     reason: format!(
@@ -277,7 +281,7 @@ fn read_index(path: &Path) -> Result<BTreeMap<String, String>, PolicyError> {
         path: path.to_path_buf(),
         reason,
     };
-    let text = std::fs::read(path).map_err(PolicyError::read(path))?;
+    let text = inpo_data::input::read(path).map_err(PolicyError::read(path))?;
     let index: Index = serde_json::from_slice(&text).map_err(|e| broken(e.to_string()))?;
     for (name, file) in &index.weight_map {
         let plain = Path::new(file)

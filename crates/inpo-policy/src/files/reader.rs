@@ -17,7 +17,7 @@ pub(crate) struct FileReader {
 
 impl FileReader {
     pub(crate) fn open(path: &Path) -> Result<Self, PolicyError> {
-        let file = File::open(path).map_err(PolicyError::read(path))?;
+        let file = inpo_data::input::open(path).map_err(PolicyError::read(path))?;
         let len = file.metadata().map_err(PolicyError::read(path))?.len();
         Ok(Self {
             file,

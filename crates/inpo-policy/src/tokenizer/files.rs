@@ -11,6 +11,7 @@ use super::declared::{Declared, Files};
 use crate::error::PolicyError;
 use crate::template::{DEFAULT, Templates};
 use inpo_data::files::write_whole;
+use inpo_data::input;
 
 const CONFIG: &str = "tokenizer_config.json";
 /// Two files of older directories.
@@ -37,7 +38,7 @@ impl TextCodec {
             path: path.to_path_buf(),
             reason,
         };
-        let bytes = std::fs::read(path).map_err(PolicyError::read(path))?;
+        let bytes = input::read(path).map_err(PolicyError::read(path))?;
         let mut tokenizer = parse(&bytes).map_err(refuse)?;
         tokenizer
             .with_truncation(None)
@@ -131,10 +132,10 @@ fn parse(bytes: &[u8]) -> Result<Tokenizer, String> {
 
 /// A JSON object, where the file exists.
 fn read_config(path: &Path) -> Result<Option<Map<String, Value>>, PolicyError> {
-    if !path.is_file() {
+    if !input::is_there(path).map_err(PolicyError::read(path))? {
         return Ok(None);
     }
-    let text = std::fs::read(path).map_err(PolicyError::read(path))?;
+    let text = input::read(path).map_err(PolicyError::read(path))?;
     serde_json::from_slice(&text)
         .map(Some)
         .map_err(|e| PolicyError::Json {
@@ -151,10 +152,10 @@ fn special_token(value: Option<&Value>) -> Option<&str> {
 
 /// The templates in files of their own beside `tokenizer.json`, by name.
 fn template_files(tokenizer: &Path) -> Result<Vec<(String, String)>, PolicyError> {
-    let read = |path: &Path| std::fs::read_to_string(path).map_err(PolicyError::read(path));
+    let read = |path: &Path| input::read_text(path).map_err(PolicyError::read(path));
     let mut templates = Vec::new();
     let default = tokenizer.with_file_name(TEMPLATE);
-    if default.is_file() {
+    if input::is_there(&default).map_err(PolicyError::read(&default))? {
         templates.push((DEFAULT.to_owned(), read(&default)?));
     }
     let dir = tokenizer.with_file_name(NAMED_TEMPLATES);

@@ -52,7 +52,7 @@ pub(crate) fn load(
         let advice = "delete the file to compute the anchors again";
         TrainError::artefact(path, format!("{reason}; {advice}"))
     };
-    let bytes = std::fs::read(path).map_err(DataError::read(path))?;
+    let bytes = inpo_data::input::read(path).map_err(DataError::read(path))?;
     let malformed = |e: safetensors::SafeTensorError| refuse(e.to_string());
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(malformed)?;
     let found = header.metadata().clone().unwrap_or_default();

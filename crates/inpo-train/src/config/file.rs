@@ -12,7 +12,7 @@ pub(crate) fn load<T: DeserializeOwned>(
     overrides: &[String],
     validate: impl Fn(&T) -> Result<(), TrainError>,
 ) -> Result<T, TrainError> {
-    let text = std::fs::read_to_string(path).map_err(DataError::read(path))?;
+    let text = inpo_data::input::read_text(path).map_err(DataError::read(path))?;
     parse(&text, &path.display().to_string(), overrides, validate)
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use inpo_data::input::is_there;
 use pytorch_reader::{DType, PytorchReader};
 use safetensors::tensor::{Dtype, SafeTensors};
 
@@ -33,7 +34,8 @@ impl AdapterTensors {
     /// matrix.
     pub(super) fn read(dir: &Path) -> Result<Self, PolicyError> {
         let (safe, pickle) = (dir.join(WEIGHTS), dir.join(PICKLE));
-        let (path, named) = if !safe.is_file() && pickle.is_file() {
+        let there = |path: &Path| is_there(path).map_err(PolicyError::read(path));
+        let (path, named) = if !there(&safe)? && there(&pickle)? {
             let named = of_pickle(&pickle)?;
             (pickle, named)
         } else {
@@ -114,7 +116,7 @@ fn unknown_type(path: &Path, name: &str, found: &dyn std::fmt::Debug) -> PolicyE
 }
 
 fn of_safetensors(path: &Path) -> Result<Vec<(String, HostTensor)>, PolicyError> {
-    let bytes = std::fs::read(path).map_err(PolicyError::read(path))?;
+    let bytes = inpo_data::input::read(path).map_err(PolicyError::read(path))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| malformed(path, e.to_string()))?;
     let read = file.tensors().into_iter().map(|(name, view)| {
         let element = match view.dtype() {
