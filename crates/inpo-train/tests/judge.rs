@@ -154,6 +154,10 @@ fn settings_that_do_not_fit_the_form_are_named() {
     says("judge.form = 'pair_lm'", "`policy.lora` is absent");
     says("judge.values = 3", "`judge.values` is 3");
     says(
+        "judge.values = 9223372036854775806",
+        "allowed: at most 16384",
+    );
+    says(
         "judge = { form = 'bradley_terry', prompt_head = true }",
         "`judge.prompt_head` is true",
     );

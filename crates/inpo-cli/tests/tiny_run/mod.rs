@@ -9,7 +9,7 @@ const WORDS: &str = "</s> <s> <end> the of and to in is it that was for on are a
     them river stone light music garden winter bread paper silver mountain letter summer window";
 
 /// The tiny checkpoint with a word-level tokenizer and the plainest of templates, prompts, and a configuration.
-pub fn prepare(dir: &Path) {
+pub(crate) fn prepare(dir: &Path) {
     let model = dir.join("model");
     std::fs::create_dir_all(&model).unwrap();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../inpo-policy/tests/fixtures");

@@ -15,11 +15,11 @@ mod sections;
 mod train;
 
 pub use objective::ObjectiveSection;
-pub(crate) use sections::token_limit;
+use sections::MOST_RESPONSES;
 pub use sections::{
     DataSection, EvalSection, IterationSection, ModelSection, PairsSection, PolicySection,
 };
-use sections::{MOST_RESPONSES, at_most};
+pub(crate) use sections::{at_most, token_limit};
 pub use train::{Optim, Schedule, TrainSection};
 
 /// What the configurations of a run and of a training share.

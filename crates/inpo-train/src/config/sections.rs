@@ -271,7 +271,7 @@ fn at_least_one(key: &str, value: Option<usize>) -> Result<(), TrainError> {
 }
 
 /// Refuses more than `most`, by the key's name.
-pub(super) fn at_most(key: &str, value: usize, most: usize) -> Result<(), TrainError> {
+pub(crate) fn at_most(key: &str, value: usize, most: usize) -> Result<(), TrainError> {
     if value > most {
         return Err(TrainError::setting(key, value, &format!("at most {most}")));
     }

@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{PolicySection, TrainSection, file};
+use crate::config::{PolicySection, TrainSection, at_most, file};
 use crate::error::TrainError;
+
+/// The most values of a head: more than any decoder here is wide.
+const MOST_VALUES: usize = 1 << 14;
 
 /// The training of a judge on votes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -133,6 +136,7 @@ impl JudgeTrainConfig {
             let allowed = "an even number: values turn in pairs";
             return Err(TrainError::setting("judge.values", judge.values, allowed));
         }
+        at_most("judge.values", judge.values, MOST_VALUES)?;
         if judge.prompt_head && !turns {
             let allowed = "false: only `general` and `hybrid` have blocks to weigh";
             return Err(TrainError::setting("judge.prompt_head", true, allowed));
