@@ -12,7 +12,7 @@ use inpo_core::data::{Completion, Prompt, Row, read_rows};
 use inpo_core::game::{OracleError, PreferenceOracle};
 use inpo_core::oracle::{
     Answers, Candidates, JudgeReport, MissingVote, Oracle, OracleConfig, OracleKind, PairStrategy,
-    Progress, Question, RecordedOracleConfig, Surroundings, judge,
+    Progress, Question, RecordedOracleConfig, SelectionConfig, Surroundings, judge,
 };
 use serde_json::{Map, Value, json};
 
@@ -254,6 +254,13 @@ pub(crate) fn item(row: &Row, number: u64) -> Result<Item, String> {
     if answers.len() < 2 {
         let count = answers.len();
         return Err(format!("`responses` has {count}, and a comparison needs 2"));
+    }
+    let most = SelectionConfig::MOST_RESPONSES;
+    if answers.len() > most {
+        let count = answers.len();
+        return Err(format!(
+            "`responses` has {count}, and at most {most} are compared"
+        ));
     }
     let completion = |answer: inpo_core::data::Answer| Completion {
         text: answer.message.map(|m| m.content).unwrap_or_default(),

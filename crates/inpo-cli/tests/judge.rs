@@ -281,6 +281,10 @@ fn bad_input_is_named_in_one_sentence() {
         "`responses` has 1, and a comparison needs 2",
     );
     says(
+        json!({"prompt": "x", "responses": vec!["a"; 50_000]}),
+        "`responses` has 50000, and at most 1024 are compared",
+    );
+    says(
         json!({"prompt": "x", "response": "a"}),
         "there are no `responses`",
     );

@@ -161,6 +161,9 @@ pub enum SelectionConfigError {
 }
 
 impl SelectionConfig {
+    /// The most responses to one prompt that are compared: every two of them are half a million comparisons.
+    pub const MOST_RESPONSES: usize = 1024;
+
     /// A strategy with the default settings.
     #[must_use]
     pub fn new(strategy: PairStrategy) -> Self {

@@ -15,7 +15,6 @@ mod sections;
 mod train;
 
 pub use objective::ObjectiveSection;
-use sections::MOST_RESPONSES;
 pub use sections::{
     DataSection, EvalSection, IterationSection, ModelSection, PairsSection, PolicySection,
 };
@@ -276,6 +275,7 @@ impl RunConfig {
             let allowed = "at least 2: a pair needs two responses";
             return Err(TrainError::setting(key, responses, allowed));
         }
-        at_most("generation.num_generations", responses, MOST_RESPONSES)
+        let most = SelectionConfig::MOST_RESPONSES;
+        at_most("generation.num_generations", responses, most)
     }
 }

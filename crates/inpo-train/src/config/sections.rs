@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use inpo_data::TemplateInput;
+use inpo_oracle::SelectionConfig;
 use inpo_policy::{FloatType, LoraConfig, Precision};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -11,9 +12,6 @@ use crate::error::TrainError;
 
 /// The most rounds of a run.
 const MOST_ITERATIONS: usize = 1_000_000;
-
-/// The most responses to one prompt in a run: every two of them may be compared, half a million comparisons.
-pub(super) const MOST_RESPONSES: usize = 1024;
 
 /// `[policy]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -239,7 +237,7 @@ impl EvalSection {
     pub(super) fn validate(&self) -> Result<(), TrainError> {
         let key = "eval.num_generations";
         at_least_one(key, Some(self.num_generations))?;
-        at_most(key, self.num_generations, MOST_RESPONSES)?;
+        at_most(key, self.num_generations, SelectionConfig::MOST_RESPONSES)?;
         at_least_one("eval.kl_samples", Some(self.kl_samples))?;
         at_least_one("eval.num_prompts", self.num_prompts)?;
         if !(0.0..1.0).contains(&self.confidence) {
