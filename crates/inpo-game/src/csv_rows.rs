@@ -6,6 +6,9 @@ use csv::ByteRecord;
 
 use crate::read::text::BYTE_ORDER_MARK;
 
+/// The longest row that is read: 64 MiB.
+pub(crate) const LONGEST_ROW: u64 = 64 << 20;
+
 /// Why there is no next row.
 pub(crate) enum RowsError {
     /// The file cannot be read.
@@ -43,6 +46,7 @@ impl<R: Read> Rows<R> {
                 read: 0,
                 last: b'\n',
                 line: 1,
+                row: 0,
                 place: Place::Start,
                 opened: (0, 1),
                 broken: None,
@@ -85,6 +89,13 @@ impl<R: Read> Rows<R> {
     }
 }
 
+/// The error of a row beyond [`LONGEST_ROW`].
+pub(crate) fn too_long(line: u64) -> io::Error {
+    let limit = LONGEST_ROW >> 20;
+    let reason = format!("the row on line {line} has more than {limit} MiB");
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
 /// Remembers how much was read and how it ended, and watches the quotes, with which the crate is
 /// lenient: it closes one at the end of the file, and adds what follows one to the field.
 struct Watched<R> {
@@ -92,6 +103,8 @@ struct Watched<R> {
     read: u64,
     last: u8,
     line: u64,
+    /// The byte that the row begins at.
+    row: u64,
     place: Place,
     /// The byte and the line of the last quote that opened a field.
     opened: (u64, u64),
@@ -133,7 +146,11 @@ impl<R> Watched<R> {
             }
             (Place::Quoted, b'"') => Place::Quote,
             (Place::Quote, b'"') | (Place::Quoted, _) => Place::Quoted,
-            (_, b',' | b'\n') => Place::Start,
+            (_, b',') => Place::Start,
+            (_, b'\n') => {
+                self.row = at + 1;
+                Place::Start
+            }
             (Place::Start | Place::Plain, _) => Place::Plain,
             // Spaces are trimmed.
             (Place::Quote | Place::Closed, _) if byte.is_ascii_whitespace() => Place::Closed,
@@ -171,6 +188,9 @@ impl<R: Read> Read for Watched<R> {
             self.watch_end();
         }
         self.read += read as u64;
+        if self.read - self.row > LONGEST_ROW {
+            return Err(too_long(self.line));
+        }
         if let Some(&last) = buffer[..read].last() {
             self.last = last;
         }
@@ -222,6 +242,18 @@ mod tests {
         // Far behind the buffer, and of two cells that are broken the first.
         let long = format!("{}\"a\"a\n\"b", "c,d\n".repeat(100_000));
         assert_eq!(broken(&long).1, 100_001);
+    }
+
+    /// A file of holes takes no more memory than one row may.
+    #[test]
+    fn a_row_without_end_is_an_error() {
+        let text = io::Read::chain("a,b\n0.5".as_bytes(), io::repeat(0));
+        let mut rows = Rows::new(text);
+        assert!(matches!(rows.next(), Ok(Some(1))));
+        let Err(RowsError::Io(error)) = rows.next() else {
+            panic!("a row without end was read");
+        };
+        assert_eq!(error.to_string(), "the row on line 2 has more than 64 MiB");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Records as JSON lines: one object a line.
 
 use std::fmt;
-use std::io::BufRead;
+use std::io::{BufRead, Read as _};
 
 use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
@@ -9,6 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use super::csv_file::quoted;
 use super::tally::Tally;
 use super::{RecordError, RowError};
+use crate::csv_rows::{LONGEST_ROW, too_long};
 use crate::read::text::{BYTE_ORDER_MARK, without_place};
 
 /// Counts every line of a JSON-lines file. Blank lines are passed over.
@@ -20,11 +21,16 @@ pub(super) fn read_json_lines(
     let (mut bytes, mut number, mut empty) = (Vec::new(), 0, true);
     loop {
         bytes.clear();
-        let read = reader.read_until(b'\n', &mut bytes);
-        if read.map_err(|source| tally.broken(source))? == 0 {
+        let limited = (&mut reader).take(LONGEST_ROW + 1);
+        let read = { limited }.read_until(b'\n', &mut bytes);
+        let read = read.map_err(|source| tally.broken(source))?;
+        if read == 0 {
             break;
         }
         number += 1;
+        if read as u64 > LONGEST_ROW {
+            return Err(tally.broken(too_long(number)));
+        }
         let text = match number {
             1 => bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes),
             _ => &bytes,
