@@ -252,6 +252,7 @@ fn optimise(
         Some(Reader::Heads(head)) => Some(head),
         _ => None,
     };
+    dir.sync_metrics()?;
     save(config, &policy, head.as_ref())?;
     dir.save_state(train, steps)
 }

@@ -93,7 +93,6 @@ pub fn save_adapters(
     let metadata = [("format".to_owned(), "pt".to_owned())].into();
     let bytes = safetensors::serialize(views, Some(metadata)).expect("views are valid");
     let settings = serde_json::to_vec_pretty(&settings(config, base_model)).expect("plain JSON");
-    std::fs::create_dir_all(dir).map_err(PolicyError::write(dir))?;
     write_whole(&dir.join(WEIGHTS), &bytes)?;
     Ok(write_whole(&dir.join(CONFIG), &settings)?)
 }
