@@ -57,11 +57,11 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<(), CliError> {
         _ => Precision::F32,
     };
     let policy = Policy::load_in(&path, &device, precision)?;
-    notes(&policy);
     let policy = match &args.adapter {
         Some(dir) => policy.with_saved_adapters(dir)?,
         None => policy,
     };
+    notes(&policy);
     let options = SaveOptions {
         dtype: Some(args.dtype),
         max_shard_bytes: args.max_shard_bytes,

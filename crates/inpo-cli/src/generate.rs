@@ -121,11 +121,19 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     if missing.is_empty() {
         return answered.finish();
     }
+    if config.is_greedy() && config.num_generations > 1 {
+        let count = config.num_generations;
+        tell(&format!(
+            "note: with these settings one token can be drawn at each place, so that all {count} responses to a prompt are \
+             equal: --num-generations 1 gives the same"
+        ));
+    }
     let sampler: Box<dyn Sampler> = match args.server.model(args.model.name())? {
         Some(remote) => Box::new(remote),
         None => {
             let policy = args.model.load()?;
             notes(&policy);
+            config.check_vocabulary(policy.config().vocab_size)?;
             Box::new(policy)
         }
     };

@@ -1,5 +1,6 @@
 //! Adapters in PEFT's files.
 
+mod base;
 mod keys;
 mod load;
 mod tensors;
@@ -15,6 +16,7 @@ use crate::model::Decoder;
 use inpo_data::files::write_whole;
 use inpo_data::sha256;
 
+pub(crate) use base::other_base;
 pub use load::load_adapters;
 
 const CONFIG: &str = "adapter_config.json";
