@@ -6,6 +6,7 @@ use clap::Args;
 use inpo_core::policy::{FloatType, Policy, Precision, SaveOptions};
 
 use crate::error::CliError;
+use crate::output::check_folder;
 use crate::print::{notes, tell};
 
 /// Writes a model as a Hugging Face directory: a GGUF file unpacked, an adapter added to the weights, or
@@ -56,11 +57,11 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<(), CliError> {
         _ => Precision::F32,
     };
     let policy = Policy::load_in(&path, &device, precision)?;
-    notes(&policy);
     let policy = match &args.adapter {
         Some(dir) => policy.with_saved_adapters(dir)?,
         None => policy,
     };
+    notes(&policy);
     let options = SaveOptions {
         dtype: Some(args.dtype),
         max_shard_bytes: args.max_shard_bytes,
@@ -73,7 +74,7 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Refuses a directory that holds something: files of two models in one would be read as one.
+/// Refuses a directory that holds something, as that of the model does: files of two models in one would be read as one.
 fn check_output(dir: &Path) -> Result<(), CliError> {
     let refuse = |reason: &str| {
         let dir = dir.display();
@@ -84,9 +85,9 @@ fn check_output(dir: &Path) -> Result<(), CliError> {
     match std::fs::read_dir(dir) {
         Ok(mut entries) => match entries.next() {
             Some(_) => refuse("is not empty"),
-            None => Ok(()),
+            None => check_folder("--output", dir),
         },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => check_folder("--output", dir),
         Err(_) => refuse("is not a directory that can be read"),
     }
 }

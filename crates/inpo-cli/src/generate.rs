@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::error::CliError;
 use crate::model::ModelArgs;
+use crate::output::Inputs;
 use crate::print::{notes, tell};
 use crate::server::ServerArgs;
 use crate::template::TemplateArgs;
@@ -93,6 +94,8 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
         max_cache_tokens: args.max_cache_tokens,
     };
     config.validate()?;
+    let inputs = args.model.inputs(Inputs::files([&args.prompts]));
+    let [output] = inputs.outputs([("--output", args.output.as_ref())])?;
     let template = args.template.read()?;
     let mut rows = read_rows(&args.prompts)?;
     for row in &mut rows {
@@ -107,7 +110,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
             seed: args.seed,
             digest: &digest,
         },
-        args.output.as_deref(),
+        output.as_ref(),
         args.resume,
     )?;
     let missing = answered.missing();
@@ -118,11 +121,19 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     if missing.is_empty() {
         return answered.finish();
     }
+    if config.is_greedy() && config.num_generations > 1 {
+        let count = config.num_generations;
+        tell(&format!(
+            "note: with these settings one token can be drawn at each place, so that all {count} responses to a prompt are \
+             equal: --num-generations 1 gives the same"
+        ));
+    }
     let sampler: Box<dyn Sampler> = match args.server.model(args.model.name())? {
         Some(remote) => Box::new(remote),
         None => {
             let policy = args.model.load()?;
             notes(&policy);
+            config.check_vocabulary(policy.config().vocab_size)?;
             Box::new(policy)
         }
     };

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use inpo_console::find_model;
-use inpo_core::data::files::{write_json, write_jsonl};
 use inpo_core::data::rows::Answers as RowAnswers;
 use inpo_core::data::{Completion, Prompt, Row, read_rows};
 use inpo_core::game::{OracleError, PreferenceOracle};
@@ -17,6 +16,7 @@ use inpo_core::oracle::{
 use serde_json::{Map, Value, json};
 
 use crate::error::CliError;
+use crate::output::{Inputs, check_folder, write_rows};
 use crate::print::{lines, tell};
 use crate::selection::{STRATEGIES, SelectionArgs};
 
@@ -126,6 +126,16 @@ fn plans<'r>(args: &JudgeArgs, rows: &[Row], items: &'r [Item]) -> Result<Vec<Pl
 pub(crate) type Item = (Prompt, Vec<Completion>);
 
 pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
+    let inputs = [&args.oracle]
+        .into_iter()
+        .chain(&args.against)
+        .fold(Inputs::files([&args.input]), |inputs, path| {
+            inputs.settings(path)
+        });
+    let [output, report_to] = inputs.outputs([
+        ("--output", args.output.as_ref()),
+        ("--report", args.report.as_ref()),
+    ])?;
     let config = OracleConfig::read(&args.oracle).map_err(|e| CliError::Input(e.to_string()))?;
     let rows = read_rows(&args.input)?;
     let items = rows.iter().enumerate().map(|(place, row)| {
@@ -143,9 +153,14 @@ pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
         )));
     }
     let journal = args.journal.clone().or_else(|| {
+        // What is written through has no place beside it.
+        output.as_ref()?.file()?;
         let output = args.output.as_ref()?;
         Some(output.parent().unwrap_or(Path::new("")).join("journal"))
     });
+    if let Some(journal) = &journal {
+        check_folder("--journal", journal)?;
+    }
     if args.resume && !journal.as_ref().is_some_and(|journal| journal.is_dir()) {
         let folder = journal.map_or("no folder is named".to_owned(), |journal| {
             format!("{} is not there", journal.display())
@@ -203,12 +218,9 @@ pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
     }
     let rows = rows.into_iter().zip(&answers);
     let rows = rows.map(|(row, answers)| judged(row, answers, &name));
-    match &args.output {
-        Some(path) => write_jsonl(path, &rows.collect::<Vec<_>>())?,
-        None => lines(rows.map(|row| Value::Object(row).to_string()))?,
-    }
-    if let Some(path) = &args.report {
-        write_json(path, &report)?;
+    write_rows(output.as_ref(), rows.collect())?;
+    if let Some(report_to) = &report_to {
+        report_to.write_json(&report)?;
     }
     if let Some((path, _, damaged @ 1..)) = oracle.judged().journal() {
         tell(&format!(

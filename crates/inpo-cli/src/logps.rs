@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use inpo_core::data::files::write_jsonl;
 use inpo_core::data::rows::Answers;
 use inpo_core::data::{Answer, FinishReason, Row, read_rows};
 use inpo_core::policy::{Policy, PolicyError, Sequence, tokenizer};
@@ -11,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::error::CliError;
 use crate::model::ModelArgs;
-use crate::print::{lines, notes};
+use crate::output::{Inputs, write_rows};
+use crate::print::notes;
 use crate::template::TemplateArgs;
 
 /// Scores the response, or the K responses, of each row under the model.
@@ -38,6 +38,8 @@ pub(crate) struct LogpsArgs {
 }
 
 pub(crate) fn run(args: &LogpsArgs) -> Result<(), CliError> {
+    let inputs = args.model.inputs(Inputs::files([&args.input]));
+    let [to] = inputs.outputs([("--output", args.output.as_ref())])?;
     let template = args.template.read()?;
     let mut rows = read_rows(&args.input)?;
     let policy = args.model.load()?;
@@ -105,11 +107,7 @@ pub(crate) fn run(args: &LogpsArgs) -> Result<(), CliError> {
         }
         output.push(columns);
     }
-    match &args.output {
-        Some(path) => write_jsonl(path, &output)?,
-        None => lines(output.iter().map(|row| json!(row).to_string()))?,
-    }
-    Ok(())
+    write_rows(to.as_ref(), output)
 }
 
 /// The ids of a row's prompt and of an answer to it. One that was cut off ends without the token that ends a turn.

@@ -8,6 +8,7 @@ mod generate;
 mod judge;
 mod logps;
 mod model;
+mod output;
 mod print;
 mod run;
 mod select;

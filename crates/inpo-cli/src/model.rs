@@ -5,6 +5,7 @@ use inpo_core::policy::Policy;
 use inpo_core::train::config::PolicySection;
 
 use crate::error::CliError;
+use crate::output::Inputs;
 use crate::print::tell;
 
 /// Says how PEFT reads adapters that were trained on a GGUF file, which its loader does not open.
@@ -47,6 +48,11 @@ impl ModelArgs {
     /// What decides the model's answers: not the device.
     pub(crate) fn identity(&self) -> serde_json::Value {
         serde_json::json!([self.model, self.adapter])
+    }
+
+    /// Adds the model's files to what a command reads.
+    pub(crate) fn inputs(&self, inputs: Inputs) -> Inputs {
+        inputs.model(&self.model, self.adapter.as_ref())
     }
 
     /// Finds (or fetches) and loads the model.

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use inpo_core::data::files::write_jsonl;
 use inpo_core::data::{Completion, FinishReason, Row, read_rows};
 use inpo_core::oracle::{
     Answers, PairStrategy, Selected, SelectionConfig, SelectionCounts, Step, TiePolicy,
@@ -13,7 +12,8 @@ use serde_json::{Map, Value, json};
 
 use crate::error::CliError;
 use crate::judge::item;
-use crate::print::{lines, tell};
+use crate::output::{Inputs, write_rows};
+use crate::print::tell;
 use crate::selection::{STRATEGIES, SelectionArgs, named};
 
 /// Columns of the responses that a pair is made of, and of an earlier pair, which would be another one's.
@@ -84,6 +84,8 @@ pub(crate) fn run(args: &SelectArgs) -> Result<(), CliError> {
                 .to_owned(),
         ));
     }
+    let inputs = Inputs::files([&args.input]);
+    let [output] = inputs.outputs([("--output", args.output.as_ref())])?;
     let rows = read_rows(&args.input)?;
     let total = rows.len();
     let mut counts = SelectionCounts::default();
@@ -110,11 +112,7 @@ pub(crate) fn run(args: &SelectArgs) -> Result<(), CliError> {
             args.input.display()
         )));
     }
-    match &args.output {
-        Some(path) => write_jsonl(path, &pairs)?,
-        None => lines(pairs.into_iter().map(|row| Value::Object(row).to_string()))?,
-    }
-    Ok(())
+    write_rows(output.as_ref(), pairs)
 }
 
 /// The pair of a row.

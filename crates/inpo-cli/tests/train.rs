@@ -305,6 +305,77 @@ fn bad_rows_are_refused_in_sentences() {
     assert!(error.contains("line 1: the probability is 1.5"), "{error}");
 }
 
+/// What teaches nothing, or what cannot be meant, is said before anything is computed.
+#[test]
+fn rows_that_make_no_sense_are_told() {
+    let equal = row(json!({"rejected_token_ids": [7, 8, 9, 2, 4, 6]}));
+    let twice = row(json!({})).replacen('{', "{\"probability\": 0.2, \"probability\": 0.9, ", 1);
+    let error = refused(&(row(json!({})) + &twice), "label = 'soft'");
+    assert!(
+        error.contains("pairs.jsonl, line 2: the key \"probability\" occurs twice"),
+        "{error}"
+    );
+    let nan =
+        row(json!({"ref_rejected_logps": -25.0})).replacen('{', "{\"ref_chosen_logps\": NaN, ", 1);
+    let error = refused(&nan, "");
+    assert!(
+        error.contains("line 1: `ref_chosen_logps` holds NaN or an infinity"),
+        "{error}"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let config = small(dir.path(), &(equal + &row(json!({}))), "");
+    let output = train(dir.path(), &config);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{told}");
+    assert!(
+        told.contains("note       in 1 of 2 pairs `chosen` and `rejected` are the same tokens"),
+        "{told}"
+    );
+}
+
+/// Steps far too large: the loss grows beyond all bounds, which is said once, or ends the training where it is limited.
+#[test]
+fn a_training_that_diverges_is_told_or_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let steps = "optim = 'sgd'\nlr_scheduler_type = 'constant'\nwarmup_steps = 0\nmax_steps = 5\n";
+    let config = small(dir.path(), &row(json!({})), "eta = 0.1") + steps;
+    let config = config.replace("learning_rate = 1e-4", "learning_rate = 20.0");
+    let output = train(dir.path(), &config);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{told}");
+    assert_eq!(told.matches("warning: ").count(), 1, "{told}");
+    assert!(
+        told.contains("times that of the first step, 25.0000"),
+        "{told}"
+    );
+    let config = config.replace("/out'", "/stopped'") + "max_loss_ratio = 10.0\n";
+    let output = train(dir.path(), &config);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("error: step ") && told.contains("(train.max_loss_ratio is 10)"),
+        "{told}"
+    );
+    assert!(!dir.path().join("stopped/policy").exists());
+    // A warm-up that outlasts the training, and an adapter that says that it is another model's.
+    let config = small(dir.path(), &row(json!({})), "eta = 0.1").replace("/out'", "/adapted'");
+    let config = config.replace(
+        "[data]",
+        &format!("adapter = '{}'\n[data]", fixture("adapter").display()),
+    );
+    let config = config.replace("tiny_llama_untied", "tiny_llama_tied");
+    let output = train(dir.path(), &(config + "warmup_steps = 40\n"));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{told}");
+    for want in [
+        "note       the adapter in ",
+        "was trained on tiny_llama_untied by its adapter_config.json",
+        "warning: train.warmup_steps is 40, and there are 1 steps",
+    ] {
+        assert!(told.contains(want), "{want}: {told}");
+    }
+}
+
 /// Log-probs that come with the pairs: complete, sums, of the model they should be of.
 #[test]
 fn bad_log_probs_are_refused_in_sentences() {

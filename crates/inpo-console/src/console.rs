@@ -33,6 +33,14 @@ impl Observer for Console {
         tell(&peak.to_string());
     }
 
+    fn warning(&mut self, sentence: &str) {
+        let warn = || tell(&format!("warning: {sentence}"));
+        match &self.bar {
+            Some(bar) => bar.suspend(warn),
+            None => warn(),
+        }
+    }
+
     fn stage(&mut self, iteration: usize, name: &str, total: usize) {
         self.finish();
         tell(&format!("iteration {iteration}: {name} ({total})"));

@@ -24,6 +24,14 @@ pub enum DataError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A place that a user named for a result and that cannot take it.
+    #[error("{}: {reason}", path.display())]
+    Output {
+        /// The place.
+        path: PathBuf,
+        /// What it is and what to do.
+        reason: String,
+    },
     /// A malformed row of a data file.
     #[error("{}, {place}: {reason}", path.display())]
     Row {

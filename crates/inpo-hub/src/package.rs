@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use inpo_data::files::share_reading;
+use inpo_data::files::{share_reading, sync};
 use inpo_data::{DataError, excerpt, hex, sha256_file};
 use sha2::{Digest, Sha256};
 
@@ -231,6 +231,7 @@ pub(super) fn unpack(
         .map_err(DataError::write(&target))?;
     out.persist(&target)
         .map_err(|e| DataError::write(&target)(e.error))?;
+    sync(dir)?;
     // Leaves the marker, so that the next process does not hash.
     match verify::check(&target, package.file_bytes, package.file_sha256)? {
         verify::State::Good => Ok(()),

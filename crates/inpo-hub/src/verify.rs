@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use inpo_data::files::write_whole;
+use inpo_data::files::{open_lock, remove_left_overs, write_whole};
 use inpo_data::{DataError, sha256_file};
 
 use crate::{Progress, Watch};
@@ -59,19 +59,14 @@ fn marker(path: &Path) -> PathBuf {
 
 /// Waits for the right to write into a directory; dropping the result gives it back.
 pub(super) fn lock(dir: &Path, watch: Watch<'_>) -> Result<File, DataError> {
-    let path = dir.join(".lock");
-    let open = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path);
-    let file = open.map_err(DataError::write(&path))?;
+    let file = open_lock(dir)?;
     if file.try_lock().is_err() {
-        let dir = dir.display();
-        let note = format!("waiting for another process that is fetching into {dir}");
+        let shown = dir.display();
+        let note = format!("waiting for another process that is fetching into {shown}");
         watch(Progress::Note(&note));
-        file.lock().map_err(DataError::write(&path))?;
+        file.lock().map_err(DataError::write(&dir.join(".lock")))?;
     }
+    remove_left_overs(dir);
     Ok(file)
 }
 

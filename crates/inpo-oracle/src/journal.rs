@@ -120,6 +120,7 @@ impl Journal {
         if whole == 0 {
             journal.write(&serde_json::json!({ "specification": specification }))?;
             journal.sync()?;
+            inpo_data::files::sync(dir)?;
         } else {
             journal.read(&bytes[..whole]);
         }

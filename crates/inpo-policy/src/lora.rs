@@ -13,7 +13,7 @@ use rand::{RngExt, SeedableRng};
 pub use config::LoraConfig;
 use modules::Selection;
 pub use modules::{Modules, Patterns};
-pub(crate) use peft::adapter_digest;
+pub(crate) use peft::{adapter_digest, other_base};
 pub use peft::{load_adapters, save_adapters};
 use refusal::Refusal;
 

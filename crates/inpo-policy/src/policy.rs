@@ -21,7 +21,7 @@ use crate::error::PolicyError;
 use crate::files::{ModelFiles, RandomWeights, WeightSource};
 use crate::logps::{Sequence, response_logps};
 use crate::lora::{
-    LoraConfig, adapter_digest, add_adapters, load_adapters, merged, save_adapters,
+    LoraConfig, adapter_digest, add_adapters, load_adapters, merged, other_base, save_adapters,
     without_adapters,
 };
 use crate::model::{Decoder, FileBlocks};
@@ -217,13 +217,16 @@ impl Policy {
         Ok(self)
     }
 
-    /// This policy with the adapters saved in `dir`, in PEFT's layout.
+    /// This policy with the adapters saved in `dir`, in PEFT's layout. That they name another base model is among its
+    /// [notes](Self::notes).
     ///
     /// # Errors
     ///
     /// Missing or malformed files, tensors that do not fit.
     pub fn with_saved_adapters(mut self, dir: &Path) -> Result<Self, PolicyError> {
         let (decoder, config) = load_adapters(self.decoder, dir)?;
+        let note = other_base(dir, &self.source, self.config_json.as_deref());
+        self.notes.extend(note);
         self.decoder = decoder;
         self.lora = Some(config);
         if let Some(files) = &mut self.files {

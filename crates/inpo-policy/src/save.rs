@@ -14,7 +14,7 @@ use crate::error::PolicyError;
 use crate::float_type::FloatType;
 use crate::model::{Decoder, Projection};
 use crate::tokenizer::TextCodec;
-use inpo_data::files::{write_whole, write_whole_with};
+use inpo_data::files::{sync, write_whole, write_whole_with};
 use inpo_data::hex;
 
 /// How a model is saved.
@@ -198,7 +198,6 @@ pub(crate) fn save_model(
     options: &SaveOptions,
     dir: &Path,
 ) -> Result<(), PolicyError> {
-    std::fs::create_dir_all(dir).map_err(PolicyError::write(dir))?;
     let dtype = options.dtype.unwrap_or(match decoder.stored_dtype() {
         DType::BF16 => FloatType::Bf16,
         DType::F16 => FloatType::F16,
@@ -287,7 +286,7 @@ fn write_weights(list: &[(String, Stored)], most: usize, dir: &Path) -> Result<(
     shards.push(&list[start..]);
     if let [all] = shards.as_slice() {
         write_file(all, &dir.join(SINGLE))?;
-        return remove(&dir.join(INDEX));
+        return remove(dir, INDEX);
     }
     let mut map = Map::new();
     for (number, shard) in shards.iter().enumerate() {
@@ -299,7 +298,7 @@ fn write_weights(list: &[(String, Stored)], most: usize, dir: &Path) -> Result<(
     let index = json!({"metadata": {"total_size": total}, "weight_map": map});
     let index = serde_json::to_vec_pretty(&index).expect("plain JSON");
     write_whole(&dir.join(INDEX), &index)?;
-    remove(&dir.join(SINGLE))
+    remove(dir, SINGLE)
 }
 
 fn write_file(list: &[(String, Stored)], path: &Path) -> Result<(), PolicyError> {
@@ -312,12 +311,13 @@ fn write_file(list: &[(String, Stored)], path: &Path) -> Result<(), PolicyError>
     Ok(())
 }
 
-fn remove(path: &Path) -> Result<(), PolicyError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(PolicyError::write(path)(error))
-        }
-        _ => Ok(()),
+/// Removes a file, which does not come back.
+fn remove(dir: &Path, file: &str) -> Result<(), PolicyError> {
+    let path = dir.join(file);
+    match std::fs::remove_file(&path) {
+        Ok(()) => Ok(sync(dir)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(PolicyError::write(&path)(error)),
     }
 }
 
@@ -334,9 +334,6 @@ fn carry_files(around: &Surroundings<'_>, dir: &Path) -> Result<(), PolicyError>
             continue;
         }
         let bytes = inpo_data::input::read(&from).map_err(PolicyError::read(&from))?;
-        if let Some(parent) = to.parent() {
-            std::fs::create_dir_all(parent).map_err(PolicyError::write(parent))?;
-        }
         write_whole(&to, &bytes)?;
     }
     match around.codec {

@@ -81,6 +81,14 @@ pub enum TrainError {
         /// The step, the pair, the quantity.
         what: String,
     },
+    /// An optimisation that goes nowhere, which is stopped.
+    #[error("{reason} (train.max_loss_ratio is {limit})")]
+    Diverged {
+        /// The step, what was seen and what to do.
+        reason: String,
+        /// `train.max_loss_ratio`.
+        limit: f64,
+    },
     /// The first loss is not the one that the cached log-probs give.
     #[error(
         "the loss before the first step is {got:.6}, expected {expected:.6} from the cached log-probs; \
@@ -177,6 +185,7 @@ impl TrainError {
     pub fn is_input(&self) -> bool {
         match self {
             Self::NonFinite { .. }
+            | Self::Diverged { .. }
             | Self::FirstLoss { .. }
             | Self::StaleAnchors { .. }
             | Self::NoPairs { .. }

@@ -24,6 +24,7 @@ use inpo_policy::{
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
+use crate::divergence::Divergence;
 use crate::error::TrainError;
 use crate::inputs::Inputs;
 use crate::observer::Observer;
@@ -198,6 +199,10 @@ fn optimise(
 ) -> Result<(), TrainError> {
     let (judge, train) = (&config.judge, &config.train);
     let steps = train.steps(lessons.len());
+    if let Some(sentence) = train.warmup_warning(steps) {
+        observer.warning(&sentence);
+    }
+    let mut divergence = Divergence::new(train);
     observer.stage(1, Stage::Train.title(), steps);
     let mut log = |step: JudgeStep| {
         observer.advance(1);
@@ -209,6 +214,10 @@ fn optimise(
         if step.step.is_multiple_of(train.logging_steps) || step.step == steps {
             dir.log(place, &step)?;
         }
+        let sentences = divergence.look([step.step, steps], step.loss, step.grad_norm)?;
+        sentences
+            .iter()
+            .for_each(|sentence| observer.warning(sentence));
         Ok(())
     };
     let device = policy.decoder().device().without_autodiff();
@@ -252,6 +261,7 @@ fn optimise(
         Some(Reader::Heads(head)) => Some(head),
         _ => None,
     };
+    dir.sync_metrics()?;
     save(config, &policy, head.as_ref())?;
     dir.save_state(train, steps)
 }

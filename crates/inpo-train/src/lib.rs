@@ -18,6 +18,7 @@
 
 mod anchors;
 pub mod config;
+mod divergence;
 mod error;
 mod header;
 mod inputs;

@@ -20,6 +20,7 @@ pub struct StoredPolicy {
     context: usize,
     dtype: DType,
     tokenizer: Option<String>,
+    notes: Vec<String>,
 }
 
 impl From<Policy> for StoredPolicy {
@@ -33,6 +34,7 @@ impl From<Policy> for StoredPolicy {
             context: policy.config().max_position_embeddings,
             dtype: policy.decoder().dtype(),
             tokenizer: codec.map(|codec| codec.tokenizer_hash()),
+            notes: policy.notes(),
             here: Some(policy),
         }
     }
@@ -96,6 +98,11 @@ impl StoredPolicy {
     /// Tokens that the policy can read.
     pub(crate) fn context(&self) -> usize {
         self.context
+    }
+
+    /// What its user should know of its files, a sentence each.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Float type that the policy computes in.

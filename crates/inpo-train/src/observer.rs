@@ -11,6 +11,8 @@ use crate::work::Peak;
 pub trait Observer {
     /// The settings of the run or the training, before anything is computed.
     fn header(&mut self, _header: &dyn Display) {}
+    /// Something that its user should know of what comes or of what was seen, a sentence.
+    fn warning(&mut self, _sentence: &str) {}
     /// A stage with `total` units of work begins.
     fn stage(&mut self, _iteration: usize, _name: &str, _total: usize) {}
     /// `units` of the stage are done.

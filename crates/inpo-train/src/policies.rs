@@ -96,6 +96,19 @@ impl Policies {
         self.start.get()
     }
 
+    /// What a user should know of the files of all policies, each sentence once.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let others = [&self.reference, &self.previous].into_iter().flatten();
+        let all = std::iter::once(&self.start).chain(others);
+        let mut notes = Vec::new();
+        for note in all.flat_map(StoredPolicy::notes) {
+            if !notes.contains(note) {
+                notes.push(note.clone());
+            }
+        }
+        notes
+    }
+
     /// pi_ref of the whole run.
     pub(crate) fn reference(&self) -> &StoredPolicy {
         self.reference.as_ref().unwrap_or(&self.start)

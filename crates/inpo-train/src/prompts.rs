@@ -44,6 +44,9 @@ impl Prompts {
     ) -> Result<Self, TrainError> {
         // Judges read text: a model without a tokenizer cannot run the loop.
         policy.codec()?;
+        config
+            .generation
+            .check_vocabulary(policy.config().vocab_size)?;
         let mut prompts = encode(&config.data.prompts, config, policy, context, 0)?;
         if config.data.shuffle {
             prompts.shuffle(&mut ChaCha8Rng::seed_from_u64(config.common.seed));
@@ -64,7 +67,17 @@ impl Prompts {
             Some(path) => encode(path, config, policy, context, FIRST_HELD_OUT)?,
             None => Vec::new(),
         };
-        held_out.truncate(config.eval.num_prompts.unwrap_or(usize::MAX));
+        let there = held_out.len();
+        match config.eval.num_prompts {
+            Some(count) if count > there => {
+                let allowed = match &config.data.eval_prompts {
+                    Some(path) => format!("at most {there}, the prompts of {}", path.display()),
+                    None => "absent: there are no data.eval_prompts".to_owned(),
+                };
+                return Err(TrainError::setting("eval.num_prompts", count, &allowed));
+            }
+            count => held_out.truncate(count.unwrap_or(there)),
+        }
         let slices = prompts.chunks(size).take(rounds).map(<[_]>::to_vec);
         Ok(Self {
             slices: slices.collect(),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use inpo_data::DataError;
-use inpo_data::files::{append_jsonl, lock, read_json, write_json, write_jsonl, write_whole};
+use inpo_data::files::{append_jsonl, lock, read_json, sync, write_json, write_jsonl, write_whole};
 use inpo_data::rows::read_jsonl;
 use inpo_policy::Policy;
 use serde::Serialize;
@@ -209,6 +209,7 @@ impl RunDir {
     pub(crate) fn save(&self, id: PolicyId, policy: &Policy, base: &str) -> Result<(), TrainError> {
         let dir = self.policy(id).expect("only trained policies are saved");
         policy.save(base, &dir)?;
+        self.sync_metrics()?;
         Ok(write_whole(&dir.with_file_name(Stage::Train.file()), b"")?)
     }
 
@@ -236,7 +237,27 @@ impl RunDir {
             unreachable!("metrics have names");
         };
         row.extend(metrics);
-        Ok(append_jsonl(&self.root.join(METRICS), &row)?)
+        append_jsonl(&self.root.join(METRICS), &row)?;
+        // The rows of an optimisation are synced before its marker, those of other stages before their files.
+        if place.stage == Stage::Train {
+            Ok(())
+        } else {
+            self.sync_metrics()
+        }
+    }
+
+    /// Writes the metrics so far to the disk, before a file that says that a stage is complete.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be written.
+    pub(crate) fn sync_metrics(&self) -> Result<(), TrainError> {
+        let path = self.root.join(METRICS);
+        if path.exists() {
+            Ok(sync(&path)?)
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes trainer_state.json, as Hugging Face's Trainer does, after `steps` optimiser steps, from the metrics so

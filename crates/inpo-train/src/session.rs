@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::anchors::{self, AnchorKey, Anchors, Scorers, Source, digests};
 use crate::config::CommonConfig;
+use crate::divergence::Divergence;
 use crate::error::TrainError;
 use crate::metrics::{AnchorMetrics, StepMetrics};
 use crate::objective::Objective;
@@ -227,6 +228,10 @@ impl<'a> Session<'a> {
             }
         };
         let steps = config.steps(pairs.len());
+        if let Some(sentence) = config.warmup_warning(steps) {
+            self.observer.warning(&sentence);
+        }
+        let mut divergence = Divergence::new(config);
         self.observer.stage(t, Stage::Train.title(), steps);
         let (dir, observer) = (&self.dir, &mut *self.observer);
         let mut log = |metrics: StepMetrics| {
@@ -237,6 +242,11 @@ impl<'a> Session<'a> {
                 row.insert("global_step".into(), (before + step).into());
                 dir.log(phase.place(Stage::Train), &row)?;
             }
+            let (loss, grad_norm) = (metrics.batch.loss, metrics.progress.grad_norm);
+            let sentences = divergence.look([step, metrics.progress.steps], loss, grad_norm)?;
+            sentences
+                .iter()
+                .for_each(|sentence| observer.warning(sentence));
             Ok(())
         };
         let policy = optimise(start, pairs, objective, config, order, &mut log)?;

@@ -265,6 +265,14 @@ fn bad_settings_and_rows_are_refused_in_sentences() {
         error,
         "run.toml: `generation.repetition_penalty` is -1; allowed: a positive number; 1 is none"
     );
+    for greedy in ["temperature = 0", "top_k = 1", "min_p = 1"] {
+        let error = refuse(&format!("[generation]\n{greedy}\n"));
+        let (key, value) = greedy.split_once(" = ").unwrap();
+        let expected = format!(
+            "run.toml: `generation.{key}` is {value}; allowed: a value that leaves several"
+        );
+        assert!(error.starts_with(&expected), "{error}");
+    }
     let error = refuse("[generation]\nnum_generations = 2\n[objective]\nalgorithm = 'rebel'\n");
     assert!(
         error.contains("`generation.num_generations` is 2; allowed: at least 3: rebel estimates"),
@@ -330,6 +338,26 @@ fn bad_settings_and_rows_are_refused_in_sentences() {
         error.contains("at most 7 for 2 iterations on disjoint slices of 15"),
         "{error}"
     );
+    write_prompts(&prompts, 16);
+    let refused = |change: &dyn Fn(&mut RunConfig)| {
+        let mut config = config(dir.path(), "bad");
+        change(&mut config);
+        let error = run(&config, start(dir.path()), false, &mut Silent).unwrap_err();
+        assert!(error.is_input(), "{error}");
+        error.to_string()
+    };
+    let error = refused(&|config| config.eval.num_prompts = Some(6));
+    let expected = "`eval.num_prompts` is 6; allowed: at most 5, the prompts of ";
+    assert!(error.starts_with(expected), "{error}");
+    let error = refused(&|config| {
+        config.eval.num_prompts = Some(1);
+        config.data.eval_prompts = None;
+    });
+    let expected = "`eval.num_prompts` is 1; allowed: absent: there are no data.eval_prompts";
+    assert_eq!(error, expected);
+    let error = refused(&|config| config.generation.stop_token_ids = vec![2, 64]);
+    let expected = "`generation.stop_token_ids` is 64; allowed: ids below 64, the size of the model's vocabulary";
+    assert_eq!(error, expected);
     assert!(
         !dir.path().join("bad").exists(),
         "nothing was written for a refused run"

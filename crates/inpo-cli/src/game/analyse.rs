@@ -59,9 +59,10 @@ pub(super) fn run(args: &AnalyseArgs) -> Result<(), CliError> {
             "--tau: tau is 0: the regularised Nash policy needs a positive tau".into(),
         ));
     }
+    let to = args.file.printer()?;
     let regularised = problem(read(&args.file.game)?, args.tau)?;
     let found = analyse(&regularised)?;
-    print(&args.file.out, &found, || table(args, &regularised, &found))
+    print(&to, &found, || table(args, &regularised, &found))
 }
 
 fn analyse(regularised: &Problem<MatrixGame>) -> Result<Analysis, CliError> {

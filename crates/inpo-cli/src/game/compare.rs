@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use inpo_core::data::files::Output;
 use inpo_core::game::MatrixGame;
 use inpo_core::plot::{Chart, Scale, Series};
 use inpo_core::solver::Record;
@@ -11,10 +12,11 @@ use serde::Serialize;
 
 use super::input::read;
 use super::method::{MethodArgs, build};
-use super::output::{OutputArgs, print, print_text};
+use super::output::{OutputArgs, print};
 use super::play::{ExactNash, RunningArgs, exact_nash, play};
 use super::spec::{Contender, parse};
 use crate::error::CliError;
+use crate::output::Inputs;
 
 /// Points of a curve in the picture and rows of a run in the table for each factor e of the
 /// iteration, at most: the same grid for every run, so that runs of different lengths share it.
@@ -84,6 +86,11 @@ pub(super) fn run(args: &CompareArgs) -> Result<(), CliError> {
         .into_iter()
         .map(|spec| parse(spec, args.method.settings(), args.running.watch))
         .collect::<Result<_, _>>()?;
+    let [csv, svg, output] = Inputs::files(&args.games).outputs([
+        ("--csv", args.csv.as_ref()),
+        ("--svg", args.svg.as_ref()),
+        ("--output", args.out.path()),
+    ])?;
     let games: Vec<(&PathBuf, MatrixGame)> = args
         .games
         .iter()
@@ -99,14 +106,14 @@ pub(super) fn run(args: &CompareArgs) -> Result<(), CliError> {
         }
     }
 
-    if let Some(path) = &args.csv {
-        print_text(Some(path), &table_of_curves(&results)?)?;
+    if let Some(csv) = &csv {
+        csv.write(table_of_curves(&results)?.as_bytes())?;
     }
-    if let Some(path) = &args.svg {
-        draw(path, args, &contenders, &results)?;
+    if let Some(svg) = &svg {
+        draw(svg, args, &contenders, &results)?;
     }
     let flat: Vec<&Outcome> = results.iter().flatten().collect();
-    print(&args.out, &flat, || summary(&flat))
+    print(&args.out.printer_to(output), &flat, || summary(&flat))
 }
 
 fn play_one(
@@ -210,7 +217,7 @@ fn table_of_curves(results: &[Vec<Outcome>]) -> Result<String, CliError> {
 }
 
 fn draw(
-    path: &Path,
+    to: &Output,
     args: &CompareArgs,
     contenders: &[Contender],
     results: &[Vec<Outcome>],
@@ -237,9 +244,10 @@ fn draw(
         x_scale: Scale::Log,
         y_scale: Scale::Log,
     };
-    chart
-        .write_svg(path, &series)
-        .map_err(|error| CliError::Other(format!("{}: cannot draw: {error}", path.display())))
+    let drawn = chart.svg(&series);
+    let path = to.path().display();
+    let svg = drawn.map_err(|error| CliError::Other(format!("{path}: cannot draw: {error}")))?;
+    Ok(to.write(svg.as_bytes())?)
 }
 
 /// The geometric mean over the games, at the iterations that all of them have. Only a tolerance or

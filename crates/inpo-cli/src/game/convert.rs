@@ -7,8 +7,9 @@ use inpo_core::data::rows::as_json_lines;
 use inpo_core::game::{MatrixGame, RecordColumns, RecordOptions, read_records, read_records_json};
 
 use super::input::read;
-use super::output::{print_with, write_with};
+use super::output::print_to;
 use crate::error::CliError;
+use crate::output::Inputs;
 
 #[derive(Debug, Args)]
 pub(crate) struct ConvertArgs {
@@ -59,6 +60,8 @@ enum Format {
 
 pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
     let format = format(args)?;
+    let inputs = Inputs::files([&args.input]);
+    let [output] = inputs.outputs([("--output", args.output.as_ref())])?;
     let game = if args.records {
         from_records(args)?
     } else {
@@ -68,10 +71,7 @@ pub(super) fn run(args: &ConvertArgs) -> Result<(), CliError> {
         Format::Json => game.write_json(out),
         Format::Csv => game.write_csv(out),
     };
-    match &args.output {
-        Some(path) => write_with(path, write),
-        None => print_with(write),
-    }
+    print_to(output.as_ref(), write)
 }
 
 fn format(args: &ConvertArgs) -> Result<Format, CliError> {

@@ -7,8 +7,9 @@ use inpo_core::game::MatrixGame;
 use inpo_core::solver::Problem;
 
 use super::error::solver_error;
-use super::output::OutputArgs;
+use super::output::{OutputArgs, Printer};
 use crate::error::CliError;
+use crate::output::Inputs;
 
 #[derive(Debug, Args)]
 pub(super) struct FileArgs {
@@ -17,6 +18,13 @@ pub(super) struct FileArgs {
     pub(super) game: PathBuf,
     #[command(flatten)]
     pub(super) out: OutputArgs,
+}
+
+impl FileArgs {
+    /// Where the result goes, checked before the game is solved.
+    pub(super) fn printer(&self) -> Result<Printer, CliError> {
+        self.out.printer(&Inputs::files([&self.game]))
+    }
 }
 
 pub(super) fn read(path: &Path) -> Result<MatrixGame, CliError> {

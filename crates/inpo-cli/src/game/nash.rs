@@ -19,9 +19,10 @@ pub(crate) struct NashArgs {
 }
 
 pub(super) fn run(args: &NashArgs) -> Result<(), CliError> {
+    let to = args.file.printer()?;
     let problem = problem(read(&args.file.game)?, args.tau.unwrap_or(0.0))?;
     let equilibrium = equilibrium(&problem)?;
-    print(&args.file.out, &equilibrium, || {
+    print(&to, &equilibrium, || {
         let mut out = heading(&args.file.game, &problem);
         let column: (&str, &[f64]) = ("nash", &equilibrium.strategy);
         strategies(&mut out, problem.game(), &[column]);

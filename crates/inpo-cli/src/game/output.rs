@@ -1,16 +1,17 @@
 //! What `inpo game` prints: tables for people, JSON for machines.
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use inpo_core::data::files::Output;
 use inpo_core::game::{MatrixGame, PreferenceGame};
 use inpo_core::solver::Problem;
 use serde::Serialize;
 
 use crate::error::CliError;
+use crate::output::Inputs;
 
 #[derive(Debug, Args)]
 pub(super) struct OutputArgs {
@@ -20,6 +21,32 @@ pub(super) struct OutputArgs {
     /// Write to this file instead of standard output.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+}
+
+/// Where a result goes, and how.
+#[derive(Debug)]
+pub(super) struct Printer {
+    json: bool,
+    output: Option<Output>,
+}
+
+impl OutputArgs {
+    /// The flags, checked before the games of `inputs` are solved.
+    pub(super) fn printer(&self, inputs: &Inputs) -> Result<Printer, CliError> {
+        let [output] = inputs.outputs([("--output", self.path())])?;
+        Ok(self.printer_to(output))
+    }
+
+    /// The file that is named.
+    pub(super) fn path(&self) -> Option<&PathBuf> {
+        self.output.as_ref()
+    }
+
+    /// The flags, whose file was checked.
+    pub(super) fn printer_to(&self, output: Option<Output>) -> Printer {
+        let json = self.json;
+        Printer { json, output }
+    }
 }
 
 pub(super) fn label(game: &MatrixGame, action: usize) -> String {
@@ -55,57 +82,41 @@ pub(super) fn strategies(out: &mut String, game: &MatrixGame, columns: &[(&str, 
 }
 
 pub(super) fn print(
-    args: &OutputArgs,
+    to: &Printer,
     value: &impl Serialize,
     table: impl FnOnce() -> String,
 ) -> Result<(), CliError> {
-    let text = if args.json {
+    let text = if to.json {
         let json = serde_json::to_string(value).map_err(|e| CliError::Other(e.to_string()))?;
         json + "\n"
     } else {
         table()
     };
-    print_text(args.output.as_deref(), &text)
+    print_bytes(to.output.as_ref(), text.as_bytes())
 }
 
-/// Writes a text to the file, or to standard output without one.
-pub(super) fn print_text(output: Option<&Path>, text: &str) -> Result<(), CliError> {
-    let write = |out: &mut dyn io::Write| out.write_all(text.as_bytes());
+/// Writes bytes to the file, or to standard output without one.
+fn print_bytes(output: Option<&Output>, bytes: &[u8]) -> Result<(), CliError> {
+    print_to(output, |out| out.write_all(bytes))
+}
+
+/// Writes to the file, or to standard output without one.
+pub(super) fn print_to(
+    output: Option<&Output>,
+    write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+) -> Result<(), CliError> {
     match output {
-        Some(path) => write_with(path, write),
+        Some(output) => Ok(output.write_with(write)?),
         None => print_with(write),
     }
 }
 
 /// Writes to standard output.
-pub(super) fn print_with(
-    write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
-) -> Result<(), CliError> {
+fn print_with(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<(), CliError> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
         // The reader of a pipe has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.map_err(|error| CliError::Other(format!("standard output: {error}"))),
     }
-}
-
-/// Writes a neighbour and renames it, so that the file is there whole or not at all.
-pub(super) fn write_with(
-    path: &Path,
-    write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
-) -> Result<(), CliError> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(format!(".{}.partial", std::process::id()));
-    let partial = PathBuf::from(partial);
-    let written = File::create(&partial)
-        .and_then(|file| {
-            let mut out = io::BufWriter::new(file);
-            write(&mut out)?;
-            out.flush()
-        })
-        .and_then(|()| std::fs::rename(&partial, path));
-    written.map_err(|error| {
-        let _ = std::fs::remove_file(&partial);
-        CliError::Other(format!("{}: cannot write: {error}", path.display()))
-    })
 }

@@ -48,6 +48,7 @@ struct Solution {
 }
 
 pub(super) fn run(args: &SolveArgs) -> Result<(), CliError> {
+    let to = args.file.printer()?;
     let settings = args.running.settings(100)?;
     let game = read(&args.file.game)?;
     let given = args.method.settings();
@@ -65,9 +66,7 @@ pub(super) fn run(args: &SolveArgs) -> Result<(), CliError> {
         eprintln!("warning: {warning}");
     }
     let solution = solution(&problem, run);
-    print(&args.file.out, &solution, || {
-        solution_table(args, &problem, &solution)
-    })
+    print(&to, &solution, || solution_table(args, &problem, &solution))
 }
 
 fn solution(problem: &Problem<MatrixGame>, run: Run<MethodState>) -> Solution {

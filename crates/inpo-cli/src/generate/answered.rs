@@ -2,8 +2,9 @@
 //! failed leave `OUTPUT.partial` behind, which knows the settings that the others were sampled with.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use inpo_core::data::files::{append_jsonl, write_jsonl};
+use inpo_core::data::files::{Output, append_jsonl, sync, write_jsonl};
 use inpo_core::data::rows::read_jsonl;
 use inpo_core::data::{Completion, DataError, Place, Row};
 use inpo_core::policy::{Answers, PolicyError};
@@ -11,7 +12,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::error::CliError;
-use crate::print::lines;
+use crate::output::write_rows;
+
+/// Rows reach the disk this long after they came, if not before: the kernel holds them until then, so that only a machine
+/// that fails loses them.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
 
 /// Columns of an earlier answer, which would be another response's.
 const STALE: [&str; 6] = [
@@ -56,10 +61,13 @@ struct Part {
 /// The answered rows.
 pub(super) struct Answered<'a> {
     asked: Asked<'a>,
-    output: Option<&'a Path>,
+    output: Option<&'a Output>,
+    /// `OUTPUT.partial`, where the output is a file.
+    partial: Option<PathBuf>,
     rows: Vec<Option<Map<String, Value>>>,
     /// Whether `OUTPUT.partial` is this call's.
     begun: bool,
+    synced: Instant,
 }
 
 impl<'a> Answered<'a> {
@@ -67,36 +75,60 @@ impl<'a> Answered<'a> {
     ///
     /// # Errors
     ///
-    /// `OUTPUT.partial` of an earlier call without `resume`; files of other prompts or settings.
+    /// `OUTPUT.partial` of an earlier call without `resume`, or of somebody else; files of other prompts or settings.
     pub(super) fn open(
         asked: Asked<'a>,
-        output: Option<&'a Path>,
+        output: Option<&'a Output>,
         resume: bool,
     ) -> Result<Self, CliError> {
         let rows = asked.rows.iter().map(|_| None).collect();
         let mut answered = Self {
             asked,
             output,
+            // What is written through keeps no rows.
+            partial: output.filter(|o| o.file().is_some()).map(partial),
             rows,
             begun: false,
+            synced: Instant::now(),
         };
-        let Some(output) = output else {
-            return Ok(answered);
-        };
-        let partial = partial(output);
-        if partial.exists() {
-            if resume {
-                answered.take_parts(&partial)?;
-            } else if has_parts(&partial)? {
+        match (output, answered.partial.clone()) {
+            (Some(output), Some(partial)) => answered.take(output.path(), &partial, resume)?,
+            (Some(output), None) if resume => {
                 return Err(CliError::Input(format!(
-                    "{} holds rows of an earlier call: add --resume to go on with it, or remove it",
-                    partial.display()
+                    "--resume: {} is no file, and keeps no rows to go on with",
+                    output.path().display()
                 )));
             }
-        } else if resume && output.exists() {
-            answered.take_rows(output)?;
+            _ => {}
         }
         Ok(answered)
+    }
+
+    /// Takes what an earlier call left, if this one is to go on with it.
+    fn take(&mut self, output: &Path, partial: &Path, resume: bool) -> Result<(), CliError> {
+        if !partial.exists() && !partial.is_symlink() {
+            return if resume && output.exists() {
+                self.take_rows(output)
+            } else {
+                Ok(())
+            };
+        }
+        let shown = partial.display();
+        if !is_of_a_call(partial) {
+            return Err(CliError::Input(format!(
+                "{shown}, where rows are kept while some are missing, is there and was not written by this command: \
+                 move it, or name another output"
+            )));
+        }
+        if resume {
+            self.take_parts(partial)
+        } else if has_parts(partial)? {
+            Err(CliError::Input(format!(
+                "{shown} holds rows of an earlier call: add --resume to go on with it, or remove it"
+            )))
+        } else {
+            Ok(())
+        }
     }
 
     /// The rows that `OUTPUT.partial` holds; a last line that was being written when the call ended is left out.
@@ -150,7 +182,7 @@ impl<'a> Answered<'a> {
             if columns.contains_key("error") {
                 let reason = format!(
                     "the row failed, and {}, which knows the settings of the others, is not there; sample anew without --resume",
-                    partial(path).display()
+                    self.partial.as_deref().unwrap_or(path).display()
                 );
                 return Err(DataError::row(path, Place::Line(index + 1))(reason).into());
             }
@@ -220,20 +252,23 @@ impl<'a> Answered<'a> {
             Ok(answers) => written(input, answers, self.asked.seed),
             Err(error) => failed(input, &error, self.asked.seed),
         };
-        if let Some(output) = self.output {
-            let partial = partial(output);
+        if let Some(partial) = &self.partial {
             if !self.begun {
-                self.begin(&partial)?;
+                self.begin(partial)?;
                 self.begun = true;
             }
             let columns = columns.clone();
             append_jsonl(
-                &partial,
+                partial,
                 &Part {
                     row: place,
                     columns,
                 },
             )?;
+            if self.synced.elapsed() >= SYNC_EVERY {
+                sync(partial)?;
+                self.synced = Instant::now();
+            }
         }
         self.rows[place] = Some(columns);
         Ok(())
@@ -250,27 +285,26 @@ impl<'a> Answered<'a> {
         let rows: Vec<Map<String, Value>> = self.rows.into_iter().flatten().collect();
         let whole = rows.len() == total;
         let failed = rows.iter().filter(|row| row.contains_key("error")).count();
-        match self.output {
-            Some(output) if whole => {
-                write_jsonl(output, &rows)?;
-                let partial = partial(output);
-                if failed == 0 && partial.exists() {
-                    std::fs::remove_file(&partial).map_err(DataError::write(&partial))?;
-                }
+        let first = rows.iter().enumerate().find_map(|(place, row)| {
+            let reason = row.get("error")?.as_str().unwrap_or_default();
+            Some((place, reason.to_owned()))
+        });
+        // Rows that are not kept are written, whole or not.
+        if whole || self.partial.is_none() {
+            write_rows(self.output, rows)?;
+            if let Some(partial) = self.partial.as_ref().filter(|p| failed == 0 && p.exists()) {
+                std::fs::remove_file(partial).map_err(DataError::write(partial))?;
             }
-            Some(_) => {}
-            None => lines(rows.iter().map(|row| json!(row).to_string()))?,
         }
-        let first = rows
-            .iter()
-            .enumerate()
-            .find(|(_, row)| row.contains_key("error"));
-        let Some((place, row)) = first.filter(|_| whole) else {
+        let Some((place, reason)) = first.filter(|_| whole) else {
             return Ok(());
         };
         let place = self.asked.rows[place].place;
-        let reason = row["error"].as_str().unwrap_or_default();
-        let again = self.output.map_or("", |_| "; --resume asks for them again");
+        let again = if self.partial.is_some() {
+            "; --resume asks for them again"
+        } else {
+            ""
+        };
         Err(CliError::Other(format!(
             "{failed} of {total} rows failed and say so in `error`, the first at {}, {place}: {reason}{again}",
             self.asked.prompts.display()
@@ -281,7 +315,7 @@ impl<'a> Answered<'a> {
     pub(super) fn broken(self, error: CliError) -> CliError {
         let total = self.rows.len();
         let there = self.rows.iter().flatten().count();
-        let partial = self.output.map(partial).filter(|partial| partial.exists());
+        let partial = self.partial.clone().filter(|partial| partial.exists());
         let hint = partial.map(|partial| {
             format!(
                 "{there} of {total} rows are in {}: --resume goes on",
@@ -296,14 +330,24 @@ impl<'a> Answered<'a> {
     }
 }
 
+/// Whether a file is one that a call began: its first line is a [`Head`], or it is empty.
+fn is_of_a_call(partial: &Path) -> bool {
+    let is_head = |text: String| {
+        let head = text.lines().next();
+        head.is_none_or(|head| serde_json::from_str::<Head>(head).is_ok())
+    };
+    let is_file = partial.symlink_metadata().is_ok_and(|m| m.is_file());
+    is_file && std::fs::read_to_string(partial).is_ok_and(is_head)
+}
+
 /// Whether a row is behind the first line.
 fn has_parts(partial: &Path) -> Result<bool, DataError> {
     let text = std::fs::read_to_string(partial).map_err(DataError::read(partial))?;
     Ok(text.matches('\n').count() > 1)
 }
 
-fn partial(output: &Path) -> PathBuf {
-    let mut name = output.as_os_str().to_owned();
+fn partial(output: &Output) -> PathBuf {
+    let mut name = output.path().as_os_str().to_owned();
     name.push(".partial");
     PathBuf::from(name)
 }

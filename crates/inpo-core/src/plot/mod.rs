@@ -28,5 +28,5 @@ const COLOURS: [RGBColor; 9] = [
 ];
 
 fn write_whole(path: &Path, svg: &str) -> Result<(), Box<dyn Error>> {
-    Ok(inpo_data::files::write_whole(path, svg.as_bytes())?)
+    Ok(inpo_data::files::Output::check(path)?.write(svg.as_bytes())?)
 }

@@ -2,24 +2,35 @@
 
 use serde_json::Value;
 
+use super::unique::Unique;
 use crate::Columns;
 
 /// The columns of a row's text.
 pub(super) fn columns(text: &str) -> Result<Columns, String> {
     let (value, not_finite) = match serde_json::from_str(text) {
-        Ok(value) => (value, Vec::new()),
+        Ok(Unique(value)) => (value, Vec::new()),
         Err(error) => {
             let (plain, names) = without_not_finite(text);
-            let plain: Option<Value> = (!names.is_empty())
-                .then(|| serde_json::from_str(&plain).ok())
-                .flatten();
-            (plain.ok_or_else(|| not_json(&error))?, names)
+            match serde_json::from_str(&plain) {
+                Ok(Unique(plain)) => (plain, names),
+                Err(twice) if twice.is_data() => return Err(without_place(&twice)),
+                Err(_) => return Err(not_json(&error)),
+            }
         }
     };
     match value {
         Value::Object(values) => Ok(Columns::new(values, not_finite)),
         _ => Err("not a JSON object".to_owned()),
     }
+}
+
+/// What is wrong with a row that is JSON: where is told by its place in the file.
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let sentence = text
+        .rsplit_once(" at line ")
+        .map(|(sentence, _)| sentence.to_owned());
+    sentence.unwrap_or(text)
 }
 
 fn not_json(error: &serde_json::Error) -> String {
@@ -141,6 +152,20 @@ mod tests {
             let error = number(key).unwrap_err();
             assert!(error.starts_with(&format!("`{key}` holds NaN")), "{error}");
         }
+    }
+
+    /// Which of the two was meant is not known.
+    #[test]
+    fn a_key_occurs_once() {
+        let expected = r#"the key "a" occurs twice; leave one of them out"#;
+        for text in [
+            r#"{"a": 1, "a": 1}"#,
+            r#"{"b": [{"c": {"a": 1, "a": null}}]}"#,
+            r#"{"a": NaN, "\u0061": 2}"#,
+        ] {
+            assert_eq!(columns(text).unwrap_err(), expected, "{text}");
+        }
+        columns(r#"{"a": {"a": 1}, "b": [{"a": 1}, {"a": 2}]}"#).unwrap();
     }
 
     #[test]

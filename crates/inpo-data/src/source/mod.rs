@@ -13,6 +13,7 @@ mod first_bytes;
 mod json;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod unique;
 
 use first_bytes::{Kind, kind};
 

@@ -1,5 +1,6 @@
 //! Adapters in PEFT's files.
 
+mod base;
 mod keys;
 mod load;
 mod tensors;
@@ -15,6 +16,7 @@ use crate::model::Decoder;
 use inpo_data::files::write_whole;
 use inpo_data::sha256;
 
+pub(crate) use base::other_base;
 pub use load::load_adapters;
 
 const CONFIG: &str = "adapter_config.json";
@@ -93,7 +95,6 @@ pub fn save_adapters(
     let metadata = [("format".to_owned(), "pt".to_owned())].into();
     let bytes = safetensors::serialize(views, Some(metadata)).expect("views are valid");
     let settings = serde_json::to_vec_pretty(&settings(config, base_model)).expect("plain JSON");
-    std::fs::create_dir_all(dir).map_err(PolicyError::write(dir))?;
     write_whole(&dir.join(WEIGHTS), &bytes)?;
     Ok(write_whole(&dir.join(CONFIG), &settings)?)
 }

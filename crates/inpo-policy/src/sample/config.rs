@@ -125,6 +125,28 @@ impl GenerationConfig {
         Ok(())
     }
 
+    /// Checks that a model of `vocab_size` ids can end its responses with [`stop_token_ids`](Self::stop_token_ids).
+    ///
+    /// # Errors
+    ///
+    /// The first id that the model does not have.
+    pub fn check_vocabulary(&self, vocab_size: usize) -> Result<(), PolicyError> {
+        let mut ids = self.stop_token_ids.iter();
+        match ids.find(|&&id| id as usize >= vocab_size) {
+            None => Ok(()),
+            Some(id) => Err(PolicyError::InvalidSetting {
+                key: "generation.stop_token_ids".to_owned(),
+                got: id.to_string(),
+                allowed: format!("ids below {vocab_size}, the size of the model's vocabulary"),
+            }),
+        }
+    }
+
+    /// Whether every response to a prompt is the same: at temperature 0, or where one token is left to draw from.
+    pub fn is_greedy(&self) -> bool {
+        self.temperature == 0.0 || self.top_k == Some(1) || self.min_p == 1.0
+    }
+
     /// Whether responses are drawn from the policy itself: temperature 1, nothing truncated, no penalty. Only
     /// then are pairs what the theory asks for.
     pub fn draws_the_policy(&self) -> bool {
@@ -145,6 +167,19 @@ fn none_at_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usi
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_that_the_model_does_not_have_ends_nothing() {
+        let config = GenerationConfig {
+            stop_token_ids: vec![3, 64],
+            ..GenerationConfig::default()
+        };
+        config.check_vocabulary(65).unwrap();
+        assert_eq!(
+            config.check_vocabulary(64).unwrap_err().to_string(),
+            "`generation.stop_token_ids` is 64; allowed: ids below 64, the size of the model's vocabulary"
+        );
+    }
 
     /// OpenAI's name of the longest response, and 0 for no limit of the tokens.
     #[test]

@@ -98,8 +98,9 @@ pub(crate) fn generate_from(
     watch: Watch<'_>,
 ) -> Result<Generations, PolicyError> {
     config.validate()?;
-    for prompt in prompts {
-        for member in &mixture.members {
+    for member in &mixture.members {
+        config.check_vocabulary(member.config.vocab_size)?;
+        for prompt in prompts {
             check_prompt(prompt, member.config, config)?;
         }
     }

@@ -266,6 +266,19 @@ impl RunConfig {
             return Err(TrainError::setting("selection.tie_policy", "half", allowed));
         }
         self.generation.validate()?;
+        let g = &self.generation;
+        for (key, value, greedy) in [
+            ("temperature", g.temperature, g.temperature == 0.0),
+            ("top_k", 1.0, g.top_k == Some(1)),
+            ("min_p", g.min_p, g.min_p == 1.0),
+        ] {
+            if greedy {
+                let key = format!("generation.{key}");
+                let allowed = "a value that leaves several tokens to draw from: all responses to a prompt would be \
+                               equal, and no pair could be made of them";
+                return Err(TrainError::setting(&key, value, allowed));
+            }
+        }
         self.data.template()?;
         self.common.validate()?;
         self.iteration.validate()?;

@@ -7,6 +7,9 @@ use crate::error::TrainError;
 /// The paper's warm-up (arXiv 2407.00617, section 5).
 const WARMUP_RATIO: f64 = 0.03;
 
+/// More steps than any training has.
+const MOST_WARMUP_STEPS: f64 = u32::MAX as f64;
+
 /// Settings that not every optimiser reads, with those that do, in the order of [`own_values`].
 const OWN: [(&str, &[Optim]); 5] = [
     ("adam_beta1", &[Optim::AdamW]),
@@ -89,6 +92,9 @@ pub struct TrainSection {
     pub gradient_checkpointing: bool,
     /// Limit of the GLOBAL gradient norm; 0: none.
     pub max_grad_norm: f64,
+    /// Stops a training whose loss is more than so many times that of its first step, or whose gradient stays exactly 0;
+    /// absent: both are warned about.
+    pub max_loss_ratio: Option<f64>,
     /// The optimiser. Settings of another one must keep their defaults.
     pub optim: Optim,
     /// Decay of matrices (not of norm gains and biases): decoupled in AdamW, part of the gradient in
@@ -117,6 +123,16 @@ impl TrainSection {
             (None, None) => WARMUP_RATIO,
         };
         (share * total as f64).ceil() as usize
+    }
+
+    /// What a user should know of the rate in an optimisation of `total` steps, if anything.
+    pub(crate) fn warmup_warning(&self, total: usize) -> Option<String> {
+        let steps = self
+            .warmup_steps
+            .filter(|&steps| steps >= total.max(1) as f64)?;
+        Some(format!(
+            "train.warmup_steps is {steps}, and there are {total} steps: the rate never rises to train.learning_rate"
+        ))
     }
 
     /// Checks the settings of the optimiser and of its rate.
@@ -181,10 +197,15 @@ impl TrainSection {
             let good = value >= 0.0 && value.is_finite();
             check(key, value, good, allowed)?;
         }
+        if let Some(ratio) = self.max_loss_ratio {
+            let good = ratio > 1.0 && ratio.is_finite();
+            check("max_loss_ratio", ratio, good, "a number above 1")?;
+        }
         if let Some(steps) = self.warmup_steps {
-            // The fraction of an infinite number is NaN.
-            let good = (0.0..1.0).contains(&steps) || (steps >= 1.0 && steps.fract() == 0.0);
-            let allowed = "a whole number of steps, or a share of them from 0 to below 1";
+            let whole = (1.0..=MOST_WARMUP_STEPS).contains(&steps) && steps.fract() == 0.0;
+            let good = (0.0..1.0).contains(&steps) || whole;
+            let allowed =
+                "a whole number of steps up to 4294967295, or a share of them from 0 to below 1";
             check("warmup_steps", steps, good, allowed)?;
             let alone = self.warmup_ratio.is_none();
             let allowed = "warmup_steps or warmup_ratio, not both";
@@ -229,6 +250,7 @@ impl Default for TrainSection {
             gradient_accumulation_steps: 16,
             gradient_checkpointing: false,
             max_grad_norm: 1.0,
+            max_loss_ratio: None,
             optim: Optim::AdamW,
             weight_decay: 0.0,
             adam_beta1: 0.9,
@@ -327,7 +349,8 @@ mod tests {
     #[test]
     fn ranges_are_checked() {
         let share = "from 0 to below 1";
-        let whole = "a whole number of steps, or a share of them from 0 to below 1";
+        let whole =
+            "a whole number of steps up to 4294967295, or a share of them from 0 to below 1";
         let limit = "a positive number, or 0 for no limit";
         for (key, value, allowed) in [
             ("learning_rate", "0", "a positive number"),
@@ -343,12 +366,21 @@ mod tests {
             ("warmup_steps", "2.5", whole),
             ("warmup_steps", "-1", whole),
             ("warmup_steps", "inf", whole),
+            ("warmup_steps", "4294967296", whole),
+            ("max_loss_ratio", "1", "a number above 1"),
+            ("max_loss_ratio", "inf", "a number above 1"),
+            ("max_loss_ratio", "NaN", "a number above 1"),
         ] {
             let error = refuse(&format!("{key} = {}", value.to_lowercase()));
             let expected = format!("`train.{key}` is {value}; allowed: {allowed}");
             assert_eq!(error, expected);
         }
         assert_eq!(parse("max_grad_norm = 0").unwrap().max_grad_norm, 0.0);
+        assert_eq!(
+            parse("max_loss_ratio = 2.5").unwrap().max_loss_ratio,
+            Some(2.5)
+        );
+        assert!(refuse("warmup_steps = 1e300").ends_with(whole));
         let both = "warmup_steps or warmup_ratio, not both";
         assert_eq!(
             refuse("warmup_steps = 10\nwarmup_ratio = 0.03"),
@@ -367,5 +399,16 @@ mod tests {
         assert_eq!(of("warmup_ratio = 0.25", 10), 3);
         assert_eq!(of("warmup_ratio = 0", 10), 0);
         assert_eq!(of("", 100), 3);
+        let told = |text: &str| parse(text).unwrap().warmup_warning(10);
+        for text in [
+            "",
+            "warmup_steps = 9",
+            "warmup_steps = 0.25",
+            "warmup_ratio = 0.9",
+        ] {
+            assert_eq!(told(text), None, "{text}");
+        }
+        let told = told("warmup_steps = 10").unwrap();
+        assert!(told.starts_with("train.warmup_steps is 10, and there are 10 steps"));
     }
 }

@@ -156,7 +156,7 @@ impl RunHeader {
             model: common.policy.model.clone(),
             reference: common.reference.as_ref().map(|r| r.model.clone()),
             inputs: Inputs::new(&start, policies.reference().digest(), prompts),
-            notes: start.notes(),
+            notes: policies.notes(),
             objective: ObjectiveHeader::new(&objective, &common.objective)?,
             ref_update_every: every,
             ref_updates: (iterations - 1).checked_div(every).unwrap_or(0),

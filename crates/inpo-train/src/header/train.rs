@@ -67,7 +67,7 @@ impl TrainHeader {
             previous: config.previous.as_ref().map(|r| r.model.clone()),
             given: pairs.logps.names_of(objective),
             inputs: Inputs::new(&start, policies.reference().digest(), &key.pairs),
-            notes: start.notes(),
+            notes: [policies.notes(), pairs.notes()].concat(),
             content: content(scorers, pairs),
             pairs: pairs.counts,
             objective: ObjectiveHeader::new(objective, &common.objective)?,

@@ -21,11 +21,11 @@ pub(super) struct JudgeStep {
     pub(super) step: usize,
     pub(super) epoch: f64,
     /// Mean log-loss of the votes, in nats.
-    loss: f64,
+    pub(super) loss: f64,
     /// The share of the step's decided pairs on which the judge agrees with the majority.
     #[serde(rename = "rewards/accuracies")]
     accuracy: Option<f64>,
-    grad_norm: f64,
+    pub(super) grad_norm: f64,
     learning_rate: f64,
     num_tokens: usize,
     #[serde(rename = "timing_s/step")]

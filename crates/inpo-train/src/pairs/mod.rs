@@ -75,8 +75,8 @@ pub struct PairOptions {
 /// refused.
 ///
 /// A pair longer than `max_length` tokens (default, and the most: the model's context) has its prompt cut on the
-/// left, and a response only where it leaves no room for one token of the prompt; all cuts are counted. Of a key
-/// that a row has twice the last one counts, as in Python.
+/// left, and a response only where it leaves no room for one token of the prompt; all cuts are counted. A key that a row
+/// has twice is an error.
 ///
 /// # Errors
 ///
@@ -148,6 +148,20 @@ pub fn read_pairs(
 }
 
 impl Pairs {
+    /// What a user should know of the pairs, a sentence each.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let records = self.records.iter();
+        let equal = records.filter(|r| r.chosen_token_ids == r.rejected_token_ids);
+        let (equal, pairs) = (equal.count(), self.records.len());
+        let sentence = || {
+            format!(
+                "in {equal} of {pairs} pairs `chosen` and `rejected` are the same tokens, which teaches nothing; leave \
+                 them out"
+            )
+        };
+        Vec::from_iter((equal > 0).then(sentence))
+    }
+
     /// Checks that every row has this kind of label.
     ///
     /// # Errors

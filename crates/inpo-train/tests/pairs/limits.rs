@@ -116,13 +116,19 @@ fn lines_are_read_as_they_come() {
     let places = read_bytes(text.as_bytes(), None).unwrap().places;
     assert_eq!(places, [2, 5, 6].map(Place::Line));
 
-    // The last of two equal keys counts; null is no value.
-    let text = r#"{"prompt": "of", "prompt": "the", "chosen": "stone", "chosen_token_ids": null, "rejected": "light",
+    // Null is no value; which of two equal keys was meant is not known.
+    let text = r#"{"prompt": "the", "chosen": "stone", "chosen_token_ids": null, "rejected": "light",
         "score_chosen": null, "probability": null, "ref_chosen_logps": null}"#;
     let pairs = read_bytes(text.replace('\n', " ").as_bytes(), None).unwrap();
     assert_eq!(pairs.records[0].prompt_token_ids, [1, 3, 1]);
     assert_eq!(pairs.records[0].chosen_token_ids, [52, 2]);
     assert!(pairs.logps.get(Role::Reference).is_none());
+    let twice = text
+        .replacen('{', r#"{"prompt": "of", "#, 1)
+        .replace('\n', " ");
+    let error = read_bytes(twice.as_bytes(), None).unwrap_err().to_string();
+    let expected = r#"pairs.jsonl, line 1: the key "prompt" occurs twice; leave one of them out"#;
+    assert!(error.ends_with(expected), "{error}");
 
     // Words that the tokenizer does not know are its unknown token, 0, in whatever script.
     let text = r#"{"prompt": "the Fluß", "chosen": "石 river", "rejected": "\ud83e\udeb5 \u00e9"}"#;
