@@ -11,6 +11,8 @@ use crate::work::Peak;
 pub trait Observer {
     /// The settings of the run or the training, before anything is computed.
     fn header(&mut self, _header: &dyn Display) {}
+    /// Something to know of the output directory: what is not as it was written, and what becomes of it.
+    fn note(&mut self, _text: &str) {}
     /// A stage with `total` units of work begins.
     fn stage(&mut self, _iteration: usize, _name: &str, _total: usize) {}
     /// `units` of the stage are done.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{PolicySection, TrainSection, file};
 use crate::error::TrainError;
+use crate::run_dir::{Layout, check_output_dir};
 
 /// The training of a judge on votes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,6 +99,15 @@ fn a_tenth() -> f64 {
 }
 
 impl JudgeTrainConfig {
+    /// Checks what can be known of `output_dir` before the model is read.
+    ///
+    /// # Errors
+    ///
+    /// A directory that holds what is not of this training, or something that the training reads.
+    pub fn check_output_dir(&self) -> Result<(), TrainError> {
+        check_output_dir(&self.output_dir, Layout::OnePhase, self)
+    }
+
     /// Reads a TOML file, with overrides such as `train.learning_rate=1e-4`, and checks it.
     ///
     /// # Errors
