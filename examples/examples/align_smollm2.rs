@@ -69,8 +69,10 @@ fn align(args: Args) -> Result<(), Box<dyn Error>> {
     let default_dir = PathBuf::from(format!("runs/{name}-{}", args.seed));
     let output_dir = args.output_dir.unwrap_or(default_dir);
 
-    // The prompts are part of the program; the loop reads files.
-    let data = output_dir.join("data");
+    // The prompts are part of the program; the loop reads files, which are none of the run's.
+    let mut data = output_dir.clone().into_os_string();
+    data.push("-data");
+    let data = PathBuf::from(data);
     std::fs::create_dir_all(&data)?;
     std::fs::write(data.join("train.jsonl"), TRAIN_PROMPTS)?;
     std::fs::write(data.join("eval.jsonl"), EVAL_PROMPTS)?;

@@ -24,6 +24,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let flags = &args.config;
     let mut config = RunConfig::load(&flags.config, &flags.overrides)?;
     flags.set_device(&mut config.common.device);
+    config.check_output_dir()?;
     let device = inpo_core::device(&config.common.device)?;
     let oracle = config.init_oracle(&device, find_model)?;
     let models = Models::load(&config.common, None, &device, find_model)?;

@@ -22,6 +22,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), CliError> {
     let args = &args.config;
     let mut config = read(args)?;
     args.set_device(&mut config.common.device);
+    config.check_output_dir()?;
     let device = inpo_core::device(&config.common.device)?;
     let models = Models::load(
         &config.common,

@@ -26,6 +26,7 @@ pub(crate) fn run(args: &TrainOracleArgs) -> Result<(), CliError> {
     let flags = &args.config;
     let mut config = JudgeTrainConfig::load(&flags.config, &flags.overrides)?;
     flags.set_device(&mut config.device);
+    config.check_output_dir()?;
     let device = inpo_core::device(&config.device)?;
     let policy = load_base(&config, &device, find_model)?;
     let mut console = Console::default();

@@ -28,6 +28,11 @@ impl Observer for Console {
         tell(&header.to_string());
     }
 
+    fn note(&mut self, text: &str) {
+        self.finish();
+        tell(&format!("note: {text}"));
+    }
+
     fn peak(&mut self, peak: &Peak) {
         self.finish();
         tell(&peak.to_string());

@@ -30,6 +30,23 @@ pub fn sha256_file(path: &Path) -> Result<String, DataError> {
     }
 }
 
+/// The sha256 of bytes that come one after the other.
+#[derive(Debug, Clone, Default)]
+pub struct Digester(Sha256);
+
+impl Digester {
+    /// Adds bytes behind those so far.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The sha256 of the bytes so far, in hexadecimal.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        hex(&self.0.clone().finalize())
+    }
+}
+
 /// Bytes in hexadecimal, two lower-case digits each.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
@@ -50,6 +67,11 @@ mod tests {
         // FIPS 180-2, appendix B.1.
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(sha256(b"abc"), expected);
+        let mut digester = Digester::default();
+        digester.update(b"a");
+        assert_eq!(digester.hex(), sha256(b"a"));
+        digester.update(b"bc");
+        assert_eq!(digester.hex(), expected);
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"abc").unwrap();
         assert_eq!(sha256_file(file.path()).unwrap(), expected);

@@ -30,7 +30,7 @@ mod text;
 mod transcript;
 
 pub use columns::Columns;
-pub use digest::{hex, sha256, sha256_file};
+pub use digest::{Digester, hex, sha256, sha256_file};
 pub use error::DataError;
 pub use message::Message;
 pub use prompt::{Completion, FinishReason, Prompt, PromptInput};

@@ -40,7 +40,7 @@ pub struct JudgeQuality {
     /// Pairs on which a majority of people preferred one response.
     pub decided: usize,
     /// The share of these on which the judge prefers the same one, its ties counted half, with a bootstrap interval over
-    /// prompts.
+    /// prompts; [`Interval::UNKNOWN`] without any.
     pub accuracy: Interval,
     /// Mean of `-q ln p - (1 - q) ln(1 - p)`, in nats; ln 2 = 0.693 is that of P = 1/2.
     pub log_loss: f64,
@@ -95,12 +95,7 @@ fn accuracy(scored: &[Scored], confidence: f64, seed: u64) -> Interval {
     }
     of_prompt.retain(|&(_, decided)| decided > 0.0);
     if of_prompt.is_empty() {
-        let nothing = f64::NAN;
-        return Interval {
-            mean: nothing,
-            low: nothing,
-            high: nothing,
-        };
+        return Interval::UNKNOWN;
     }
     let share = |sums: (f64, f64)| sums.0 / sums.1;
     let add = |a: (f64, f64), b: &(f64, f64)| (a.0 + b.0, a.1 + b.1);

@@ -14,6 +14,15 @@ pub struct Interval {
     pub high: f64,
 }
 
+impl Interval {
+    /// What nothing says of a share: 1/2, anywhere from 0 to 1. Unlike NaN it can be written as JSON and read again.
+    pub const UNKNOWN: Self = Self {
+        mean: 0.5,
+        low: 0.0,
+        high: 1.0,
+    };
+}
+
 impl std::fmt::Display for Interval {
     /// Per cent; a width is that of the mean.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

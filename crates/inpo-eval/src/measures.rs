@@ -10,8 +10,8 @@ use rand::{RngExt, SeedableRng};
 
 use crate::Interval;
 
-/// Win rate of `policy` over `opponent` per prompt: the mean preference over all pairs of samples, asked in one batch.
-/// Both have the same prompts in the same order.
+/// Win rate of `policy` over `opponent` per prompt: the mean preference over all pairs of samples, asked in one batch; 1/2
+/// without a sample of each. Both have the same prompts in the same order.
 ///
 /// # Errors
 ///
@@ -53,7 +53,10 @@ pub fn win_rates(
     let rate = |(ours, theirs): (&Vec<Completion>, &Vec<Completion>)| {
         let (of_prompt, others) = rest.split_at(ours.len() * theirs.len());
         rest = others;
-        of_prompt.iter().map(|p| p.get()).sum::<f64>() / of_prompt.len() as f64
+        match of_prompt.len() {
+            0 => 0.5,
+            count => of_prompt.iter().map(|p| p.get()).sum::<f64>() / count as f64,
+        }
     };
     Ok(ours.iter().zip(&theirs).map(rate).collect())
 }
@@ -76,9 +79,13 @@ pub fn cycles(
         .sum())
 }
 
-/// The mean of `values` with a percentile bootstrap interval over them (2000 resamples from `seed`).
+/// The mean of `values`, shares in [0, 1], with a percentile bootstrap interval over them (2000 resamples from `seed`).
+/// Without values it is [`Interval::UNKNOWN`].
 pub fn bootstrap(values: &[f64], confidence: f64, seed: u64) -> Interval {
     const RESAMPLES: usize = 2000;
+    if values.is_empty() {
+        return Interval::UNKNOWN;
+    }
     let count = values.len();
     let mean = values.iter().sum::<f64>() / count as f64;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);

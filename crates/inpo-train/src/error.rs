@@ -64,6 +64,31 @@ pub enum TrainError {
         /// What is different: keys of the settings with both values, inputs.
         different: String,
     },
+    /// The output directory holds what is not of this run.
+    #[error("{root} holds {name}, {}choose another output_dir", owner(.what, .lacks.as_deref()), root = .root.display())]
+    NotOfRun {
+        /// The directory.
+        root: PathBuf,
+        /// The name of a file or directory in it.
+        name: String,
+        /// A run or a training.
+        what: &'static str,
+        /// The file of settings that belongs to it and is not there.
+        lacks: Option<String>,
+    },
+    /// What is read lies inside of the output directory.
+    #[error(
+        "`{key}` is {path}, which lies inside of output_dir, {root}; move it, or choose another output_dir",
+        path = .path.display(), root = .root.display()
+    )]
+    ReadInside {
+        /// The key, with dots.
+        key: String,
+        /// Its value.
+        path: PathBuf,
+        /// The directory.
+        root: PathBuf,
+    },
     /// Nothing was left to train on.
     #[error(
         "iteration {iteration}: none of {prompts} prompts gave a pair: every one was dropped as a tie, a \
@@ -154,6 +179,14 @@ pub enum TrainError {
     /// What a program's own [`PairSource`](crate::PairSource) says.
     #[error(transparent)]
     Source(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What is known of the owner of something in the output directory of `what`.
+fn owner(what: &str, lacks: Option<&str>) -> String {
+    match lacks {
+        Some(settings) => format!("but no {settings} that says whose it is; restore that, or "),
+        None => format!("which is not of this {what}; "),
+    }
 }
 
 impl TrainError {

@@ -68,8 +68,8 @@ impl std::fmt::Display for Header {
 
 /// Trains the judge of `config` from `policy`, its model without fresh adapters, and measures it on held-out votes, where
 /// there are such. Writes `train.toml`, `manifest.json`, `metrics.jsonl`, `trainer_state.json`, `policy/`, `oracle.toml` and
-/// `eval.json` into `config.output_dir`. With `resume`, a training that was cut off begins again, and a complete one is
-/// measured.
+/// `eval.json` into `config.output_dir`. With `resume`, a training that was cut off or whose files are not what was
+/// written begins again, and a complete one is measured.
 ///
 /// # Errors
 ///
@@ -105,12 +105,17 @@ pub fn train_oracle<E: std::fmt::Display>(
     let (root, layout) = (&config.output_dir, Layout::OnePhase);
     let mut dir = RunDir::open(root, layout, config, &header, &identity, resume)?;
     observer.header(&header);
-    let result = PolicyId::After(1);
-    if !dir.has(result) {
-        dir.claim()?;
-        optimise(config, policy, &lessons, &dir, observer)?;
-    } else {
+    for note in dir.take_notes() {
+        observer.note(&note);
+    }
+    if dir.has(PolicyId::After(1)) {
         drop(policy);
+        if dir.is_checked() {
+            dir.save_state(&config.train, config.train.steps(lessons.len()))?;
+        }
+    } else {
+        dir.claim()?;
+        optimise(config, policy, &lessons, &mut dir, observer)?;
     }
     let find = |name: &str| find(name).map_err(|error| error.to_string());
     let around = Surroundings {
@@ -194,7 +199,7 @@ fn optimise(
     config: &JudgeTrainConfig,
     policy: Policy,
     lessons: &[Lesson],
-    dir: &RunDir,
+    dir: &mut RunDir,
     observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
     let (judge, train) = (&config.judge, &config.train);
@@ -261,26 +266,13 @@ fn optimise(
         Some(Reader::Heads(head)) => Some(head),
         _ => None,
     };
-    dir.sync_metrics()?;
-    save(config, &policy, head.as_ref())?;
+    dir.save(PolicyId::After(1), |path| {
+        Ok(match &head {
+            Some(head) => policy.save_with_head(head, path, &SaveOptions::default())?,
+            None => policy.save(&config.policy.model, path)?,
+        })
+    })?;
     dir.save_state(train, steps)
-}
-
-/// Writes the weights, and behind them the marker that says that they are complete.
-fn save(
-    config: &JudgeTrainConfig,
-    policy: &Policy,
-    head: Option<&PreferenceHead>,
-) -> Result<(), TrainError> {
-    let dir = config.output_dir.join(crate::stage::POLICY);
-    match head {
-        Some(head) => policy.save_with_head(head, &dir, &SaveOptions::default())?,
-        None => policy.save(&config.policy.model, &dir)?,
-    }
-    Ok(write_whole(
-        &config.output_dir.join(Stage::Train.file()),
-        b"",
-    )?)
 }
 
 /// The difference of the labels' rows of the vocabulary head, `[1, hidden]`.

@@ -3,7 +3,7 @@
 //!
 //! [`run`] plays it with [`Players`]: models, any preference oracle over text, and an engine that samples. [`train`] is the
 //! same loop with one iteration whose pairs come from a file, and [`run_from`] takes pairs of any other origin. Each stage
-//! computes one file of the run directory or reads it when it is there:
+//! computes one file of the run directory, or reads it where it is what the manifest says that the stage wrote:
 //!
 //! ```text
 //! OUTPUT_DIR/run.toml  manifest.json  metrics.jsonl  trainer_state.json

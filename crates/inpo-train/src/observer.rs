@@ -13,6 +13,8 @@ pub trait Observer {
     fn header(&mut self, _header: &dyn Display) {}
     /// Something that its user should know of what comes or of what was seen, a sentence.
     fn warning(&mut self, _sentence: &str) {}
+    /// Something to know of the output directory: what is not as it was written, and what becomes of it.
+    fn note(&mut self, _text: &str) {}
     /// A stage with `total` units of work begins.
     fn stage(&mut self, _iteration: usize, _name: &str, _total: usize) {}
     /// `units` of the stage are done.

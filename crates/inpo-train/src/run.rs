@@ -121,8 +121,8 @@ pub(crate) fn play(
 /// Runs `config` with `players` and returns the evaluation of the reference (iteration 0) and of every
 /// iteration.
 ///
-/// Everything is written to `config.common.output_dir`; with `resume` the run continues at the first file that
-/// is missing. `[oracle]` of the configuration is not read, but for `all_pairs`: [`RunConfig::init_oracle`] makes an oracle
+/// Everything is written to `config.common.output_dir`; with `resume` the run continues at the first stage that
+/// is not complete, and stages whose files are not what was written are computed again. `[oracle]` of the configuration is not read, but for `all_pairs`: [`RunConfig::init_oracle`] makes an oracle
 /// of it.
 ///
 /// # Errors
@@ -189,5 +189,6 @@ fn begin(
     dir.claim()?;
     observer.header(&header);
     let mut session = Session::new(&config.common, policies, dir, observer);
+    session.tell();
     play(&plan, &mut session, source)
 }

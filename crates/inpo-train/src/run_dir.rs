@@ -1,74 +1,42 @@
-//! The directory of a run or a training: every arrow of the loop is a file, written whole or not at all.
+//! The directory of a run or a training: every arrow of the loop is a file, written whole or not at all, and known by its
+//! digest from then on.
+//!
+//! The digest of a stage goes into `manifest.json` before its file gets its name. A stage is complete where its files are
+//! there and are what the manifest says: a process that is killed in between leaves a stage that is made again.
 
+mod foreign;
+mod layout;
+mod ledger;
+mod log;
+mod metrics;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use inpo_data::DataError;
-use inpo_data::files::{append_jsonl, lock, read_json, sync, write_json, write_jsonl, write_whole};
-use inpo_data::rows::read_jsonl;
+use inpo_data::files::{lock, write_whole};
+use inpo_data::{DataError, sha256};
 use inpo_policy::Policy;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::config::TrainSection;
 use crate::error::TrainError;
-use crate::inputs::Inputs;
-use crate::phases::PolicyId;
+use crate::phases::{Phase, PolicyId};
 use crate::resume::changed_settings;
-use crate::stage::{POLICY, Place, Stage};
+use crate::stage::{COMPLETE, Place, Stage};
+pub(crate) use foreign::check_output_dir;
+pub(crate) use layout::{Identity, Layout};
+
+use foreign::{check_free, check_stages, files_below};
+use ledger::{Damage, FileDigest, Ledger, Record, read_manifest, write_manifest};
+use log::Current;
 
 const MANIFEST: &str = "manifest.json";
 const METRICS: &str = "metrics.jsonl";
 const STATE: &str = "trainer_state.json";
 
-/// What lies where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Layout {
-    /// A folder for each iteration, and in it one for the first of two phases.
-    Iterations {
-        /// The folder of a first phase; empty where there is one phase.
-        first_phase: &'static str,
-    },
-    /// One phase on given pairs: everything in the directory itself.
-    OnePhase,
-}
-
-impl Layout {
-    /// The file that holds the settings.
-    fn settings(self) -> &'static str {
-        match self {
-            Self::Iterations { .. } => "run.toml",
-            Self::OnePhase => "train.toml",
-        }
-    }
-}
-
-/// What decides whether a directory holds the run being resumed, beside the settings.
-#[derive(Debug)]
-pub(crate) struct Identity<'a> {
-    /// What is read.
-    pub(crate) inputs: &'a Inputs,
-    /// The words for another `inputs.prompts`.
-    pub(crate) other_prompts: &'static str,
-    /// The digest of labels and log-probs that were given, in the manifest's `content`.
-    pub(crate) content: Option<&'a str>,
-}
-
-impl Identity<'_> {
-    fn differences(&self, manifest: &Value) -> Vec<String> {
-        let inputs = &manifest["inputs"];
-        let mut others = self.inputs.differences(inputs, self.other_prompts);
-        if let Some(content) = self.content
-            && others.is_empty()
-            && manifest["content"] != content
-        {
-            let content =
-                "other labels, other given log-probs or another policy that scores the pairs";
-            others.push(content.to_owned());
-        }
-        others
-    }
-}
+/// A policy that is being written.
+const PARTIAL_POLICY: &str = "policy.partial";
 
 /// `output_dir`, held by this process.
 #[derive(Debug)]
@@ -77,19 +45,29 @@ pub(crate) struct RunDir {
     layout: Layout,
     /// Whether the directory belongs to this run.
     claimed: bool,
-    /// The manifest and the settings, to be written.
-    manifest: Value,
+    /// The manifest without the stages.
+    header: Map<String, Value>,
     settings: String,
+    /// The digest of the settings' file.
+    settings_sha256: String,
+    /// The complete stages; none in a directory of an earlier release, where a stage is complete if its file is there.
+    ledger: Option<Ledger>,
+    /// What the stage under way logged.
+    current: Current,
+    /// What a user should know of the directory.
+    notes: Vec<String>,
     _lock: std::fs::File,
 }
 
 impl RunDir {
     /// Opens the directory for the run of `config`. With `resume`, an existing run is resumed if it has the same settings
-    /// and identity. A new directory is left as it is until it is [claimed](Self::claim).
+    /// and identity; its files are checked, and [`notes`](Self::take_notes) say which of them are computed again. A new
+    /// directory is left as it is until it is [claimed](Self::claim).
     ///
     /// # Errors
     ///
-    /// A directory that holds a run while `resume` is not set, or another run; files that cannot be read or written.
+    /// A directory that holds a run while `resume` is not set, another run or anything else, or what `config` reads;
+    /// metrics and a manifest that are not what was written; files that cannot be read or written.
     pub(crate) fn open<C: Serialize + DeserializeOwned>(
         root: &Path,
         layout: Layout,
@@ -98,28 +76,49 @@ impl RunDir {
         identity: &Identity<'_>,
         resume: bool,
     ) -> Result<Self, TrainError> {
+        let Value::Object(header) = json!(manifest) else {
+            unreachable!("a header has fields");
+        };
+        check_output_dir(root, layout, config)?;
+        let path = root.join(layout.settings());
+        if !path.exists() {
+            check_free(root, layout, Some(&header))?;
+        }
+        let settings = toml::to_string_pretty(config).expect("a configuration is TOML");
         let mut dir = Self {
             root: root.to_owned(),
             layout,
             claimed: false,
-            manifest: json!(manifest),
-            settings: toml::to_string_pretty(config).expect("a configuration is TOML"),
+            header,
+            settings_sha256: sha256(settings.as_bytes()),
+            settings,
+            ledger: Some(Ledger::default()),
+            current: Current::default(),
+            notes: Vec::new(),
             _lock: lock(root)?,
         };
-        let path = dir.root.join(layout.settings());
         if !path.exists() {
+            if resume {
+                let (root, what) = (root.display(), layout.what());
+                let note = format!("{root} holds nothing to resume; the {what} begins");
+                dir.notes.push(note);
+            }
             return Ok(dir);
         }
         if !resume {
             return Err(TrainError::RunExists(dir.root));
         }
-        let saved = std::fs::read_to_string(&path).map_err(DataError::read(&path))?;
-        let changed = changed_settings(&saved, config);
-        let changed = changed.map_err(|reason| TrainError::artefact(&path, reason))?;
-        let settings = format!("other settings ({})", changed.join(", "));
-        let mut different = Vec::from_iter((!changed.is_empty()).then_some(settings));
-        let manifest: Value = read_json(&dir.root.join(MANIFEST))?;
-        different.extend(identity.differences(&manifest));
+        let saved = read_manifest(&root.join(MANIFEST))?;
+        let mut different = Vec::new();
+        if !dir.restore_settings(&path, saved.settings.as_deref())? {
+            let text = std::fs::read_to_string(&path).map_err(DataError::read(&path))?;
+            let changed = changed_settings(&text, config);
+            let changed = changed.map_err(|reason| TrainError::artefact(&path, reason))?;
+            if !changed.is_empty() {
+                different.push(format!("other settings ({})", changed.join(", ")));
+            }
+        }
+        different.extend(identity.differences(&saved.document));
         if !different.is_empty() {
             return Err(TrainError::OtherRun {
                 root: dir.root,
@@ -127,13 +126,60 @@ impl RunDir {
             });
         }
         dir.claimed = true;
-        dir.drop_unfinished_metrics()?;
+        dir.header = saved.header();
+        dir.settings_sha256 = saved.settings.unwrap_or_default();
+        dir.ledger = saved.ledger;
+        dir.check()?;
         Ok(dir)
     }
 
-    /// Whether the directory held this very run before, or was claimed for it.
-    pub(crate) fn is_claimed(&self) -> bool {
-        self.claimed
+    /// Writes the settings' file again where it is not what was written and these settings are. Returns whether they are.
+    fn restore_settings(&mut self, path: &Path, written: Option<&str>) -> Result<bool, TrainError> {
+        if written != Some(&self.settings_sha256) {
+            return Ok(false);
+        }
+        let bytes = std::fs::read(path).map_err(DataError::read(path))?;
+        if bytes != self.settings.as_bytes() {
+            write_whole(path, self.settings.as_bytes())?;
+            let name = self.layout.settings();
+            self.notes
+                .push(format!("{name} was not what was written: written again"));
+        }
+        Ok(true)
+    }
+
+    /// Checks the files of every stage and the rows that it logged. The rows of stages that are not complete are forgotten,
+    /// as they are computed again, and a last line that was cut off in the middle.
+    fn check(&mut self) -> Result<(), TrainError> {
+        let Some(mut ledger) = self.ledger.take() else {
+            let root = self.root.display();
+            self.notes.push(format!(
+                "nothing in {root} was checked: it is of an earlier release, which kept no digests"
+            ));
+            return self.drop_unfinished_metrics();
+        };
+        check_stages(self, &ledger)?;
+        self.notes.extend(ledger.check_files(&self.root)?);
+        let last = ledger
+            .records
+            .iter()
+            .rposition(|r| r.damage == Damage::None);
+        for record in &mut ledger.records[last.map_or(0, |last| last + 1)..] {
+            record.damage = Damage::Everything;
+        }
+        self.check_metrics(&mut ledger)?;
+        self.ledger = Some(ledger);
+        Ok(())
+    }
+
+    /// What a user should know of the directory since the last call.
+    pub(crate) fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// Whether the stages of the directory are known by their digests.
+    pub(crate) fn is_checked(&self) -> bool {
+        self.ledger.is_some()
     }
 
     /// Writes whose directory it is: the manifest, empty metrics, and last the settings.
@@ -145,7 +191,7 @@ impl RunDir {
         if self.claimed {
             return Ok(());
         }
-        write_json(&self.root.join(MANIFEST), &self.manifest)?;
+        self.write_manifest()?;
         write_whole(&self.root.join(METRICS), b"")?;
         let path = self.root.join(self.layout.settings());
         write_whole(&path, self.settings.as_bytes())?;
@@ -153,39 +199,58 @@ impl RunDir {
         Ok(())
     }
 
-    /// The directory of iteration `t`.
-    pub(crate) fn iteration(&self, t: usize) -> PathBuf {
-        match self.layout {
-            Layout::Iterations { .. } => self.root.join(format!("iteration-{t:04}")),
-            Layout::OnePhase => self.root.clone(),
-        }
+    fn write_manifest(&self) -> Result<(), TrainError> {
+        let ledger = self.ledger.as_ref().expect("an earlier manifest stays");
+        let path = self.root.join(MANIFEST);
+        let settings = &self.settings_sha256;
+        Ok(write_manifest(&path, &self.header, settings, ledger)?)
     }
 
     /// The file of a stage.
     pub(crate) fn file(&self, place: Place<'_>) -> PathBuf {
-        let dir = self.iteration(place.iteration);
-        dir.join(place.folder.unwrap_or_default())
-            .join(place.stage.file())
+        self.root.join(self.layout.name(place))
     }
 
-    /// The directory of the weights of `id`, when they are trained.
-    fn policy(&self, id: PolicyId) -> Option<PathBuf> {
-        let dir = match (id, self.layout) {
+    /// Whether a stage is complete.
+    pub(crate) fn is_complete(&self, place: Place<'_>) -> bool {
+        match &self.ledger {
+            _ if !self.claimed => false,
+            None => self.file(place).exists(),
+            Some(ledger) => ledger.get(place).is_some_and(|r| r.damage == Damage::None),
+        }
+    }
+
+    /// Whether a stage of `phase` was complete and is not any more.
+    pub(crate) fn is_damaged(&self, phase: &Phase) -> bool {
+        let pairs = [Stage::Generate, Stage::Judge, Stage::Select].map(|s| phase.pairs_place(s));
+        let own = [Stage::Anchors, Stage::Train].map(|stage| phase.place(stage));
+        let records = |place| self.ledger.as_ref().and_then(|ledger| ledger.get(place));
+        let mut records = pairs.into_iter().chain(own).filter_map(records);
+        records.any(|record| record.damage != Damage::None)
+    }
+
+    /// Where the training of `id` stands, if it is trained.
+    fn training(&self, id: PolicyId) -> Option<Place<'static>> {
+        let (iteration, folder) = match (id, self.layout) {
             (PolicyId::Reference | PolicyId::Previous, _) => return None,
             (PolicyId::After(0) | PolicyId::Intermediate(0), _) => return None,
-            (PolicyId::After(t), _) => self.iteration(t),
+            (PolicyId::After(t), _) => (t, None),
             (PolicyId::Intermediate(t), Layout::Iterations { first_phase }) => {
-                self.iteration(t).join(first_phase)
+                (t, Some(first_phase))
             }
             (PolicyId::Intermediate(_), Layout::OnePhase) => return None,
         };
-        Some(dir.join(POLICY))
+        Some(Place {
+            stage: Stage::Train,
+            iteration,
+            folder,
+        })
     }
 
     /// Whether the phase that makes `id` is complete.
     pub(crate) fn has(&self, id: PolicyId) -> bool {
-        let marker = |dir: PathBuf| dir.with_file_name(Stage::Train.file()).exists();
-        self.claimed && self.policy(id).is_some_and(marker)
+        self.training(id)
+            .is_some_and(|place| self.is_complete(place))
     }
 
     /// A trained policy of a complete phase; `base` is the run's starting policy, whose full weights are dropped first.
@@ -194,120 +259,151 @@ impl RunDir {
     ///
     /// Saved weights that cannot be read.
     pub(crate) fn load(&self, id: PolicyId, base: Policy) -> Result<Policy, TrainError> {
-        let dir = self.policy(id).expect("only trained policies are loaded");
+        let place = self.training(id).expect("only trained policies are loaded");
+        let marker = self.file(place);
+        let dir = marker.parent().expect("it is inside of the policy");
         Ok(match base.lora() {
-            Some(_) => base.reference().with_saved_adapters(&dir)?,
-            None => base.with_saved_weights(&dir)?,
+            Some(_) => base.reference().with_saved_adapters(dir)?,
+            None => base.with_saved_weights(dir)?,
         })
     }
 
-    /// Saves a trained policy; the marker that says that it is complete is written last.
+    /// Saves a trained policy, which `write` writes into an empty directory; the directory gets its name last.
+    ///
+    /// # Errors
+    ///
+    /// Those of `write`; files that cannot be written.
+    pub(crate) fn save(
+        &mut self,
+        id: PolicyId,
+        write: impl FnOnce(&Path) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        let place = self.training(id).expect("only trained policies are saved");
+        let name = self.layout.name(place);
+        let name = name.trim_end_matches(COMPLETE).trim_end_matches('/');
+        let dir = self.root.join(name);
+        let partial = dir.with_file_name(PARTIAL_POLICY);
+        remove(&partial)?;
+        write(&partial)?;
+        write_whole(&partial.join(COMPLETE), b"")?;
+        let mut files = BTreeMap::new();
+        let above = partial.parent().expect("it is in the output directory");
+        for file in files_below(above, PARTIAL_POLICY)? {
+            let inside = file.trim_start_matches(PARTIAL_POLICY);
+            let digest = FileDigest::read(&above.join(&file))?;
+            files.insert(format!("{name}{inside}"), digest);
+        }
+        self.record(place, files)?;
+        remove(&dir)?;
+        std::fs::rename(&partial, &dir).map_err(DataError::write(&dir))?;
+        sync_directory(above)
+    }
+
+    /// Completes a stage whose file holds these rows.
     ///
     /// # Errors
     ///
     /// Files that cannot be written.
-    pub(crate) fn save(&self, id: PolicyId, policy: &Policy, base: &str) -> Result<(), TrainError> {
-        let dir = self.policy(id).expect("only trained policies are saved");
-        policy.save(base, &dir)?;
-        self.sync_metrics()?;
-        Ok(write_whole(&dir.with_file_name(Stage::Train.file()), b"")?)
+    pub(crate) fn write_rows<T: Serialize>(
+        &mut self,
+        place: Place<'_>,
+        rows: &[T],
+    ) -> Result<(), TrainError> {
+        let bytes: Vec<u8> = rows.iter().flat_map(log::line).collect();
+        self.write(place, &bytes, Some(rows.len()))
     }
 
-    /// Adds a row to metrics.jsonl: the metrics, with their stage, iteration and phase. A training on given pairs logs
-    /// its optimiser steps alone.
+    /// Completes a stage whose file holds `bytes`.
     ///
     /// # Errors
     ///
-    /// A file that cannot be written.
-    pub(crate) fn log(&self, place: Place<'_>, metrics: &impl Serialize) -> Result<(), TrainError> {
-        let mut row = Map::new();
-        if self.layout == Layout::OnePhase {
-            if place.stage != Stage::Train {
-                return Ok(());
-            }
-        } else {
-            row.insert("stage".into(), json!(place.stage));
-            row.insert("iteration".into(), json!(place.iteration));
-            let phase = place
-                .folder
-                .map(|folder| ("phase".to_owned(), json!(folder)));
-            row.extend(phase);
-        }
-        let Value::Object(metrics) = json!(metrics) else {
-            unreachable!("metrics have names");
-        };
-        row.extend(metrics);
-        append_jsonl(&self.root.join(METRICS), &row)?;
-        // The rows of an optimisation are synced before its marker, those of other stages before their files.
-        if place.stage == Stage::Train {
-            Ok(())
-        } else {
-            self.sync_metrics()
-        }
+    /// Files that cannot be written.
+    pub(crate) fn write(
+        &mut self,
+        place: Place<'_>,
+        bytes: &[u8],
+        rows: Option<usize>,
+    ) -> Result<(), TrainError> {
+        let file = FileDigest::of(bytes, rows);
+        self.record(place, [(self.layout.name(place), file)].into())?;
+        Ok(write_whole(&self.file(place), bytes)?)
     }
 
-    /// Writes the metrics so far to the disk, before a file that says that a stage is complete.
-    ///
-    /// # Errors
-    ///
-    /// A file that cannot be written.
-    pub(crate) fn sync_metrics(&self) -> Result<(), TrainError> {
-        let path = self.root.join(METRICS);
-        if path.exists() {
-            Ok(sync(&path)?)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Writes trainer_state.json, as Hugging Face's Trainer does, after `steps` optimiser steps, from the metrics so
-    /// far.
-    ///
-    /// # Errors
-    ///
-    /// Files that cannot be read or written.
-    pub(crate) fn save_state(&self, config: &TrainSection, steps: usize) -> Result<(), TrainError> {
-        let rows: Vec<Value> = read_jsonl(&self.root.join(METRICS))?;
-        let state = json!({
-            "best_global_step": null,
-            "best_metric": null,
-            "best_model_checkpoint": null,
-            "epoch": rows.iter().rev().find_map(|row| row["epoch"].as_f64()),
-            "global_step": steps,
-            "is_hyper_param_search": false,
-            "is_local_process_zero": true,
-            "is_world_process_zero": true,
-            "log_history": rows,
-            "logging_steps": config.logging_steps,
-            "max_steps": steps,
-            "num_train_epochs": config.num_train_epochs.ceil() as u64,
-            "train_batch_size": config.per_device_train_batch_size,
-        });
-        Ok(write_json(&self.root.join(STATE), &state)?)
-    }
-
-    /// Forgets the metrics of stages that are not complete, as they are computed again, and a last line that was cut off
-    /// in the middle.
-    fn drop_unfinished_metrics(&self) -> Result<(), TrainError> {
-        let path = self.root.join(METRICS);
-        if !path.exists() {
+    /// Notes in the manifest what a stage is about to write. A stage that is made again as it was leaves those that were made
+    /// from it as they are; if it comes out other than before, they are removed, to be made again.
+    fn record(
+        &mut self,
+        place: Place<'_>,
+        files: BTreeMap<String, FileDigest>,
+    ) -> Result<(), TrainError> {
+        let current = std::mem::take(&mut self.current);
+        let Some(ledger) = &mut self.ledger else {
             return Ok(());
-        }
-        let mut bytes = std::fs::read(&path).map_err(DataError::read(&path))?;
-        let whole = bytes.iter().rposition(|&byte| byte == b'\n');
-        bytes.truncate(whole.map_or(0, |end| end + 1));
-        write_whole(&path, &bytes)?;
-        let rows: Vec<Value> = read_jsonl(&path)?;
-        let complete = |row: &Value| {
-            // The rows of a training on given pairs say no stage.
-            let place = Place {
-                stage: Stage::deserialize_or(&row["stage"], Stage::Train),
-                iteration: row["iteration"].as_u64().unwrap_or(0) as usize,
-                folder: row["phase"].as_str(),
-            };
-            self.file(place).exists()
         };
-        let kept: Vec<Value> = rows.into_iter().filter(complete).collect();
-        Ok(write_jsonl(&path, &kept)?)
+        let record = Record::new(place, files, current.logged());
+        let at = ledger.position(place);
+        let (mut removed, mut held) = (Vec::new(), None);
+        match at.map(|at| &mut ledger.records[at]) {
+            Some(known) if known.files == record.files => {
+                if std::mem::take(&mut known.damage) != Damage::Everything {
+                    return Ok(());
+                }
+                known.metrics = record.metrics;
+            }
+            Some(known) => {
+                held = (known.damage == Damage::Files).then_some(current.held.as_slice());
+                removed = ledger.take_dependents(at.expect("it is known"));
+                ledger.records.push(record);
+            }
+            None => ledger.records.push(record),
+        }
+        for old in removed.iter().skip(1) {
+            remove_files(&self.root, self.layout, old)?;
+        }
+        if removed.len() > 1 {
+            let name = self.layout.name(place);
+            self.notes.push(format!(
+                "{name} came out other than before: {} stages that were made from it are computed again",
+                removed.len() - 1
+            ));
+        }
+        if at.is_some() {
+            self.arrange_metrics(place, held)?;
+        }
+        log::sync(&self.root.join(METRICS))?;
+        self.write_manifest()
     }
+}
+
+/// Removes a stage's files.
+fn remove_files(root: &Path, layout: Layout, record: &Record) -> Result<(), TrainError> {
+    let path = root.join(layout.name(record.place()));
+    match path.parent() {
+        Some(policy) if record.place().stage == Stage::Train => remove(policy),
+        _ => remove(&path),
+    }
+}
+
+/// Removes a file or a directory with what is in it, if it exists.
+fn remove(path: &Path) -> Result<(), TrainError> {
+    let Ok(metadata) = path.symlink_metadata() else {
+        return Ok(());
+    };
+    let removed = if metadata.is_dir() {
+        std::fs::remove_dir_all(path)
+    } else {
+        std::fs::remove_file(path)
+    };
+    Ok(removed.map_err(DataError::write(path))?)
+}
+
+/// Writes the names in a directory through to the disk, where the system can.
+fn sync_directory(path: &Path) -> Result<(), TrainError> {
+    #[cfg(unix)]
+    std::fs::File::open(path)
+        .and_then(|dir| dir.sync_all())
+        .map_err(DataError::write(path))?;
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
 }

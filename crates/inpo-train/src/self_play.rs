@@ -1,6 +1,7 @@
 //! Pairs of a policy's own responses: sampled, judged, selected; and its evaluation on held-out prompts.
 
-use inpo_data::files::{read_json, write_json};
+mod check;
+
 use inpo_data::{Completion, PreferenceRecord, PromptInput, ResponseRecord};
 use inpo_eval::{Evaluation, bootstrap, cycles, kl_to_reference, lengths, win_rates};
 use inpo_game::{Counted, PreferenceOracle};
@@ -20,6 +21,7 @@ use crate::selection::Selection;
 use crate::session::{PhasePairs, Session};
 use crate::stage::{Place, Stage};
 use crate::streams::{SelectionDraws, Stream, order_seed};
+use check::{check_preferences, check_responses};
 
 /// The policy plays against itself: its own responses are judged by an oracle.
 pub(crate) struct SelfPlay<'a> {
@@ -78,16 +80,11 @@ impl PairSource for SelfPlay<'_> {
         };
         let records = self.sample_held_out(session, of_iteration(Stage::Evaluate, t), id)?;
         let place = of_iteration(Stage::Eval, t);
-        let file = session.dir().file(place);
-        let evaluation = if file.exists() {
-            read_json(&file)?
-        } else {
+        let evaluation = session.document(place, |session| {
             let evaluation = self.measure(session, t, &records)?;
-            let metrics = EvalMetrics::from(&evaluation);
-            session.dir().log(place, &metrics)?;
-            write_json(&file, &evaluation)?;
-            evaluation
-        };
+            session.log(place, &EvalMetrics::from(&evaluation))?;
+            Ok(evaluation)
+        })?;
         session.observer().evaluated(&evaluation);
         self.held_out.truncate(1);
         self.held_out.push(records);
@@ -162,9 +159,10 @@ impl<'a> SelfPlay<'a> {
         session: &mut Session<'_>,
         of: &Sampling<'_>,
     ) -> Result<Vec<ResponseRecord>, TrainError> {
-        let path = session.dir().file(of.place);
-        session.stage(&path, |session| {
-            let total = of.prompts.len() * of.generation.num_generations;
+        let count = of.generation.num_generations;
+        let check = |rows: &[ResponseRecord]| check_responses(of.prompts, count, rows);
+        session.stage(of.place, check, |session| {
+            let total = of.prompts.len() * count;
             let policy = session.behaviour(of.from)?;
             let observer = session.observer();
             observer.stage(of.place.iteration, of.place.stage.title(), total);
@@ -173,7 +171,7 @@ impl<'a> SelfPlay<'a> {
             let mut progress = |done| observer.advance(done);
             let samples = sampler.sample(&prompts, of.generation, of.draws, &mut progress)?;
             if let Some(cost) = &samples.cost {
-                session.dir().log(of.place, &GenerateMetrics::from(cost))?;
+                session.log(of.place, &GenerateMetrics::from(cost))?;
             }
             let lacks = |what| TrainError::Sampler {
                 sampler: sampler.name(),
@@ -195,8 +193,8 @@ impl<'a> SelfPlay<'a> {
         records: &[ResponseRecord],
     ) -> Result<Vec<Answers>, TrainError> {
         let place = phase.pairs_place(Stage::Judge);
-        let path = session.dir().file(place);
-        let rows = session.stage(&path, |session| {
+        let check = |rows: &[PreferenceRecord]| check_preferences(records, rows);
+        let rows = session.stage(place, check, |session| {
             let before = (self.oracle.comparisons(), self.oracle.counts());
             let most = selection.comparisons(self.config.generation.num_generations);
             let (iteration, title) = (place.iteration, place.stage.title());
@@ -214,7 +212,7 @@ impl<'a> SelfPlay<'a> {
             let comparisons = self.oracle.comparisons() - before.0;
             let counts = self.oracle.counts() - before.1;
             let metrics = JudgeMetrics::new(&answers, comparisons, &counts);
-            session.dir().log(place, &metrics)?;
+            session.log(place, &metrics)?;
             let name = self.oracle.name();
             let row = |(record, answers): (&ResponseRecord, Answers)| PreferenceRecord {
                 prompt_id: record.prompt_id,
@@ -223,7 +221,7 @@ impl<'a> SelfPlay<'a> {
             };
             Ok(records.iter().zip(answers).map(row).collect())
         })?;
-        let answers = rows.into_iter().map(|row: PreferenceRecord| row.preference);
+        let answers = rows.into_iter().map(|row| row.preference);
         Ok(answers.map(Answers::from_matrix).collect())
     }
 
@@ -238,15 +236,18 @@ impl<'a> SelfPlay<'a> {
     ) -> Result<PhasePairs, TrainError> {
         let asked = session.dir().file(phase.pairs_place(Stage::Judge));
         let place = phase.pairs_place(Stage::Select);
-        let path = session.dir().file(place);
-        let pairs = session.stage(&path, |session| {
-            let draws = SelectionDraws::of_phase(self.seed(), phase);
-            let selected = selection.select(records, answers, draws);
-            let (pairs, metrics) =
-                selected.map_err(|missing| TrainError::artefact(&asked, missing.to_string()))?;
-            session.dir().log(place, &metrics)?;
-            Ok(pairs)
-        })?;
+        let pairs = session.stage(
+            place,
+            |_| Ok(()),
+            |session| {
+                let draws = SelectionDraws::of_phase(self.seed(), phase);
+                let selected = selection.select(records, answers, draws);
+                let (pairs, metrics) = selected
+                    .map_err(|missing| TrainError::artefact(&asked, missing.to_string()))?;
+                session.log(place, &metrics)?;
+                Ok(pairs)
+            },
+        )?;
         if pairs.is_empty() {
             return Err(TrainError::NoPairs {
                 iteration: phase.iteration,

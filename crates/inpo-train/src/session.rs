@@ -1,10 +1,9 @@
 //! What every loop does with pairs, wherever they come from: score them under the fixed policies, train, save.
 
-use std::path::Path;
 use std::time::Instant;
 
 use inpo_data::PairRecord;
-use inpo_data::files::write_jsonl;
+use inpo_data::files::read_json;
 use inpo_data::rows::read_jsonl;
 use inpo_policy::{BehaviourPolicy, Policy, PolicyMixture};
 use serde::Serialize;
@@ -24,7 +23,7 @@ use crate::pairs::GivenLogps;
 use crate::phases::{PairsFrom, Phase, PolicyId};
 use crate::policies::Policies;
 use crate::run_dir::RunDir;
-use crate::stage::Stage;
+use crate::stage::{Place, Stage};
 use crate::work::Peak;
 
 /// The pairs of a phase.
@@ -97,6 +96,21 @@ impl<'a> Session<'a> {
         &self.dir
     }
 
+    pub(crate) fn log(
+        &mut self,
+        place: Place<'_>,
+        metrics: &impl Serialize,
+    ) -> Result<(), TrainError> {
+        self.dir.log(place, metrics)
+    }
+
+    /// Tells the observer what there is to know of the directory.
+    pub(crate) fn tell(&mut self) {
+        for note in self.dir.take_notes() {
+            self.observer.note(&note);
+        }
+    }
+
     /// The policy `id`, to be scored or sampled.
     ///
     /// # Errors
@@ -131,9 +145,9 @@ impl<'a> Session<'a> {
         self.policies.forget_before(t);
     }
 
-    /// Passes over a phase that is complete, and says whether it is.
+    /// Passes over a phase that is complete and whose files are what they were, and says whether it is.
     pub(crate) fn skip(&mut self, phase: &Phase) -> Result<bool, TrainError> {
-        if !self.dir.has(phase.result) {
+        if !self.dir.has(phase.result) || self.dir.is_damaged(phase) {
             return Ok(false);
         }
         let path = self.dir.file(phase.pairs_place(Stage::Select));
@@ -145,18 +159,44 @@ impl<'a> Session<'a> {
         Ok(true)
     }
 
-    /// The rows of a JSONL stage: read when `path` is there, else computed and written.
+    /// The rows of a JSONL stage: read where it is complete, else computed and written. `check` says what is wrong with rows
+    /// that it did not expect.
     pub(crate) fn stage<T: Serialize + DeserializeOwned>(
         &mut self,
-        path: &Path,
+        place: Place<'_>,
+        check: impl FnOnce(&[T]) -> Result<(), String>,
         compute: impl FnOnce(&mut Self) -> Result<Vec<T>, TrainError>,
     ) -> Result<Vec<T>, TrainError> {
-        if path.exists() {
-            return Ok(read_jsonl(path)?);
+        let path = self.dir.file(place);
+        let is_complete = self.dir.is_complete(place);
+        let rows = if is_complete {
+            read_jsonl(&path)?
+        } else {
+            compute(self)?
+        };
+        check(&rows).map_err(|reason| TrainError::artefact(&path, reason))?;
+        if !is_complete {
+            self.dir.write_rows(place, &rows)?;
+            self.tell();
         }
-        let rows = compute(self)?;
-        write_jsonl(path, &rows)?;
         Ok(rows)
+    }
+
+    /// A stage that is one JSON document: read where it is complete, else computed and written.
+    pub(crate) fn document<T: Serialize + DeserializeOwned>(
+        &mut self,
+        place: Place<'_>,
+        compute: impl FnOnce(&mut Self) -> Result<T, TrainError>,
+    ) -> Result<T, TrainError> {
+        if self.dir.is_complete(place) {
+            return Ok(read_json(&self.dir.file(place))?);
+        }
+        let document = compute(self)?;
+        let mut bytes = serde_json::to_vec_pretty(&document).expect("plain data is JSON");
+        bytes.push(b'\n');
+        self.dir.write(place, &bytes, None)?;
+        self.tell();
+        Ok(document)
     }
 
     /// `anchors.safetensors`: the log-probs of every pair under each policy that the objective reads and that are not given,
@@ -179,27 +219,33 @@ impl<'a> Session<'a> {
             policies.get(source.policy(phase).expect("it has a digest"), dir)
         });
         let place = phase.place(Stage::Anchors);
-        let path = dir.file(place);
-        let mut anchors = if dir.is_claimed() && path.exists() {
-            anchors::load(&path, &key, &mut scorers, &pairs.records)?
+        let count = pairs.records.len();
+        let (mut anchors, seconds) = if dir.is_complete(place) {
+            let path = dir.file(place);
+            let anchors = anchors::load(&path, &key, &mut scorers, &pairs.records)?;
+            (anchors, None)
         } else {
-            let count = pairs.records.len();
             self.observer
                 .stage(place.iteration, place.stage.title(), count);
             let started = Instant::now();
             let anchors = Anchors::compute(&mut scorers, &pairs.records)?;
             anchors.check_finite(&pairs.names)?;
-            let seconds = started.elapsed().as_secs_f64();
-            dir.log(place, &AnchorMetrics { seconds })?;
-            anchors::save(&anchors, &path, &key)?;
-            self.observer.advance(count);
-            anchors
+            (anchors, Some(started.elapsed().as_secs_f64()))
         };
         drop(scorers);
         let start = anchors.get(Source::Start).expect("always computed");
         pairs
             .given
             .check(&pairs.records, start, |role| self.policies.named(role))?;
+        if let Some(seconds) = seconds {
+            // Nothing is wrong with the input: from here on the directory is this run's.
+            self.dir.claim()?;
+            self.dir.log(place, &AnchorMetrics { seconds })?;
+            let bytes = anchors::to_bytes(&anchors, &key);
+            self.dir.write(place, &bytes, Some(count))?;
+            self.observer.advance(count);
+            self.tell();
+        }
         for (source, logps) in pairs.given.columns_of(objective) {
             anchors.insert(source, logps);
         }
@@ -214,9 +260,13 @@ impl<'a> Session<'a> {
         pairs: &[TrainPair],
         order: Order,
     ) -> Result<(), TrainError> {
-        // Nothing is wrong with the input: from here on the directory is this run's.
-        self.dir.claim()?;
         let config = &self.config.train;
+        let steps = config.steps(pairs.len());
+        if self.dir.has(phase.result) {
+            // Something before it was damaged, and came out as it was.
+            self.steps += steps;
+            return Ok(());
+        }
         let (t, before) = (phase.iteration, self.steps);
         let start = self.policies.trainable(phase.start, &self.dir)?;
         let peak = match self.peak {
@@ -227,13 +277,12 @@ impl<'a> Session<'a> {
                 *self.peak.insert(peak)
             }
         };
-        let steps = config.steps(pairs.len());
         if let Some(sentence) = config.warmup_warning(steps) {
             self.observer.warning(&sentence);
         }
         let mut divergence = Divergence::new(config);
         self.observer.stage(t, Stage::Train.title(), steps);
-        let (dir, observer) = (&self.dir, &mut *self.observer);
+        let (dir, observer) = (&mut self.dir, &mut *self.observer);
         let mut log = |metrics: StepMetrics| {
             observer.step(t, &metrics);
             let step = metrics.progress.step;
@@ -250,7 +299,10 @@ impl<'a> Session<'a> {
             Ok(())
         };
         let policy = optimise(start, pairs, objective, config, order, &mut log)?;
-        dir.save(phase.result, &policy, &self.config.policy.model)?;
+        let base = &self.config.policy.model;
+        self.dir
+            .save(phase.result, |path| Ok(policy.save(base, path)?))?;
+        self.tell();
         self.policies.put(phase.result, policy);
         self.steps += steps;
         self.finish()

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A stage of an iteration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Responses of the sampler.
@@ -36,7 +36,22 @@ pub(crate) struct Place<'a> {
 /// The directory of a trained policy.
 pub(crate) const POLICY: &str = "policy";
 
+/// The file that says that a policy is complete, inside of its directory.
+pub(crate) const COMPLETE: &str = ".complete";
+
 impl Stage {
+    /// All stages.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Generate,
+        Self::Judge,
+        Self::Select,
+        Self::Anchors,
+        Self::Train,
+        Self::Evaluate,
+        Self::EvaluateStart,
+        Self::Eval,
+    ];
+
     /// The file that is there once the stage is complete, inside the folder of its iteration or phase.
     pub(crate) fn file(self) -> &'static str {
         match self {
@@ -51,9 +66,9 @@ impl Stage {
         }
     }
 
-    /// The stage that a row of metrics names, `other` where it names none.
-    pub(crate) fn deserialize_or(name: &serde_json::Value, other: Self) -> Self {
-        Self::deserialize(name).unwrap_or(other)
+    /// The stage of this name.
+    pub(crate) fn named(name: &serde_json::Value) -> Option<Self> {
+        Self::deserialize(name).ok()
     }
 
     /// What a watcher is shown.

@@ -43,7 +43,7 @@ impl PairSource for GivenPairs {
 /// Trains on the pairs of `config.data` and returns the trained policy. Writes `train.toml`,
 /// `manifest.json`, `anchors.safetensors`, `metrics.jsonl`, `trainer_state.json` and `policy/` into
 /// `config.common.output_dir`. With `resume`, a directory that was cut off is continued (the optimisation
-/// restarts), and a complete one is read.
+/// restarts), and a complete one is read; files that are not what was written are computed again.
 ///
 /// # Errors
 ///
@@ -86,9 +86,14 @@ pub fn train(
     let dir = RunDir::open(root, Layout::OnePhase, config, &header, &identity, resume)?;
     observer.header(&header);
     let result = PolicyId::After(1);
-    let complete = dir.has(result);
+    let complete = dir.has(result) && !dir.is_damaged(&phase);
     let digest = header.inputs.prompts.clone();
+    let steps = common.train.steps(pairs.records.len());
+    if complete && dir.is_checked() {
+        dir.save_state(&common.train, steps)?;
+    }
     let mut session = Session::new(common, policies, dir, observer);
+    session.tell();
     if !complete {
         let place = |place: &Place| format!("{}, {place}", path.display());
         let order = if config.data.shuffle {

@@ -240,6 +240,32 @@ fn resumed_runs_repeat_the_uninterrupted_ones() {
     }
 }
 
+/// Of two phases each knows its own files: damage in the first leaves the second as it is.
+#[test]
+fn damage_in_a_first_phase_is_mended() {
+    let dir = prepare();
+    for (algorithm, file) in [
+        (Algorithm::Egpo, "half/responses.jsonl"),
+        (Algorithm::Egpo, "half/policy/adapter_model.safetensors"),
+        (Algorithm::Onpo, "pairs.jsonl"),
+        (Algorithm::Onpo, "aux/anchors.safetensors"),
+    ] {
+        let name = algorithm.name();
+        let root = dir.path().join(name);
+        if !root.exists() {
+            go(dir.path(), algorithm, name, false);
+        }
+        let expected = common::files::snapshot(&root);
+        let path = root.join("iteration-0002").join(file);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        go(dir.path(), algorithm, name, true);
+        assert!(common::files::snapshot(&root) == expected, "{name}, {file}");
+    }
+}
+
 /// COMAL's reference: pi_1 in iterations 1 and 2, pi_3 in iteration 3, where h is then 0 again.
 #[test]
 fn a_moved_reference_is_the_policy_itself() {

@@ -135,8 +135,15 @@ fn a_pairwise_model_is_trained_as_an_adapter() {
         ..Surroundings::default()
     };
     assert!(oracle.init(&around).unwrap().name().starts_with("pair_lm("));
-    // What is complete is measured again, and the same.
+    // What is complete is measured again, and the same; what is damaged is trained again.
+    let weights = config.output_dir.join("policy/adapter_model.safetensors");
+    let before = std::fs::read(&weights).unwrap();
     assert_eq!(train(&config, true).unwrap(), evaluation);
+    let mut flipped = before.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    std::fs::write(&weights, flipped).unwrap();
+    assert_eq!(train(&config, true).unwrap(), evaluation);
+    assert!(std::fs::read(&weights).unwrap() == before, "other weights");
     let error = train(&config, false).unwrap_err().to_string();
     assert!(error.contains("already"), "{error}");
 }

@@ -5,6 +5,7 @@ mod common;
 
 use std::path::Path;
 
+use common::files::forget_digests;
 use common::{
     assert_same, config, contents, metrics, prepare, run, start, train_rows, write_prompts,
 };
@@ -191,13 +192,15 @@ fn a_limit_beyond_the_context_is_refused() {
     assert!(!dir.path().join("a").exists(), "nothing was written");
 }
 
-/// A cache of another policy's anchors, or a damaged one, is refused by name.
+/// In a directory of an earlier release, which knows no digests, a cache of another policy's anchors, or a damaged one, is
+/// refused by name.
 #[test]
 fn stale_anchors_are_refused() {
     let dir = prepare();
     let cut = |name: &str| {
         run_to_end(dir.path(), name, false).unwrap();
         let root = dir.path().join(name);
+        forget_digests(&root);
         std::fs::remove_dir_all(root.join("iteration-0002/policy")).unwrap();
         root
     };

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use burn::tensor::DType;
-use inpo_data::files::write_whole;
 use inpo_data::{DataError, PairRecord, sha256};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
@@ -14,12 +13,8 @@ use crate::error::TrainError;
 /// The header entry that says what the anchors belong to.
 const HEADER: &str = "inpo_anchors";
 
-/// Writes the cache with what it belongs to: the policies, the pairs, the reduction.
-///
-/// # Errors
-///
-/// A file that cannot be written.
-pub(crate) fn save(anchors: &Anchors, path: &Path, of: &AnchorKey) -> Result<(), TrainError> {
+/// The cache with what it belongs to: the policies, the pairs, the reduction.
+pub(crate) fn to_bytes(anchors: &Anchors, of: &AnchorKey) -> Vec<u8> {
     let bytes: Vec<(String, Vec<u8>)> = anchors
         .named()
         .map(|(name, column)| {
@@ -31,8 +26,7 @@ pub(crate) fn save(anchors: &Anchors, path: &Path, of: &AnchorKey) -> Result<(),
         let view = TensorView::new(Dtype::F64, vec![bytes.len() / 8], bytes);
         (name, view.expect("the bytes of an f64 vector"))
     });
-    let file = safetensors::serialize(views, Some(of.metadata())).expect("views are valid");
-    Ok(write_whole(path, &file)?)
+    safetensors::serialize(views, Some(of.metadata())).expect("views are valid")
 }
 
 /// Reads the cache and refuses it unless it is of these policies and these pairs, complete, and
@@ -209,7 +203,7 @@ mod tests {
         let anchors = Anchors::compute(&mut scorers, &[pair()]).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("anchors.safetensors");
-        save(&anchors, &path, &key(DType::F32)).unwrap();
+        std::fs::write(&path, to_bytes(&anchors, &key(DType::F32))).unwrap();
         let mut read = |dtype| load(&path, &key(dtype), &mut scorers, &[pair()]);
         assert_eq!(read(DType::F32).unwrap(), anchors);
         let error = read(DType::BF16).unwrap_err().to_string();

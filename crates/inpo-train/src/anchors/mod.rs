@@ -13,7 +13,7 @@ mod cache;
 mod scorers;
 mod source;
 
-pub(crate) use cache::{AnchorKey, load, save};
+pub(crate) use cache::{AnchorKey, load, to_bytes};
 use scorers::Columns;
 pub(crate) use scorers::Scorers;
 use source::missing;

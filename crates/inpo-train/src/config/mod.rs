@@ -8,6 +8,7 @@ use inpo_policy::GenerationConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+use crate::run_dir::{Layout, check_output_dir};
 
 pub(crate) mod file;
 mod objective;
@@ -179,6 +180,15 @@ configuration! {
 }
 
 impl TrainConfig {
+    /// Checks what can be known of `output_dir` before a model is read.
+    ///
+    /// # Errors
+    ///
+    /// A directory that holds what is not of this training, or something that the training reads.
+    pub fn check_output_dir(&self) -> Result<(), TrainError> {
+        check_output_dir(&self.common.output_dir, Layout::OnePhase, self)
+    }
+
     /// Checks every setting.
     ///
     /// # Errors
@@ -216,6 +226,16 @@ impl RunConfig {
             iteration: IterationSection::default(),
             eval: EvalSection::default(),
         }
+    }
+
+    /// Checks what can be known of `output_dir` before a model is read.
+    ///
+    /// # Errors
+    ///
+    /// A directory that holds what is not of this run, or something that the run reads.
+    pub fn check_output_dir(&self) -> Result<(), TrainError> {
+        let layout = Layout::Iterations { first_phase: "" };
+        check_output_dir(&self.common.output_dir, layout, self)
     }
 
     /// How many iterations the reference stays; 0: for ever.

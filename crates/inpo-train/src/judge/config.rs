@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{PolicySection, TrainSection, at_most, file};
 use crate::error::TrainError;
+use crate::run_dir::{Layout, check_output_dir};
 
 /// The most values of a head: more than any decoder here is wide.
 const MOST_VALUES: usize = 1 << 14;
@@ -101,6 +102,15 @@ fn a_tenth() -> f64 {
 }
 
 impl JudgeTrainConfig {
+    /// Checks what can be known of `output_dir` before the model is read.
+    ///
+    /// # Errors
+    ///
+    /// A directory that holds what is not of this training, or something that the training reads.
+    pub fn check_output_dir(&self) -> Result<(), TrainError> {
+        check_output_dir(&self.output_dir, Layout::OnePhase, self)
+    }
+
     /// Reads a TOML file, with overrides such as `train.learning_rate=1e-4`, and checks it.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod files;
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;

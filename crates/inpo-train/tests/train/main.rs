@@ -2,6 +2,8 @@
 
 mod batches;
 mod dropout;
+#[path = "../common/files.rs"]
+mod files;
 mod finite;
 mod given;
 mod losses;

@@ -9,6 +9,7 @@ use inpo_train::{Models, Silent, TrainConfig, TrainError};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
+use crate::files::{assert_same_files, damages, restore, snapshot};
 use crate::setup::{
     MODEL, OTHER, close, columns, config, first_loss, fixture, json_of, load, logps, merge, row,
     rows, train,
@@ -116,6 +117,39 @@ fn a_resumed_training_repeats_the_uninterrupted_one() {
             assert_eq!(logps(&again, 1), logps(&policy, 1), "{name}");
         }
     }
+}
+
+/// Whatever file of a finished training is damaged, asking for it again gives the same files, or an error that names the
+/// file.
+#[test]
+fn a_damaged_training_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path(), "out", &rows(3), "eta = 0.1");
+    config.common.train.num_train_epochs = 3.0;
+    let root = config.common.output_dir.clone();
+    let policy = train(&config, load(MODEL), false, &mut Silent).unwrap();
+    let expected = snapshot(&root);
+    let mut repaired = 0;
+    for (path, bytes) in &expected {
+        let name = path.strip_prefix(&root).unwrap().display().to_string();
+        for (how, damaged) in damages(bytes) {
+            if name == ".lock" {
+                continue;
+            }
+            let what = format!("{name}, {how}");
+            std::fs::write(path, damaged).unwrap();
+            match train(&config, load(MODEL), true, &mut Silent) {
+                Ok(again) => {
+                    repaired += 1;
+                    assert_same_files(&snapshot(&root), &expected, &what);
+                    assert_eq!(logps(&again, 1), logps(&policy, 1), "{what}");
+                }
+                Err(error) => assert!(error.to_string().contains(&name), "{what}: {error}"),
+            }
+            restore(&root, &expected);
+        }
+    }
+    assert!(repaired >= 20, "{repaired}");
 }
 
 /// What decides the losses must be the same when a training is resumed.
