@@ -94,7 +94,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     };
     config.validate()?;
     let template = args.template.read()?;
-    let mut rows = read_rows(&args.prompts)?;
+    let mut rows = read_rows(&args.prompts).map_err(|e| e.named_by("--prompts"))?;
     for row in &mut rows {
         row.template = std::mem::take(&mut row.template).over(&template);
     }

@@ -16,6 +16,7 @@ use inpo_core::oracle::{
 };
 use serde_json::{Map, Value, json};
 
+use crate::config::has_section;
 use crate::error::CliError;
 use crate::print::{lines, tell};
 use crate::selection::{STRATEGIES, SelectionArgs};
@@ -126,8 +127,8 @@ fn plans<'r>(args: &JudgeArgs, rows: &[Row], items: &'r [Item]) -> Result<Vec<Pl
 pub(crate) type Item = (Prompt, Vec<Completion>);
 
 pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
-    let config = OracleConfig::read(&args.oracle).map_err(|e| CliError::Input(e.to_string()))?;
-    let rows = read_rows(&args.input)?;
+    let config = read_oracle(&args.oracle)?;
+    let rows = read_rows(&args.input).map_err(|e| e.named_by("--input"))?;
     let items = rows.iter().enumerate().map(|(place, row)| {
         let item = item(row, place as u64);
         item.map_err(|reason| row.error(&args.input, reason))
@@ -224,6 +225,22 @@ pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
         ))),
         None => Ok(()),
     }
+}
+
+/// The oracle of `--oracle`. A configuration of a whole run is a common mistake.
+fn read_oracle(path: &Path) -> Result<OracleConfig, CliError> {
+    OracleConfig::read(path).map_err(|error| {
+        let error = CliError::Input(error.to_string());
+        if !path.is_file() {
+            return error.about("--oracle");
+        }
+        match has_section(path, &["oracle", "policy", "data"]) {
+            Some(_) => error.with_hint(
+                "`inpo judge` reads the keys of [oracle] at the top level: give a file with these alone",
+            ),
+            None => error,
+        }
+    })
 }
 
 /// The oracle that another one is compared with: a file of votes, or the keys of an oracle.

@@ -39,7 +39,7 @@ pub(crate) struct LogpsArgs {
 
 pub(crate) fn run(args: &LogpsArgs) -> Result<(), CliError> {
     let template = args.template.read()?;
-    let mut rows = read_rows(&args.input)?;
+    let mut rows = read_rows(&args.input).map_err(|e| e.named_by("--input"))?;
     let policy = args.model.load()?;
     let mut sequences = Vec::with_capacity(rows.len());
     // How many responses each row has; none where there is one that is not in a list.

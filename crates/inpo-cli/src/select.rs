@@ -84,7 +84,7 @@ pub(crate) fn run(args: &SelectArgs) -> Result<(), CliError> {
                 .to_owned(),
         ));
     }
-    let rows = read_rows(&args.input)?;
+    let rows = read_rows(&args.input).map_err(|e| e.named_by("--input"))?;
     let total = rows.len();
     let mut counts = SelectionCounts::default();
     let mut pairs = Vec::with_capacity(total);
