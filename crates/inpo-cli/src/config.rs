@@ -1,6 +1,6 @@
 //! The flags of a command that is driven by a TOML configuration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -19,6 +19,19 @@ pub(crate) struct ConfigArgs {
     /// Go on with what `output_dir` holds at the first file that is missing.
     #[arg(long)]
     pub(crate) resume: bool,
+}
+
+/// The first of these sections, or keys of sections, that a TOML file has.
+pub(crate) fn has_section<'s>(path: &Path, names: &[&'s str]) -> Option<&'s str> {
+    let table: toml::Table = std::fs::read_to_string(path).ok()?.parse().ok()?;
+    let mut names = names.iter();
+    let has = |name: &&&str| match name.split_once('.') {
+        Some((section, key)) => table
+            .get(section)
+            .is_some_and(|inner| inner.get(key).is_some()),
+        None => table.contains_key(**name),
+    };
+    names.find(has).copied()
 }
 
 impl ConfigArgs {

@@ -49,7 +49,8 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<(), CliError> {
         return Err(CliError::Input(message.to_owned()));
     }
     check_output(&args.output)?;
-    let path = inpo_console::find_model(&args.model)?;
+    let found = inpo_console::find_model(&args.model);
+    let path = found.map_err(|error| CliError::from(error).about("--model"))?;
     let device = inpo_core::device("flex")?;
     // Weights that nothing is added to can be held as they will be written.
     let precision = match (args.dtype, &args.adapter) {
@@ -58,7 +59,9 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<(), CliError> {
     };
     let policy = Policy::load_in(&path, &device, precision)?;
     let policy = match &args.adapter {
-        Some(dir) => policy.with_saved_adapters(dir)?,
+        Some(dir) => policy
+            .with_saved_adapters(dir)
+            .map_err(|error| error.named_by("--adapter"))?,
         None => policy,
     };
     notes(&policy);

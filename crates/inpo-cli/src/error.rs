@@ -78,7 +78,7 @@ impl From<DataError> for CliError {
 
 impl From<HubError> for CliError {
     fn from(error: HubError) -> Self {
-        Self::Input(error.to_string())
+        Self::new(error.is_input(), error.to_string())
     }
 }
 

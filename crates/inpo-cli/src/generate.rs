@@ -97,7 +97,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let inputs = args.model.inputs(Inputs::files([&args.prompts]));
     let [output] = inputs.outputs([("--output", args.output.as_ref())])?;
     let template = args.template.read()?;
-    let mut rows = read_rows(&args.prompts)?;
+    let mut rows = read_rows(&args.prompts).map_err(|e| e.named_by("--prompts"))?;
     for row in &mut rows {
         row.template = std::mem::take(&mut row.template).over(&template);
     }

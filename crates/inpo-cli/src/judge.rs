@@ -15,6 +15,7 @@ use inpo_core::oracle::{
 };
 use serde_json::{Map, Value, json};
 
+use crate::config::has_section;
 use crate::error::CliError;
 use crate::output::{Inputs, check_folder, write_rows};
 use crate::print::{lines, tell};
@@ -136,8 +137,8 @@ pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
         ("--output", args.output.as_ref()),
         ("--report", args.report.as_ref()),
     ])?;
-    let config = OracleConfig::read(&args.oracle).map_err(|e| CliError::Input(e.to_string()))?;
-    let rows = read_rows(&args.input)?;
+    let config = read_oracle(&args.oracle)?;
+    let rows = read_rows(&args.input).map_err(|e| e.named_by("--input"))?;
     let items = rows.iter().enumerate().map(|(place, row)| {
         let item = item(row, place as u64);
         item.map_err(|reason| row.error(&args.input, reason))
@@ -236,6 +237,22 @@ pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
         ))),
         None => Ok(()),
     }
+}
+
+/// The oracle of `--oracle`. A configuration of a whole run is a common mistake.
+fn read_oracle(path: &Path) -> Result<OracleConfig, CliError> {
+    OracleConfig::read(path).map_err(|error| {
+        let error = CliError::Input(error.to_string());
+        if !path.is_file() {
+            return error.about("--oracle");
+        }
+        match has_section(path, &["oracle", "policy", "data"]) {
+            Some(_) => error.with_hint(
+                "`inpo judge` reads the keys of [oracle] at the top level: give a file with these alone",
+            ),
+            None => error,
+        }
+    })
 }
 
 /// The oracle that another one is compared with: a file of votes, or the keys of an oracle.

@@ -58,10 +58,13 @@ impl ModelArgs {
     /// Finds (or fetches) and loads the model.
     pub(crate) fn load(&self) -> Result<Policy, CliError> {
         let device = inpo_core::device(&self.device)?;
-        let path = inpo_console::find_model(&self.model)?;
+        let found = inpo_console::find_model(&self.model);
+        let path = found.map_err(|error| CliError::from(error).about("--model"))?;
         let policy = Policy::load(&path, &device)?;
         Ok(match &self.adapter {
-            Some(dir) => policy.with_saved_adapters(dir)?,
+            Some(dir) => policy
+                .with_saved_adapters(dir)
+                .map_err(|error| error.named_by("--adapter"))?,
             None => policy,
         })
     }

@@ -5,7 +5,7 @@ use inpo_console::{Console, find_model};
 use inpo_core::game::PreferenceOracle;
 use inpo_core::train::{Models, Players, RunConfig, run as run_loop};
 
-use crate::config::ConfigArgs;
+use crate::config::{ConfigArgs, has_section};
 use crate::error::CliError;
 use crate::model::tell_base;
 use crate::print::{lines, tell};
@@ -20,9 +20,22 @@ pub(crate) struct RunArgs {
     json: bool,
 }
 
+/// The configuration of `--config`. That of a training is a common mistake.
+fn read(flags: &ConfigArgs) -> Result<RunConfig, CliError> {
+    RunConfig::load(&flags.config, &flags.overrides).map_err(|error| {
+        let error = CliError::from(error.named_by("--config"));
+        match has_section(&flags.config, &["data.pairs", "previous"]) {
+            Some(key) => error.with_hint(&format!(
+                "`{key}` is of `inpo train --config`: `inpo run` samples responses to [data] prompts and judges them"
+            )),
+            None => error,
+        }
+    })
+}
+
 pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let flags = &args.config;
-    let mut config = RunConfig::load(&flags.config, &flags.overrides)?;
+    let mut config = read(flags)?;
     flags.set_device(&mut config.common.device);
     config.check_output_dir()?;
     let device = inpo_core::device(&config.common.device)?;

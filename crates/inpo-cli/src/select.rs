@@ -86,7 +86,7 @@ pub(crate) fn run(args: &SelectArgs) -> Result<(), CliError> {
     }
     let inputs = Inputs::files([&args.input]);
     let [output] = inputs.outputs([("--output", args.output.as_ref())])?;
-    let rows = read_rows(&args.input)?;
+    let rows = read_rows(&args.input).map_err(|e| e.named_by("--input"))?;
     let total = rows.len();
     let mut counts = SelectionCounts::default();
     let mut pairs = Vec::with_capacity(total);

@@ -1,7 +1,7 @@
 //! What a command gives the chat template beside the rows.
 
 use clap::Args;
-use inpo_core::data::TemplateInput;
+use inpo_core::data::{TemplateInput, in_words};
 
 use crate::error::CliError;
 
@@ -19,8 +19,8 @@ impl TemplateArgs {
             return Ok(TemplateInput::default());
         };
         let refuse = |reason: String| CliError::Input(format!("--chat-template-kwargs: {reason}"));
-        let kwargs =
-            serde_json::from_str(text).map_err(|e| refuse(format!("no JSON object: {e}")))?;
+        let kwargs = serde_json::from_str(text)
+            .map_err(|e| refuse(format!("no JSON object: {}", in_words(&e.to_string()))))?;
         TemplateInput::from_kwargs(&kwargs).map_err(refuse)
     }
 }

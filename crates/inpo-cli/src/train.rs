@@ -4,7 +4,7 @@ use clap::Args;
 use inpo_console::{Console, find_model};
 use inpo_core::train::{Models, TrainConfig, train};
 
-use crate::config::ConfigArgs;
+use crate::config::{ConfigArgs, has_section};
 use crate::error::CliError;
 use crate::model::tell_base;
 use crate::print::tell;
@@ -39,10 +39,22 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Sections of a whole run alone.
+const OF_A_RUN: &[&str] = &["generation", "oracle", "selection", "iteration", "eval"];
+
 /// Our TOML, or TRL's YAML.
 fn read(args: &ConfigArgs) -> Result<TrainConfig, CliError> {
     if !trl::is_trl(&args.config) {
-        return Ok(TrainConfig::load(&args.config, &args.overrides)?);
+        let read = TrainConfig::load(&args.config, &args.overrides);
+        return read.map_err(|error| {
+            let error = CliError::from(error.named_by("--config"));
+            match has_section(&args.config, OF_A_RUN) {
+                Some(section) => error.with_hint(&format!(
+                    "[{section}] is of `inpo run --config`: `inpo train` reads pairs that are there, of [data] pairs"
+                )),
+                None => error,
+            }
+        });
     }
     let translated = trl::read(&args.config)?;
     if !translated.unused.is_empty() {

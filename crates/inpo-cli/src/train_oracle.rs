@@ -24,7 +24,8 @@ pub(crate) struct TrainOracleArgs {
 
 pub(crate) fn run(args: &TrainOracleArgs) -> Result<(), CliError> {
     let flags = &args.config;
-    let mut config = JudgeTrainConfig::load(&flags.config, &flags.overrides)?;
+    let mut config = JudgeTrainConfig::load(&flags.config, &flags.overrides)
+        .map_err(|error| error.named_by("--config"))?;
     flags.set_device(&mut config.device);
     config.check_output_dir()?;
     let device = inpo_core::device(&config.device)?;

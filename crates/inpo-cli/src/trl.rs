@@ -5,6 +5,8 @@ use std::path::Path;
 use inpo_core::data::input;
 use serde_json::{Map, Value, json};
 
+use inpo_core::data::{DataError, in_words};
+
 use crate::error::CliError;
 
 mod keys;
@@ -34,9 +36,15 @@ pub(crate) fn is_trl(path: &Path) -> bool {
 /// named.
 pub(crate) fn read(path: &Path) -> Result<Translated, CliError> {
     let about = |reason: String| CliError::Input(format!("{}: {reason}", path.display()));
-    let text = input::read_text(path).map_err(|error| about(error.to_string()))?;
-    let keys: Map<String, Value> =
-        serde_saphyr::from_str(&text).map_err(|error| about(error.to_string()))?;
+    let text = input::read_text(path)
+        .map_err(|error| DataError::read(path)(error).named_by("--config"))?;
+    let keys: Map<String, Value> = serde_saphyr::from_str(&text).map_err(|error| {
+        // The lines behind the first show the text.
+        let whole = error.to_string();
+        let first = whole.lines().next().unwrap_or_default();
+        let first = first.strip_prefix("error: ").unwrap_or(first);
+        about(format!("not TRL's YAML: {}", in_words(first)))
+    })?;
     translate(keys).map_err(|faults| about(faults.join("\n  ")))
 }
 

@@ -7,13 +7,15 @@ mod models;
 use std::io::Write;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use inpo_core::data::printable_lines;
 
 pub use console::Console;
 pub use models::find_model;
 
-/// Tells people something on standard error. Whoever reads it may have gone; the program goes on.
+/// Tells people something on standard error, without the escape sequences that a name or a foreign program may have put into
+/// it. Whoever reads it may have gone; the program goes on.
 pub fn tell(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", printable_lines(line));
 }
 
 /// A bar on standard error for `total` units, where that is a terminal. `template` is indicatif's.

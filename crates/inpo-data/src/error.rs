@@ -16,6 +16,14 @@ pub enum DataError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A file that a key or a flag names and that cannot be read.
+    #[error("{by}: {source}")]
+    Named {
+        /// The key or the flag.
+        by: String,
+        /// Why it cannot be read.
+        source: Box<Self>,
+    },
     /// A file or directory that cannot be written.
     #[error("cannot write {}: {source}; check the free space and that you may write there", path.display())]
     Write {
@@ -101,6 +109,19 @@ impl DataError {
     pub fn artefact(path: &Path) -> impl FnOnce(String) -> Self {
         let path = path.to_path_buf();
         move |reason| Self::Artefact { path, reason }
+    }
+
+    /// The same error, which says that `by`, a key or a flag, names the file, where the file cannot be read: other errors name
+    /// their file and line.
+    #[must_use]
+    pub fn named_by(self, by: &str) -> Self {
+        match self {
+            Self::Read { .. } => Self::Named {
+                by: by.to_owned(),
+                source: Box::new(self),
+            },
+            other => other,
+        }
     }
 
     /// Whether the user's input is at fault, and not the machine or a server.

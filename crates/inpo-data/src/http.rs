@@ -2,42 +2,63 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use ureq::Agent;
 
 use crate::{DataError, excerpt};
 
+mod address;
+mod connection;
 mod exchange;
 mod limits;
 #[cfg(test)]
 mod tests;
 mod throttle;
 
+pub use address::{
+    followed, has_more_than_a_path, is_exposed, is_same_server, is_this_machine, redact,
+    redact_address,
+};
+pub use connection::{CA_FILE_VARIABLE, agent};
 use exchange::Fault;
+pub use exchange::is_permanent;
 use throttle::Throttle;
 
 /// Largest reply that is read, unless a client says otherwise.
 const REPLY_BYTES: u64 = 256 << 20;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// No try of a request begins once it has taken this long, or the longest wait for one reply where that is longer.
+const LONGEST_IN_ALL: Duration = Duration::from_secs(600);
+/// The shortest beginning of a key that is hidden where a text was cut.
+const SHORTEST_PIECE: usize = 4;
 /// A year: the longest timeout.
 const LONGEST_TIMEOUT: f64 = 366.0 * 86_400.0;
 
 /// Where a server is and how patiently it is asked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerConfig {
-    /// The address up to and including the version, for instance `http://localhost:8000/v1`.
+    /// The address up to and including the version, for instance `http://localhost:8000/v1`; without user, password or
+    /// query.
     pub base_url: String,
     /// The environment variable that holds the key; absent: no key is sent.
     pub api_key_env: Option<String>,
+    /// A PEM file with the authorities that an `https` server's certificate may come from, and no others; absent: those of
+    /// `INPO_CA_FILE`, else Mozilla's.
+    pub ca_file: Option<PathBuf>,
+    /// Whether the key may be sent over plain `http` to another machine.
+    pub allow_insecure_http: bool,
     /// Requests in flight at a time, at most: a server that is busy (429, 503) halves the number, and answers raise it again.
     pub concurrency: usize,
     /// Longest wait for one reply, in seconds.
     pub timeout_seconds: f64,
-    /// How often a request is sent again after a reply of 408, 429 or 5xx or a lost connection.
+    /// How often a request is sent again after a reply of 408, 409, 425, 429 or 5xx or a lost connection, but not once it has
+    /// taken 10 minutes, or `timeout_seconds` where that is longer. A certificate that is not trusted and a name that does
+    /// not exist are not tried again.
     pub max_retries: usize,
     /// The first wait before that, in seconds; it doubles each time, up to 30, and a random part of it, up to a half, is left
     /// out. `Retry-After` and the reset of a rate limit win, up to 60.
@@ -51,6 +72,8 @@ impl ServerConfig {
         Self {
             base_url: base_url.into(),
             api_key_env: None,
+            ca_file: None,
+            allow_insecure_http: false,
             concurrency: 16,
             timeout_seconds: 600.0,
             max_retries: 5,
@@ -64,7 +87,20 @@ impl ServerConfig {
         let web = ["http://", "https://"];
         if !web.iter().any(|start| self.base_url.starts_with(start)) {
             let allowed = "an address such as http://localhost:8000/v1";
-            return Some(("base_url", format!("{:?}", self.base_url), allowed));
+            return Some((
+                "base_url",
+                format!("{:?}", redact_address(&self.base_url)),
+                allowed,
+            ));
+        }
+        if has_more_than_a_path(&self.base_url) {
+            let allowed = "an address without user, password and query, which would be written to files (a key stands in \
+                           the variable that `api_key_env` names)";
+            return Some((
+                "base_url",
+                format!("{:?}", redact_address(&self.base_url)),
+                allowed,
+            ));
         }
         if self.concurrency == 0 {
             return Some(("concurrency", "0".into(), "at least 1"));
@@ -93,6 +129,8 @@ pub struct Client {
     concurrency: usize,
     max_retries: usize,
     wait: Duration,
+    /// How long a request may take before no further try begins.
+    patience: Duration,
     reply_bytes: u64,
     throttle: Throttle,
     /// Requests that were answered.
@@ -103,7 +141,8 @@ impl std::fmt::Debug for Client {
     /// Without the key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut f = f.debug_struct("Client");
-        f.field("base_url", &self.base_url).finish_non_exhaustive()
+        f.field("base_url", &redact(&self.base_url))
+            .finish_non_exhaustive()
     }
 }
 
@@ -112,9 +151,14 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// An environment variable for the key that is not set.
+    /// An environment variable for the key that is not set, a key that would travel unencrypted to another machine, a file of
+    /// authorities that cannot be read.
     pub fn new(config: &ServerConfig) -> Result<Self, DataError> {
         let base_url = config.base_url.trim_end_matches('/').to_owned();
+        let wrong = |reason: String| DataError::Server {
+            url: redact(&base_url),
+            reason,
+        };
         let key = match &config.api_key_env {
             None => None,
             Some(name) => match std::env::var(name) {
@@ -123,18 +167,19 @@ impl Client {
                     let reason = format!(
                         "the environment variable {name} (`api_key_env`) is not set; set it to the server's key, or leave `api_key_env` out"
                     );
-                    return Err(DataError::Server {
-                        url: base_url,
-                        reason,
-                    });
+                    return Err(wrong(reason));
                 }
             },
         };
-        let agent = Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs_f64(config.timeout_seconds)))
-            .http_status_as_error(false)
-            // A redirect is looked at first: neither key nor prompts go to another host.
-            .max_redirects(0)
+        if key.is_some() && !config.allow_insecure_http && is_exposed(&base_url) {
+            return Err(wrong(
+                "the key would travel unencrypted to another machine; use https, or allow it with `allow_insecure_http = true`"
+                    .to_owned(),
+            ));
+        }
+        let timeout = Duration::from_secs_f64(config.timeout_seconds);
+        let agent = connection::agent(&base_url, config.ca_file.as_deref())?
+            .timeout_global(Some(timeout))
             .max_idle_connections_per_host(config.concurrency)
             .build()
             .new_agent();
@@ -146,6 +191,7 @@ impl Client {
             concurrency: config.concurrency,
             max_retries: config.max_retries,
             wait: Duration::from_secs_f64(config.retry_seconds),
+            patience: timeout.max(LONGEST_IN_ALL),
             reply_bytes: REPLY_BYTES,
             throttle: Throttle::new(config.concurrency),
             answered: AtomicU64::new(0),
@@ -210,11 +256,16 @@ impl Client {
         let answered = self.answered.load(Ordering::Relaxed);
         let mut wait = self.wait;
         let mut tries = 0;
+        // Without the waits for a turn.
+        let mut taken = Duration::ZERO;
         loop {
             let permit = self.throttle.enter();
             tries += 1;
             *sent += 1;
-            let fault = match self.send(path, body).and_then(|text| read(&text)) {
+            let started = Instant::now();
+            let reply = self.send(path, body).and_then(|text| read(&text));
+            taken += started.elapsed();
+            let fault = match reply {
                 Ok(reply) => {
                     permit.answered();
                     self.answered.fetch_add(1, Ordering::Relaxed);
@@ -227,7 +278,7 @@ impl Client {
             } else {
                 drop(permit);
             }
-            let last = tries > self.max_retries;
+            let last = tries > self.max_retries || taken >= self.patience;
             let asked = match fault {
                 Fault::Refused(reason) => return Err(self.refusal(path, reason)),
                 Fault::Closed(reason) => return Err(self.error(path, reason)),
@@ -252,8 +303,15 @@ impl Client {
             };
             match asked {
                 // It is meant for all who have this key.
-                Some(asked) => self.throttle.pause(asked),
-                None => std::thread::sleep(jittered(wait)),
+                Some(asked) => {
+                    self.throttle.pause(asked);
+                    taken += asked;
+                }
+                None => {
+                    let wait = jittered(wait);
+                    std::thread::sleep(wait);
+                    taken += wait;
+                }
             }
             wait = (wait * 2).min(LONGEST_WAIT);
         }
@@ -321,8 +379,8 @@ impl Client {
     #[must_use]
     pub fn refusal(&self, path: &str, reason: String) -> DataError {
         DataError::Request {
-            url: format!("{}{path}", self.base_url),
-            reason: self.without_key(reason),
+            url: redact(&format!("{}{path}", self.base_url)),
+            reason: self.without_secrets(&reason),
         }
     }
 
@@ -330,18 +388,51 @@ impl Client {
     #[must_use]
     pub fn error(&self, path: &str, reason: String) -> DataError {
         DataError::Server {
-            url: format!("{}{path}", self.base_url),
-            reason: self.without_key(reason),
+            url: redact(&format!("{}{path}", self.base_url)),
+            reason: self.without_secrets(&reason),
         }
     }
 
-    /// Some servers repeat the key that they refuse.
-    fn without_key(&self, reason: String) -> String {
-        match &self.key {
-            Some(key) => reason.replace(key.as_str(), "***"),
-            None => reason,
+    /// `words` with neither the key, which some servers repeat, nor the secrets of addresses ([`redact`]). The beginning of
+    /// the key before a `…`, where a text was cut, goes too.
+    #[must_use]
+    pub fn without_secrets(&self, words: &str) -> String {
+        let words = redact(words);
+        let Some(key) = &self.key else {
+            return words;
+        };
+        let words = words.replace(key.as_str(), "***");
+        let mut pieces: Vec<&str> = words.split('…').collect();
+        let last = pieces.pop().unwrap_or_default();
+        let mut shown = String::with_capacity(words.len());
+        for piece in pieces {
+            let cut = |length: &usize| key.get(..*length).is_some_and(|key| piece.ends_with(key));
+            let hidden = (SHORTEST_PIECE..key.len()).rev().find(cut);
+            shown.push_str(&piece[..piece.len() - hidden.unwrap_or(0)]);
+            shown.push_str(if hidden.is_some() { "***…" } else { "…" });
         }
+        shown + last
     }
+}
+
+/// The places that the parts of a reply name (`index`) must be 0, 1, 2 .. in any order; a server may name none.
+///
+/// # Errors
+///
+/// In words, a place that is named twice, left out, or not among the parts.
+pub fn check_places(named: impl IntoIterator<Item = Option<usize>>) -> Result<(), String> {
+    let named: Vec<Option<usize>> = named.into_iter().collect();
+    let mut places: Vec<usize> = named.iter().copied().flatten().collect();
+    places.sort_unstable();
+    if places.is_empty() || places.iter().copied().eq(0..named.len()) {
+        return Ok(());
+    }
+    let shown: Vec<String> = places.iter().take(8).map(usize::to_string).collect();
+    Err(format!(
+        "the {} parts of the reply have the `index` {}, and it counts them from 0",
+        named.len(),
+        shown.join(", ")
+    ))
 }
 
 fn no_json(text: &str) -> Result<Value, String> {
@@ -349,7 +440,10 @@ fn no_json(text: &str) -> Result<Value, String> {
 }
 
 fn given_up(reason: &str, tries: usize) -> String {
-    format!("{reason} (tried {tries} times)")
+    match tries {
+        1 => format!("{reason} (tried once)"),
+        _ => format!("{reason} (tried {tries} times)"),
+    }
 }
 
 /// From half of `wait` to all of it, so that requests that failed together do not come together again.

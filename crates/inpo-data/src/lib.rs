@@ -28,6 +28,7 @@ mod source;
 mod template_input;
 mod text;
 mod transcript;
+mod words;
 
 pub use columns::Columns;
 pub use digest::{Digester, hex, sha256, sha256_file};
@@ -38,5 +39,6 @@ pub use records::{PairRecord, PreferenceRecord, ResponseRecord};
 pub use rows::{Answer, Row, read_rows};
 pub use source::{FOREIGN_BYTES, Place};
 pub use template_input::TemplateInput;
-pub use text::excerpt;
+pub use text::{FOREIGN_WORDS, excerpt, printable, printable_lines};
 pub use transcript::{split_transcripts, transcript};
+pub use words::{in_toml, in_words};

@@ -6,7 +6,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::source::for_each_row;
-use crate::{Columns, DataError, FinishReason, Message, Place, Prompt, PromptInput, TemplateInput};
+use crate::{
+    Columns, DataError, FinishReason, Message, Place, Prompt, PromptInput, TemplateInput, in_words,
+};
 
 /// Columns that hold a conversation, in the order in which they are looked for.
 const CONVERSATIONS: [&str; 3] = ["prompt", "messages", "conversations"];
@@ -248,7 +250,8 @@ pub fn template_input(columns: &Columns) -> Result<TemplateInput, String> {
 /// A file that cannot be read; a row that does not fit, with its place.
 pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, DataError> {
     read_each(path, |_, columns| {
-        serde_json::from_value(Value::Object(columns.into_map())).map_err(|e| e.to_string())
+        serde_json::from_value(Value::Object(columns.into_map()))
+            .map_err(|e| in_words(&e.to_string()))
     })
 }
 

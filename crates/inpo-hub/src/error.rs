@@ -58,6 +58,17 @@ pub enum HubError {
     Data(#[from] DataError),
 }
 
+impl HubError {
+    /// Whether the user's input is at fault, and not this machine's disk.
+    #[must_use]
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Data(error) => error.is_input(),
+            _ => true,
+        }
+    }
+}
+
 fn list_attempts(attempts: &[(String, String)]) -> String {
     attempts
         .iter()

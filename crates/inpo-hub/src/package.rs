@@ -9,7 +9,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use inpo_data::files::{share_reading, sync};
-use inpo_data::{DataError, excerpt, hex, sha256_file};
+use inpo_data::http::redact;
+use inpo_data::{DataError, FOREIGN_WORDS, excerpt, hex, printable, sha256_file};
 use sha2::{Digest, Sha256};
 
 use super::verify;
@@ -93,7 +94,8 @@ fn download(
                 let error = said.lines().rev().find(|line| line.starts_with("ERROR:"));
                 let last = said.lines().rev().find(|line| !line.trim().is_empty());
                 let reason = error.or(last).unwrap_or("it said nothing");
-                failures.push((what, format!("{status}, {}", reason.trim())));
+                let reason = redact(&printable(reason, FOREIGN_WORDS));
+                failures.push((what, format!("{status}, {reason}")));
                 if error.is_some() {
                     break;
                 }

@@ -189,7 +189,7 @@ fn the_first_pip_that_answers_decides() {
     let refuses = script(
         dir.path(),
         "refuses",
-        "echo 'ERROR: No matching distribution' >&2; exit 1",
+        r"printf 'ERROR: No \033[31mmatching distribution at https://me:pw@h/simple\n' >&2; exit 1",
     );
     // The last argument is the requirement, the one before it the destination.
     let works = script(
@@ -209,7 +209,7 @@ fn the_first_pip_that_answers_decides() {
         [
             "there is no program `/no/such/pip`",
             "exit status: 127, launcher: pip: command not found",
-            "exit status: 1, ERROR: No matching distribution",
+            r"exit status: 1, ERROR: No \u{1b}[31mmatching distribution at https://***@h/simple",
         ],
         "another pip would meet the same error"
     );

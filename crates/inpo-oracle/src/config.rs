@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use inpo_data::{Completion, DataError, Prompt};
+use inpo_data::{Completion, DataError, Prompt, in_toml, in_words};
 use inpo_game::{Comparison, OracleCounts, OracleError, Preference, PreferenceOracle};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -89,8 +89,11 @@ impl OracleConfig {
         let read = inpo_data::input::read_text(path).map_err(DataError::read(path));
         let text = read.map_err(OracleConfigError::new)?;
         toml::from_str(&text).map_err(|error| {
-            let reason = error.to_string();
-            OracleConfigError::new(format!("{}: {}", path.display(), reason.trim_end()))
+            let mut reason = in_toml(&text, error.span(), error.message());
+            if text.parse::<Table>().is_err() {
+                reason = format!("not TOML: {reason}");
+            }
+            OracleConfigError::new(format!("{}: {reason}", path.display()))
         })
     }
 
@@ -125,7 +128,9 @@ impl OracleConfig {
 
 /// An oracle among the members of another.
 fn member(keys: &Table, around: &Surroundings<'_>) -> Result<BoxedOracle, OracleConfigError> {
-    let config: OracleConfig = keys.clone().try_into().map_err(OracleConfigError::new)?;
+    let read = keys.clone().try_into();
+    let read = read.map_err(|error: toml::de::Error| in_words(error.message()));
+    let config: OracleConfig = read.map_err(OracleConfigError::new)?;
     Ok(Box::new(config.init(around)?))
 }
 
@@ -167,7 +172,9 @@ impl SharedKeys {
 
 fn take<T: DeserializeOwned>(keys: &mut Table, name: &str, into: &mut T) -> Result<(), String> {
     if let Some(value) = keys.remove(name) {
-        *into = value.try_into().map_err(|e| format!("{name}: {e}"))?;
+        *into = value
+            .try_into()
+            .map_err(|e: toml::de::Error| format!("{name}: {}", e.message()))?;
     }
     Ok(())
 }
@@ -186,9 +193,30 @@ impl<'de> Deserialize<'de> for OracleConfig {
             return Err(D::Error::custom(sentence));
         }
         let shared = SharedKeys::take(&mut keys).map_err(D::Error::custom)?;
-        let kind = keys.try_into().map_err(D::Error::custom)?;
+        let kind = read_kind(&keys).map_err(D::Error::custom)?;
         Ok(Self { kind, shared })
     }
+}
+
+/// The kind with its keys. An error about a value names its key: serde forgets the keys of tagged enums, so it is the key
+/// without which the error is another one.
+fn read_kind(keys: &Table) -> Result<OracleKind, String> {
+    let read = |keys: Table| {
+        let kind: Result<OracleKind, toml::de::Error> = keys.try_into();
+        kind.map_err(|error| error.message().to_owned())
+    };
+    read(keys.clone()).map_err(|message| {
+        let wrong = |key: &&String| {
+            let mut others = keys.clone();
+            others.remove(*key);
+            read(others).err().as_ref() != Some(&message)
+        };
+        let mut own = keys.keys().filter(|key| *key != "kind");
+        match own.find(wrong).filter(|_| message.contains("invalid ")) {
+            Some(key) => format!("{key}: {message}"),
+            None => message,
+        }
+    })
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -314,6 +342,10 @@ mod tests {
         says(
             r#"{"kind": "rules", "all_pairs": 3}"#,
             "all_pairs: invalid type",
+        );
+        says(
+            r#"{"kind": "rules", "min_words": 2, "target_words": "x"}"#,
+            "target_words: invalid type",
         );
         let config = read(r#"{"kind": "rules", "target_words": 0}"#).unwrap();
         let error = config

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use inpo_data::{Message, Prompt, excerpt, sha256};
+use inpo_data::{Message, Prompt, excerpt, in_toml, sha256};
 use inpo_game::Preference;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use serde::Deserialize;
@@ -132,7 +132,8 @@ impl PairTemplate {
     }
 
     fn parsed(text: &str) -> Result<Self, String> {
-        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+        let file: File = toml::from_str(text)
+            .map_err(|error: toml::de::Error| in_toml(text, error.span(), error.message()))?;
         let pattern = match (file.pattern, file.verdicts) {
             (None, None) => None,
             (Some(_), None) => return Err("it has a `pattern` and no [verdicts]".to_owned()),

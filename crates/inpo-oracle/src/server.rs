@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use inpo_data::http::Client;
-use inpo_data::{DataError, Message, Prompt};
+use inpo_data::{DataError, Message, Prompt, excerpt};
 use inpo_game::{OracleError, Preference};
 use serde_json::{Value, json};
 
@@ -183,15 +183,22 @@ impl ServerJudge {
         match answered {
             Some(model) if self.config.check_model && model != wanted => {
                 Err(self.unavailable(format!(
-                    "the model {model:?} answered, and oracle.model is {wanted:?} (oracle.check_model)"
+                    "the model {} answered, and oracle.model is {wanted:?} (oracle.check_model)",
+                    excerpt(model)
                 )))
             }
             _ => Ok(()),
         }
     }
 
-    /// The verdict of one answer; an error where the server gives no log-probs at all.
+    /// The verdict of one answer; an error where the server gives no log-probs at all. No reason holds a secret: verdicts
+    /// are written to files.
     fn read(&self, choice: &Choice) -> Result<Result<Preference, String>, OracleError> {
+        let verdict = self.heard(choice)?;
+        Ok(verdict.map_err(|reason| self.client.without_secrets(&reason)))
+    }
+
+    fn heard(&self, choice: &Choice) -> Result<Result<Preference, String>, OracleError> {
         if self.mode == VerdictMode::Logprobs {
             if let Some(tokens) = choice.first_tokens() {
                 self.has_logprobs.store(true, Ordering::Relaxed);

@@ -318,6 +318,15 @@ impl PolicyError {
         |source| Self::Data(read(source))
     }
 
+    /// The same error, which says that `by`, a key or a flag, names the file, where a file cannot be read.
+    #[must_use]
+    pub fn named_by(self, by: &str) -> Self {
+        match self {
+            Self::Data(error) => Self::Data(error.named_by(by)),
+            other => other,
+        }
+    }
+
     /// For `map_err`: a failed write of `path`.
     pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let write = DataError::write(path);

@@ -1,5 +1,6 @@
 //! Models behind an OpenAI-compatible server: vLLM, SGLang, llama.cpp, or a paid service.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use inpo_data::http::{Client, ServerConfig};
@@ -22,7 +23,8 @@ use wire::{Answer, Ask};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RemoteConfig {
-    /// The address up to and including the version, for instance `http://localhost:8000/v1`.
+    /// The address up to and including the version, for instance `http://localhost:8000/v1`; without user, password or
+    /// query.
     pub base_url: String,
     /// The model's name on the server.
     pub model: String,
@@ -32,6 +34,13 @@ pub struct RemoteConfig {
     /// The environment variable that holds the key; absent: no key is sent.
     #[serde(default)]
     pub api_key_env: Option<String>,
+    /// A PEM file with the authorities that an `https` server's certificate may come from, and no others; absent: those of
+    /// `INPO_CA_FILE`, else Mozilla's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// Whether the key may be sent over plain `http` to another machine.
+    #[serde(default)]
+    pub allow_insecure_http: bool,
     /// Whether to ask for the log-prob of each token. vLLM gives those of the untempered, untruncated model;
     /// other servers may not.
     #[serde(default)]
@@ -50,7 +59,8 @@ pub struct RemoteConfig {
     /// Longest wait for one reply, in seconds.
     #[serde(default = "default_timeout")]
     pub timeout_seconds: f64,
-    /// How often a request is sent again after a reply of 408, 429 or 5xx or a lost connection.
+    /// How often a request is sent again after a reply of 408, 409, 425, 429 or 5xx or a lost connection, but not once it has
+    /// taken 10 minutes, or `timeout_seconds` where that is longer.
     #[serde(default = "default_retries")]
     pub max_retries: usize,
     /// The first wait before that, in seconds; it doubles each time, up to 30. `Retry-After` wins, up to 60.
@@ -94,6 +104,8 @@ impl RemoteConfig {
             model: model.into(),
             endpoint: Endpoint::default(),
             api_key_env: None,
+            ca_file: None,
+            allow_insecure_http: false,
             logprobs: false,
             token_ids: false,
             samples_per_request: None,
@@ -130,6 +142,8 @@ impl RemoteConfig {
         ServerConfig {
             base_url: self.base_url.clone(),
             api_key_env: self.api_key_env.clone(),
+            ca_file: self.ca_file.clone(),
+            allow_insecure_http: self.allow_insecure_http,
             concurrency: self.concurrency,
             timeout_seconds: self.timeout_seconds,
             max_retries: self.max_retries,
@@ -151,7 +165,8 @@ impl RemoteModel {
     ///
     /// # Errors
     ///
-    /// Invalid settings; an environment variable for the key that is not set.
+    /// Invalid settings; an environment variable for the key that is not set; a key that would travel unencrypted to another
+    /// machine; a file of authorities that cannot be read.
     pub fn new(config: RemoteConfig) -> Result<Self, PolicyError> {
         config.validate()?;
         let client = Client::new(&config.server())?;
@@ -170,6 +185,16 @@ impl RemoteModel {
             codec: Some(codec),
             ..self
         }
+    }
+
+    /// The answers, where their ids are those of their texts as far as a tokenizer can tell.
+    fn checked(&self, answers: Vec<Answer>) -> Result<Vec<Answer>, String> {
+        if let Some(codec) = &self.codec {
+            for answer in answers.iter().filter(|answer| answer.has_text) {
+                wire::check_ids(codec, &answer.completion)?;
+            }
+        }
+        Ok(answers)
     }
 
     fn codec(&self) -> Result<&TextCodec, PolicyError> {
@@ -259,7 +284,8 @@ impl Sampler for RemoteModel {
         let ask = |(_, ask): &(usize, Ask<'_>)| {
             let body = ask.body(&self.config, config, draws, || self.codec())?;
             let answers = self.client.post(path, &body).and_then(|reply| {
-                let answers = wire::answers(&reply, ask.samples.len(), self.config.endpoint);
+                let answers = wire::answers(&reply, ask, self.config.endpoint, config);
+                let answers = answers.and_then(|answers| self.checked(answers));
                 answers.map_err(|reason| self.client.refusal(path, reason))
             });
             match answers {

@@ -206,6 +206,16 @@ impl TrainError {
         }
     }
 
+    /// The same error, which says that `by`, a key or a flag, names the file, where a file cannot be read.
+    #[must_use]
+    pub fn named_by(self, by: &str) -> Self {
+        match self {
+            Self::Data(error) => Self::Data(error.named_by(by)),
+            Self::Policy(error) => Self::Policy(error.named_by(by)),
+            other => other,
+        }
+    }
+
     pub(crate) fn setting(key: &str, got: impl ToString, allowed: &str) -> Self {
         Self::Setting {
             key: key.to_owned(),

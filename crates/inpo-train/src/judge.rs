@@ -83,9 +83,11 @@ pub fn train_oracle<E: std::fmt::Display>(
 ) -> Result<Option<JudgeEvaluation>, TrainError> {
     config.validate()?;
     let device = policy.decoder().device().without_autodiff();
-    let all = read_pairs(&config.data.votes)?;
+    let read = |path: &Path, key: &str| read_pairs(path).map_err(|error| error.named_by(key));
+    let all = read(&config.data.votes, "data.votes")?;
     let (pairs, calibration) = split(all, config.data.calibration_share, config.seed);
-    let held_out = config.data.eval_votes.as_deref().map(read_pairs);
+    let held_out = config.data.eval_votes.as_deref();
+    let held_out = held_out.map(|path| read(path, "data.eval_votes"));
     let held_out = held_out.transpose()?.unwrap_or_default();
     let lessons = lessons(config, &policy, &pairs)?;
     let header = Header {
@@ -423,10 +425,13 @@ pub fn load_base<E: std::fmt::Display>(
     find: impl Fn(&str) -> Result<PathBuf, E>,
 ) -> Result<Policy, TrainError> {
     let found = find(&config.policy.model);
-    let path: PathBuf = found.map_err(|error| TrainError::Model(error.to_string()))?;
+    let path: PathBuf =
+        found.map_err(|error| TrainError::Model(format!("policy.model: {error}")))?;
     let policy = Policy::load_in(Path::new(&path), device, config.policy.precision())?;
     Ok(match &config.policy.adapter {
-        Some(adapter) => policy.with_saved_adapters(adapter)?,
+        Some(adapter) => policy
+            .with_saved_adapters(adapter)
+            .map_err(|error| error.named_by("policy.adapter"))?,
         None => policy,
     })
 }

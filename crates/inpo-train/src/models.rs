@@ -147,19 +147,23 @@ impl Models {
         mut find: impl FnMut(&str) -> Result<PathBuf, E>,
     ) -> Result<Self, TrainError> {
         let policy = &config.policy;
-        let mut load = |model: &str, adapter: Option<&PathBuf>, precision| {
-            let path = find(model).map_err(|error| TrainError::Model(error.to_string()))?;
+        let mut load = |name: &str, model: &str, adapter: Option<&PathBuf>, precision| {
+            let found = find(model);
+            let path = found.map_err(|e| TrainError::Model(format!("{name}.model: {e}")))?;
             let policy = Policy::load_in(&path, device, precision)?;
             Ok::<_, TrainError>(match adapter {
-                Some(dir) => policy.with_saved_adapters(dir)?,
+                Some(dir) => policy
+                    .with_saved_adapters(dir)
+                    .map_err(|error| error.named_by(&format!("{name}.adapter")))?,
                 None => policy,
             })
         };
-        let first = load(&policy.model, policy.adapter.as_ref(), policy.precision())?;
-        let mut other = |section: Option<&ModelSection>| {
+        let adapter = policy.adapter.as_ref();
+        let first = load("policy", &policy.model, adapter, policy.precision())?;
+        let mut other = |name: &str, section: Option<&ModelSection>| {
             let stored = section.map(|section| {
                 let frozen = policy.frozen_precision();
-                let loaded = load(&section.model, section.adapter.as_ref(), frozen)?;
+                let loaded = load(name, &section.model, section.adapter.as_ref(), frozen)?;
                 let mut stored = StoredPolicy::from(loaded);
                 stored.forget();
                 Ok::<_, TrainError>(stored)
@@ -168,8 +172,8 @@ impl Models {
         };
         Ok(Self {
             policy: first,
-            reference: other(config.reference.as_ref())?,
-            previous: other(previous)?,
+            reference: other("reference", config.reference.as_ref())?,
+            previous: other("previous", previous)?,
         })
     }
 

@@ -47,7 +47,14 @@ impl Prompts {
         config
             .generation
             .check_vocabulary(policy.config().vocab_size)?;
-        let mut prompts = encode(&config.data.prompts, config, policy, context, 0)?;
+        let mut prompts = encode(
+            "data.prompts",
+            &config.data.prompts,
+            config,
+            policy,
+            context,
+            0,
+        )?;
         if config.data.shuffle {
             prompts.shuffle(&mut ChaCha8Rng::seed_from_u64(config.common.seed));
         }
@@ -64,7 +71,14 @@ impl Prompts {
             return Err(TrainError::setting(key, size, &allowed));
         }
         let mut held_out = match &config.data.eval_prompts {
-            Some(path) => encode(path, config, policy, context, FIRST_HELD_OUT)?,
+            Some(path) => encode(
+                "data.eval_prompts",
+                path,
+                config,
+                policy,
+                context,
+                FIRST_HELD_OUT,
+            )?,
             None => Vec::new(),
         };
         let there = held_out.len();
@@ -94,26 +108,34 @@ impl Prompts {
 }
 
 fn encode(
+    key: &str,
     path: &Path,
     config: &RunConfig,
     policy: &Policy,
     context: usize,
     first: u64,
 ) -> Result<Vec<RunPrompt>, TrainError> {
-    let limit = token_limit(config.common.policy.max_length, context)?;
-    let limit = limit.saturating_sub(config.generation.max_new_tokens);
+    let max_length = config.common.policy.max_length;
+    let whole = token_limit(max_length, context)?;
+    let new = config.generation.max_new_tokens;
+    let limit = whole.saturating_sub(new);
     let template = config.data.template()?;
     let mut prompts = Vec::new();
-    for (mut row, number) in read_rows(path)?.into_iter().zip(first..) {
+    let rows = read_rows(path).map_err(|error| error.named_by(key))?;
+    for (mut row, number) in rows.into_iter().zip(first..) {
         row.template = row.template.over(&template);
         let refuse = |error: PolicyError| row.error(path, error.to_string());
         let mut prompt = row.to_prompt(number);
         let ids = policy.prompt_ids(&prompt).map_err(refuse)?;
         if ids.len() > limit {
             let tokens = ids.len();
+            let whole = match max_length {
+                Some(_) => format!("policy.max_length, {whole}"),
+                None => format!("the models' context, {whole} tokens"),
+            };
             let reason = format!(
                 "the prompt has {tokens} tokens, but only {limit} fit beside \
-                 generation.max_new_tokens; shorten it or leave it out"
+                 generation.max_new_tokens, {new}, into {whole}; shorten it, leave it out, or change these"
             );
             return Err(row.error(path, reason).into());
         }

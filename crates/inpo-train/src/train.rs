@@ -63,7 +63,8 @@ pub fn train(
         max_length: common.policy.max_length,
         template: config.data.template()?,
     };
-    let mut pairs = read_pairs(path, &policies.start()?, &options)?;
+    let mut pairs = read_pairs(path, &policies.start()?, &options)
+        .map_err(|error| error.named_by("data.pairs"))?;
     if objective.exploration.is_none() {
         // Another method's.
         for record in &mut pairs.records {

@@ -331,6 +331,16 @@ fn bad_settings_and_rows_are_refused_in_sentences() {
         error.contains("line 1: the prompt has 202 tokens, but only 112 fit"),
         "{error}"
     );
+    let mut bounded = config(dir.path(), "bad");
+    bounded.common.policy.max_length = Some(20);
+    let error = run(&bounded, start(dir.path()), false, &mut Silent).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains(
+            "only 4 fit beside generation.max_new_tokens, 16, into policy.max_length, 20"
+        ),
+        "{error}"
+    );
     let error = with_rows("");
     assert!(error.ends_with("holds no rows"), "{error}");
     write_prompts(&prompts, 15);

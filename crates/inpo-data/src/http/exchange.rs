@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use chrono::Utc;
 use serde_json::Value;
-use ureq::http::{Response, Uri};
+use ureq::http::Response;
 
-use super::{Client, limits};
-use crate::excerpt;
+use super::{Client, followed, is_same_server, limits, redact};
+use crate::{FOREIGN_WORDS, excerpt, printable};
 
 /// Redirects that are followed, all on the same host.
 const REDIRECTS: usize = 3;
@@ -28,7 +28,7 @@ pub(super) enum Fault {
     Failed(String),
     /// This request, for a reason of its own.
     Refused(String),
-    /// Every request: no key, no such address.
+    /// Every request: no key, no such address, a certificate that is not trusted.
     Closed(String),
 }
 
@@ -66,15 +66,16 @@ impl Client {
                 .limit(self.reply_bytes)
                 .read_to_vec();
             let bytes = bytes.map_err(|error| self.broken_off(error))?;
-            // What is no UTF-8 is no JSON either: the caller says so. The key goes before anything is cut short.
-            let text = self.without_key(String::from_utf8_lossy(&bytes).into_owned());
+            // What is no UTF-8 is no JSON either: the caller says so.
+            let text = String::from_utf8_lossy(&bytes).into_owned();
             if status.is_success() {
                 if let Some(wait) = refill {
                     self.throttle.pause(wait);
                 }
                 return Ok(text);
             }
-            let words = message(&text);
+            // The key goes before anything is cut short.
+            let words = message(&self.without_secrets(&text));
             let reason = format!("{status}: {words}");
             return Err(self.fault(status.as_u16(), reason, asked));
         }
@@ -111,14 +112,14 @@ impl Client {
         }
         Fault::Lost {
             timeout: matches!(error, ureq::Error::Timeout(_)),
-            reason: format!("the reply broke off: {error}"),
+            reason: format!("the reply broke off: {}", why_no_reply(&error)),
         }
     }
 
     fn fault(&self, status: u16, reason: String, asked: Option<Duration>) -> Fault {
         match status {
             500 => Fault::Failed(reason),
-            408 | 429 | 501..=599 => Fault::Busy {
+            408 | 409 | 425 | 429 | 501..=599 => Fault::Busy {
                 reason,
                 asked,
                 // 529 is Anthropic's.
@@ -136,12 +137,50 @@ impl Client {
 }
 
 fn no_reply(error: ureq::Error) -> Fault {
+    let reason = format!("no reply: {}", why_no_reply(&error));
+    if is_permanent(&error) {
+        return Fault::Closed(reason);
+    }
+    Fault::Lost {
+        timeout: matches!(error, ureq::Error::Timeout(_)),
+        reason,
+    }
+}
+
+/// Why nothing came back, in words that are safe to print.
+fn why_no_reply(error: &ureq::Error) -> String {
+    let words = redact(&printable(&error.to_string(), FOREIGN_WORDS));
+    if words.contains("invalid peer certificate") {
+        return format!(
+            "{words}; name the file of the authority that is to be trusted in `ca_file`"
+        );
+    }
+    words
+}
+
+/// Whether the same error would come again: a certificate that is not trusted, a name that does not exist, an address that
+/// is none.
+#[must_use]
+pub fn is_permanent(error: &ureq::Error) -> bool {
+    use ureq::Error;
     match error {
-        ureq::Error::BadUri(_) | ureq::Error::Http(_) => Fault::Closed(error.to_string()),
-        error => Fault::Lost {
-            timeout: matches!(error, ureq::Error::Timeout(_)),
-            reason: format!("no reply: {error}"),
-        },
+        // What the library for TLS says comes as data that are invalid; names are looked up by the system, whose words tell
+        // a name that does not exist from a service that did not answer.
+        Error::Io(error) => {
+            let words = error.to_string();
+            let no_name = words.contains("failed to lookup address")
+                && !words.to_lowercase().contains("temporary failure");
+            no_name || error.kind() == std::io::ErrorKind::InvalidData
+        }
+        Error::BadUri(_)
+        | Error::Http(_)
+        | Error::HostNotFound
+        | Error::InvalidProxyUrl
+        | Error::Pem(_)
+        | Error::Rustls(_)
+        | Error::Tls(_)
+        | Error::TlsRequired => true,
+        _ => false,
     }
 }
 
@@ -154,27 +193,16 @@ fn redirected(from: &str, response: &Response<ureq::Body>) -> Result<String, Fau
         return Err(Fault::Closed(format!("{status}: it redirects nowhere")));
     };
     if !matches!(status.as_u16(), 301 | 302 | 307 | 308) {
-        let reason = format!("{status}: it redirects to {}", excerpt(location));
+        let reason = format!("{status}: it redirects to {}", excerpt(&redact(location)));
         return Err(Fault::Closed(reason));
     }
-    same_host(from, location).ok_or_else(|| {
-        let location = excerpt(location);
+    let there = followed(from, location).filter(|there| is_same_server(from, there));
+    there.ok_or_else(|| {
+        let location = excerpt(&redact(location));
         Fault::Closed(format!(
             "it redirects to another host, {location}, and neither key nor prompts are sent there; set `base_url` to it if it is right"
         ))
     })
-}
-
-/// `location`, seen from `from`; none where scheme, host or port differ.
-fn same_host(from: &str, location: &str) -> Option<String> {
-    let from: Uri = from.parse().ok()?;
-    let (scheme, authority) = (from.scheme_str()?, from.authority()?);
-    if location.starts_with('/') && !location.starts_with("//") {
-        return Some(format!("{scheme}://{authority}{location}"));
-    }
-    let to: Uri = location.parse().ok()?;
-    let same = to.scheme_str() == Some(scheme) && to.authority() == Some(authority);
-    same.then(|| location.to_owned())
 }
 
 /// The server's own words in the body of an error.
@@ -185,35 +213,5 @@ fn message(text: &str) -> String {
         let inner = error.get("message").or_else(|| value.get("detail"));
         inner.unwrap_or(error).as_str()
     });
-    let mut words: String = words.unwrap_or(text).chars().take(300).collect();
-    words.retain(|c| !c.is_control() || c == '\n');
-    words
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn redirects_stay_on_the_host() {
-        let from = "https://a.example:8000/v1/chat";
-        let to = |location: &str| same_host(from, location);
-        let there = Some("https://a.example:8000/v2/chat".to_owned());
-        assert_eq!(to("/v2/chat"), there);
-        assert_eq!(
-            to("https://A.example:8000/v2"),
-            Some("https://A.example:8000/v2".to_owned())
-        );
-        for elsewhere in [
-            "https://b.example:8000/v2",
-            "http://a.example:8000/v2",
-            "https://a.example/v2",
-            "//b.example/v2",
-            "https://a.example:8000@b.example/",
-            "v2",
-            "",
-        ] {
-            assert_eq!(to(elsewhere), None, "{elsewhere}");
-        }
-    }
+    printable(words.unwrap_or(text), FOREIGN_WORDS)
 }

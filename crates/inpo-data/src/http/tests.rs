@@ -10,6 +10,9 @@ use super::*;
 #[path = "../../tests/support/faulty.rs"]
 mod faulty;
 
+#[path = "../../tests/support/tls.rs"]
+mod tls;
+
 use faulty::{Reply, serve};
 
 fn client(url: &str, change: impl FnOnce(&mut ServerConfig)) -> Client {
@@ -294,6 +297,129 @@ fn a_key_that_a_server_repeats_is_not_shown() {
     let (url, _) = serve(move |_, _| of(200, "", &text));
     let client = self::client(&url, |c| c.api_key_env = Some("CARGO_PKG_NAME".to_owned()));
     let error = client.get("/models").unwrap_err();
-    let expected = format!("the reply is no JSON: \"{}***\"", "x".repeat(55));
+    let expected = format!("the reply is no JSON: \"{}***…\"", "x".repeat(55));
     assert_eq!(said(&error).1, expected);
+    // Escaped in JSON, in an address, and behind an escape sequence of a terminal.
+    let escaped: String = key
+        .chars()
+        .map(|c| format!("\\u{:04x}", c as u32))
+        .collect();
+    let text = format!(r#"{{"detail": "\u001b[31m{escaped} http://me:pw@h/?api_key={key}"}}"#);
+    let (url, _) = serve(move |_, _| of(400, "", &text));
+    let client = self::client(&url, |c| c.api_key_env = Some("CARGO_PKG_NAME".to_owned()));
+    assert_eq!(
+        said(&client.get("/models").unwrap_err()).1,
+        r"400 Bad Request: \u{1b}[31m*** http://***@h/?api_key=***"
+    );
+    // An answer stays what it is: keys of local servers are words such as EMPTY.
+    let answer = json!({ "text": key });
+    let (url, _) = serve(move |_, _| Reply::Json(json!({ "text": key })));
+    let client = self::client(&url, |c| c.api_key_env = Some("CARGO_PKG_NAME".to_owned()));
+    assert_eq!(client.get("/models").unwrap(), answer);
+}
+
+#[test]
+fn a_key_is_not_sent_unencrypted_to_another_machine() {
+    let new = |url: &str, allow: bool| {
+        Client::new(&ServerConfig {
+            api_key_env: Some("CARGO_PKG_NAME".to_owned()),
+            allow_insecure_http: allow,
+            ..ServerConfig::new(url)
+        })
+    };
+    let error = new("http://192.0.2.1/v1", false).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "http://192.0.2.1/v1: the key would travel unencrypted to another machine; use https, or allow it with `allow_insecure_http = true`"
+    );
+    assert!(new("http://192.0.2.1/v1", true).is_ok());
+    assert!(new("http://127.0.0.1:9/v1", false).is_ok());
+    assert!(new("https://192.0.2.1/v1", false).is_ok());
+    assert!(Client::new(&ServerConfig::new("http://192.0.2.1/v1")).is_ok());
+    for url in ["http://me:pw@h/v1", "http://h/v1?api_key=pw"] {
+        let (key, got, allowed) = ServerConfig::new(url).out_of_range().unwrap();
+        assert_eq!(key, "base_url");
+        assert!(!got.contains("pw") && got.contains("***"), "{got}");
+        assert!(allowed.contains("`api_key_env`"), "{allowed}");
+    }
+}
+
+/// Certificates are trusted where their authority is named, and a certificate that is not is not asked for again.
+#[test]
+fn authorities_are_those_that_are_named() {
+    let fixture = |name: &str| {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");
+        std::path::Path::new(dir).join(name)
+    };
+    let (url, tries) = tls::serve(&fixture("server.pem"), &fixture("server.key.pem"));
+    let client = |file: Option<&str>| {
+        client(&url, |c| {
+            c.ca_file = file.map(fixture);
+            c.api_key_env = Some("CARGO_PKG_NAME".to_owned());
+        })
+    };
+    let reply = client(Some("authority.pem"))
+        .post("/x", &json!({}))
+        .unwrap();
+    assert_eq!(reply, json!({"secure": true}));
+    assert_eq!(tries.load(Ordering::Relaxed), 1);
+    for file in [None, Some("other.pem")] {
+        let error = client(file).post("/x", &json!({})).unwrap_err();
+        let (whose, reason) = said(&error);
+        assert_eq!(whose, "server");
+        assert!(
+            reason.starts_with("no reply: ") && reason.ends_with("in `ca_file`"),
+            "{reason}"
+        );
+    }
+    assert_eq!(tries.load(Ordering::Relaxed), 3, "one try each");
+    let new = |file: &str| {
+        let ca_file = Some(fixture(file));
+        Client::new(&ServerConfig {
+            ca_file,
+            ..ServerConfig::new(&url)
+        })
+        .unwrap_err()
+        .to_string()
+    };
+    assert!(new("none.pem").contains("none.pem: the certificates of `ca_file`"));
+    assert!(new("server.key.pem").contains("there is no certificate in it"));
+}
+
+/// 409 and 425 pass, as 408 and 429 do; other refusals stay, and so does a name that does not exist.
+#[test]
+fn what_is_permanent_is_not_tried_again() {
+    for (status, requests) in [(408, 3), (409, 3), (425, 3), (400, 1), (410, 1), (422, 1)] {
+        let (url, log) = serve(move |_, _| of(status, "", ""));
+        client(&url, |_| {}).post("/x", &json!({})).unwrap_err();
+        assert_eq!(log.lock().unwrap().len(), requests, "{status}");
+    }
+    let lookup = |why: &str| {
+        let words = format!("failed to lookup address information: {why}");
+        is_permanent(&ureq::Error::Io(std::io::Error::other(words)))
+    };
+    assert!(lookup("Name or service not known"));
+    assert!(!lookup("Temporary failure in name resolution"));
+    let refused = std::io::ErrorKind::ConnectionRefused;
+    assert!(!is_permanent(&ureq::Error::Io(refused.into())));
+}
+
+/// Each try waits 0.2 s in vain: after two of a thousand, more than 0.3 s have passed.
+#[test]
+fn a_silent_server_is_given_up_before_all_tries() {
+    let (url, log) = serve(|_, _| Reply::Silence(Duration::from_secs(1)));
+    let client = client(&url, |c| {
+        c.timeout_seconds = 0.2;
+        c.max_retries = 1000;
+    });
+    assert_eq!(client.patience, Duration::from_secs(600));
+    let client = Client {
+        patience: Duration::from_millis(300),
+        ..client
+    };
+    let error = client.post("/x", &json!({})).unwrap_err();
+    assert!(said(&error).1.ends_with("(tried 2 times)"), "{error}");
+    assert_eq!(log.lock().unwrap().len(), 2);
+    let slow = self::client(&url, |c| c.timeout_seconds = 3600.0);
+    assert_eq!(slow.patience, Duration::from_secs(3600));
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::unique::Unique;
 use crate::Columns;
+use crate::text::kind_of;
 
 /// The columns of a row's text.
 pub(super) fn columns(text: &str) -> Result<Columns, String> {
@@ -20,7 +21,10 @@ pub(super) fn columns(text: &str) -> Result<Columns, String> {
     };
     match value {
         Value::Object(values) => Ok(Columns::new(values, not_finite)),
-        _ => Err("not a JSON object".to_owned()),
+        other => Err(format!(
+            "{} and not a JSON object: rows are one JSON object a line, or a JSON array of them",
+            kind_of(&other)
+        )),
     }
 }
 
@@ -35,11 +39,15 @@ fn without_place(error: &serde_json::Error) -> String {
 
 fn not_json(error: &serde_json::Error) -> String {
     let hint = if error.is_eof() {
-        "; a row that goes on over several lines is read from a JSON array only"
+        ": a row that goes on over several lines is read from a JSON array only"
     } else {
         ""
     };
-    format!("not JSON: {error}{hint}")
+    // The line is the file's and not the library's.
+    let words = error.to_string();
+    let words = words.split(" at line ").next().unwrap_or_default();
+    let column = error.column();
+    format!("not JSON: {words}, column {column}; rows are one JSON object a line{hint}")
 }
 
 /// The text with null in the place of NaN and the infinities, which Python writes, and the names of the columns that

@@ -74,8 +74,14 @@ fn lines_and_arrays_give_the_same_rows() {
 fn what_is_no_row_is_named_with_its_place() {
     assert!(refused(b"{}\n{\"a\": ").starts_with(", line 2: not JSON: EOF"));
     assert!(refused(b"[{}, {\"a\" 1}]").starts_with(", row 2: not JSON: expected `:`"));
-    assert_eq!(refused(b"[{}, 1]"), ", row 2: not a JSON object");
-    assert_eq!(refused(b"{}\n[1]"), ", line 2: not a JSON object");
+    assert_eq!(
+        refused(b"[{}, 1]"),
+        ", row 2: a number and not a JSON object: rows are one JSON object a line, or a JSON array of them"
+    );
+    assert_eq!(
+        refused(b"{}\n[1]"),
+        ", line 2: a list and not a JSON object: rows are one JSON object a line, or a JSON array of them"
+    );
     assert_eq!(refused(b"[{}"), ": its JSON array does not end");
     assert!(refused(b"{}\n\xff").contains("line 2: it is not UTF-8 text from byte 1 on"));
     let rows =

@@ -1,6 +1,7 @@
 //! Bodies of chat requests and their replies.
 
-use inpo_data::{Message, excerpt};
+use inpo_data::http::check_places;
+use inpo_data::{Message, excerpt, in_words};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -99,6 +100,7 @@ pub(super) struct Tokens {
 /// One answer.
 #[derive(Debug, Deserialize)]
 pub(super) struct Choice {
+    index: Option<usize>,
     message: Said,
     pub(super) finish_reason: Option<String>,
     logprobs: Option<Logprobs>,
@@ -131,6 +133,12 @@ pub(super) struct TokenLogprob {
     pub(super) logprob: f64,
 }
 
+/// Why a reply has another form, in words that are safe to print.
+pub(super) fn unexpected(error: serde_json::Error) -> String {
+    let words = in_words(&error.to_string());
+    format!("the reply is not as expected: {words}")
+}
+
 impl Reply {
     /// Reads a reply with at least one answer.
     ///
@@ -145,8 +153,8 @@ impl Reply {
                 .map_or_else(|| words.to_string(), str::to_owned);
             return Err(format!("the reply is an error: {}", excerpt(&words)));
         }
-        let reply = Self::deserialize(reply)
-            .map_err(|error| format!("the reply is not as expected: {error}"))?;
+        let reply = Self::deserialize(reply).map_err(unexpected)?;
+        check_places(reply.choices.iter().map(|choice| choice.index))?;
         if reply.choices.is_empty() {
             return Err("the reply has no choices".to_owned());
         }

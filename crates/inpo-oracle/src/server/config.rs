@@ -1,8 +1,9 @@
 //! The settings of a judge behind a server.
 
 use std::fmt;
+use std::path::PathBuf;
 
-use inpo_data::http::ServerConfig;
+use inpo_data::http::{ServerConfig, has_more_than_a_path};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -114,6 +115,12 @@ pub struct ServerJudgeConfig {
     /// The environment variable that holds the key. Default: none, and no key is sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_key_env: Option<String>,
+    /// A PEM file with the authorities that an `https` server's certificate may come from, and no others. Default: those of
+    /// `INPO_CA_FILE`, else Mozilla's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Whether the key may be sent over plain `http` to another machine. Default: false.
+    pub allow_insecure_http: bool,
     /// What the judge is asked: `labels`, `mt_bench`, `arena_hard`, or the path of a file as
     /// [`PairTemplate`](crate::PairTemplate) describes it. Default: `labels`.
     pub template: String,
@@ -155,7 +162,7 @@ pub struct ServerJudgeConfig {
     pub concurrency: usize,
     /// Longest wait for one reply in seconds, above 0. Default: 120.
     pub timeout_seconds: f64,
-    /// How often a request is sent again. Default: 5.
+    /// How often a request is sent again, but not once it has taken 10 minutes. Default: 5.
     pub max_retries: usize,
     /// The first wait before that in seconds, from 0 to 60; it doubles each time. Default: 0.5.
     pub retry_seconds: f64,
@@ -175,6 +182,8 @@ impl Default for ServerJudgeConfig {
             model: String::new(),
             endpoint: JudgeEndpoint::Chat,
             api_key_env: None,
+            ca_file: None,
+            allow_insecure_http: false,
             template: "labels".to_owned(),
             verdict: None,
             labels: None,
@@ -213,6 +222,8 @@ impl ServerJudgeConfig {
         ServerConfig {
             base_url: self.base_url.clone(),
             api_key_env: self.api_key_env.clone(),
+            ca_file: self.ca_file.clone(),
+            allow_insecure_http: self.allow_insecure_http,
             concurrency: self.concurrency,
             timeout_seconds: self.timeout_seconds,
             max_retries: self.max_retries,
@@ -225,19 +236,14 @@ impl ServerJudgeConfig {
         let wrong = |key: &str, got: &dyn fmt::Display, allowed: &str| -> Result<(), String> {
             Err(format!("oracle.{key} is {got}; allowed: {allowed}"))
         };
-        if let Some((key, got, allowed)) = self.server().out_of_range() {
-            return wrong(key, &got, allowed);
-        }
-        let (_, address) = self.base_url.split_once("://").unwrap_or_default();
-        if address
-            .split('/')
-            .next()
-            .is_some_and(|host| host.contains('@'))
-        {
+        if has_more_than_a_path(&self.base_url) {
             return Err(
-                "oracle.base_url holds a user or a password, which would be written to files; name a variable with a key in oracle.api_key_env"
+                "oracle.base_url holds a user or a password, or a query, which would be written to files; name a variable with a key in oracle.api_key_env"
                     .to_owned(),
             );
+        }
+        if let Some((key, got, allowed)) = self.server().out_of_range() {
+            return wrong(key, &got, allowed);
         }
         if self.model.trim().is_empty() {
             return Err("oracle.model is missing: give the model's name on the server".to_owned());

@@ -8,11 +8,13 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use inpo_data::DataError;
+use inpo_data::http::check_places;
 use inpo_game::{OracleError, Preference};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::ServerJudge;
+use super::chat::unexpected;
 use super::config::JudgeEndpoint;
 use super::faults::Outcome;
 use crate::verdict::{Question, Usage, Verdict};
@@ -40,8 +42,7 @@ struct Scored {
 
 #[derive(Deserialize)]
 struct Item {
-    #[serde(default)]
-    index: usize,
+    index: Option<usize>,
     score: f64,
 }
 
@@ -153,10 +154,7 @@ impl ServerJudge {
     }
 
     fn tokenized(&self, body: &Value, sent: &mut u64) -> Result<Tokenized, DataError> {
-        let read = |reply: Value| {
-            Tokenized::deserialize(reply)
-                .map_err(|error| format!("the reply is not as expected: {error}"))
-        };
+        let read = |reply: Value| Tokenized::deserialize(reply).map_err(unexpected);
         self.client.ask("/tokenize", body, sent, read)
     }
 
@@ -276,14 +274,17 @@ impl ServerJudge {
         reply: Value,
         count: usize,
     ) -> Result<Vec<Result<Preference, String>>, String> {
-        let wrong = |error: serde_json::Error| format!("the reply is not as expected: {error}");
         let scores: Vec<f64> = match self.config.endpoint {
             JudgeEndpoint::Score => {
-                let all = Scores::deserialize(reply).map_err(wrong)?.scores;
-                all.iter().map(|of_labels| label_share(of_labels)).collect()
+                let all = Scores::deserialize(reply).map_err(unexpected)?.scores;
+                let shares = all
+                    .iter()
+                    .map(|scores| label_share(scores, self.labels.len()));
+                shares.collect::<Result<_, _>>()?
             }
             _ => {
-                let mut items = Scored::deserialize(reply).map_err(wrong)?.data;
+                let mut items = Scored::deserialize(reply).map_err(unexpected)?.data;
+                check_places(items.iter().map(|item| item.index))?;
                 items.sort_by_key(|item| item.index);
                 items.iter().map(|item| item.score).collect()
             }
@@ -300,8 +301,19 @@ impl ServerJudge {
 }
 
 /// P of the first label over P of all, a tie counted half.
-fn label_share(of_labels: &[f64]) -> f64 {
-    let tie = of_labels.get(2).copied().unwrap_or_default();
-    let first = of_labels.first().copied().unwrap_or(f64::NAN);
-    (first + tie / 2.0) / of_labels.iter().sum::<f64>()
+fn label_share(of_labels: &[f64], labels: usize) -> Result<f64, String> {
+    let probabilities = of_labels.iter().all(|p| (0.0..=1.001).contains(p));
+    let &[first, _, ref tie @ ..] = of_labels else {
+        return Err(format!(
+            "{} scores came for {labels} labels",
+            of_labels.len()
+        ));
+    };
+    if of_labels.len() != labels || !probabilities {
+        return Err(format!(
+            "the scores of {labels} labels are {of_labels:?}, which are no probabilities of theirs"
+        ));
+    }
+    let tie = tie.first().copied().unwrap_or_default();
+    Ok((first + tie / 2.0) / of_labels.iter().sum::<f64>())
 }

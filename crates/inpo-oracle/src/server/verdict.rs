@@ -11,28 +11,45 @@ const VALUES: [f64; 3] = [1.0, 0.0, 0.5];
 /// Marks of a space at the beginning of a token, in vocabularies whose tokens come as they are stored.
 const SPACES: [char; 2] = ['\u{2581}', '\u{120}'];
 
+/// Log-probs up to this much above 0, and sums of probabilities above 1, are errors of rounding.
+const ROUNDING: f64 = 0.01;
+
 /// P of the first label over P of all, a tie counted half. The probability of a label is that of all tokens which are the
 /// label with or without spaces around it; one that is not among them has none.
 ///
 /// # Errors
 ///
-/// In words, an answer in which no label has a probability.
+/// In words, an answer in which no label has a probability, and log-probs that are none.
 pub(super) fn from_logprobs(
     labels: &[String],
     tokens: &[TokenLogprob],
 ) -> Result<Preference, String> {
-    let (mut won, mut all) = (0.0, 0.0);
+    let (mut won, mut all, mut sum) = (0.0, 0.0, 0.0);
     for token in tokens {
+        if token.logprob.is_nan() || token.logprob > ROUNDING {
+            return Err(format!(
+                "the log-prob of the token {} is {}, and log-probs are at most 0",
+                excerpt(&token.token),
+                token.logprob
+            ));
+        }
         let text = token.token.trim().trim_start_matches(SPACES);
         let place = labels.iter().position(|label| label == text);
         // Rounded log-probs may lie above 0.
         let p = token.logprob.min(0.0).exp();
+        sum += p;
         if let Some(place) = place
             && p > 0.0
         {
             won += p * VALUES[place];
             all += p;
         }
+    }
+    if sum > 1.0 + ROUNDING {
+        return Err(format!(
+            "the {} likeliest first tokens have a probability of {sum:.3} together",
+            tokens.len()
+        ));
     }
     if all == 0.0 {
         let first = tokens.first().map(|token| excerpt(&token.token));
@@ -109,7 +126,7 @@ mod tests {
     proptest::proptest! {
         /// The two labels in each other's place: P and 1 - P.
         #[test]
-        fn labels_are_treated_alike(a in 0.001_f64..1.0, b in 0.001_f64..1.0, tie in 0.001_f64..1.0) {
+        fn labels_are_treated_alike(a in 0.001_f64..0.33, b in 0.001_f64..0.33, tie in 0.001_f64..0.33) {
             let labels = labels(&["A", "B", "C"]);
             let p = |a: f64, b: f64| {
                 from_logprobs(&labels, &tokens(&[("A", a), ("B", b), ("C", tie)])).unwrap().get()
@@ -127,6 +144,17 @@ mod tests {
             "no label among the 2 likeliest first tokens, the first of which is \"The\""
         );
         assert!(p(&[("Answer", 0.9), ("AB", 0.1)]).is_err());
+        // Log-probs that are none: above 0, and together above 1.
+        let wrong = |list: &[(&str, f64)]| p(list).unwrap_err();
+        let above = wrong(&[("A", 3.0)]);
+        assert!(
+            above.starts_with("the log-prob of the token \"A\" is 1.09"),
+            "{above}"
+        );
+        assert_eq!(
+            wrong(&[("A", 0.9), ("B", 0.1), ("A", 0.9)]),
+            "the 3 likeliest first tokens have a probability of 1.900 together"
+        );
         // OpenAI writes -9999 for a token that cannot come.
         let never = TokenLogprob {
             token: "A".to_owned(),

@@ -253,6 +253,22 @@ fn faults_of_the_server() {
     assert!(reason.ends_with("(tried 3 times)"), "{reason}");
 }
 
+/// A verdict goes to files: it holds neither the key, which the judge repeats, nor an escape sequence.
+#[test]
+fn a_key_in_an_answer_goes_to_no_file() {
+    let key = std::env::var("CARGO_PKG_NAME").unwrap();
+    let answer = format!("\u{1b}[1m{key} http://me:pw@h");
+    let (url, _) = serve(move |_, _| Reply::Json(texts(&[&answer])));
+    let judge = judge(&url, |c| {
+        c.api_key_env = Some("CARGO_PKG_NAME".to_owned());
+        c.verdict = Some(VerdictMode::Text);
+    });
+    assert_eq!(
+        invalid(&judge),
+        r#"the answer "\u{1b}[1m*** http://***@h" is no label"#
+    );
+}
+
 /// Every question refused: no verdicts, but a server at fault. Twenty prompts are enough to tell.
 #[test]
 fn a_server_that_refuses_all_is_given_up() {
@@ -265,7 +281,7 @@ fn a_server_that_refuses_all_is_given_up() {
     let (heard, result) = verdicts(&judge(&url, change), &texts.questions());
     assert_eq!(
         result.unwrap_err().to_string(),
-        "the oracle \"server(model=tiny, template=labels, verdict=logprobs)\" is not available: 20 questions about 20 prompts, one after the other, got no answer; the last: 500 Internal Server Error: no (tried 1 times)"
+        "the oracle \"server(model=tiny, template=labels, verdict=logprobs)\" is not available: 20 questions about 20 prompts, one after the other, got no answer; the last: 500 Internal Server Error: no (tried once)"
     );
     assert!(heard.iter().all(Option::is_none));
     assert!(log.lock().unwrap().len() < 30);

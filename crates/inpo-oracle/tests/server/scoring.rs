@@ -182,6 +182,27 @@ fn faults_of_scoring_are_named() {
         invalid(&judge),
         "1 scores were asked for, and 0 came (tried 3 times)"
     );
+    let (url, _) = serve(|_, seen| match seen.path.as_str() {
+        "/v1/score" => Reply::Json(json!({"scores": [[-0.5, 0.7]]})),
+        _ => bytes(seen, json!(100)),
+    });
+    let judge = scoring(&url, JudgeEndpoint::Score, |_| {});
+    assert_eq!(
+        invalid(&judge),
+        "the scores of 2 labels are [-0.5, 0.7], which are no probabilities of theirs (tried 3 times)"
+    );
+    let (url, _) = serve(|_, seen| match seen.path.as_str() {
+        "/generative_scoring" => {
+            let item = json!({"index": 0, "score": 0.5});
+            Reply::Json(json!({ "data": [item, item] }))
+        }
+        _ => bytes(seen, json!(100)),
+    });
+    let judge = scoring(&url, JudgeEndpoint::GenerativeScoring, |_| {});
+    assert_eq!(
+        invalid(&judge),
+        "the 2 parts of the reply have the `index` 0, 0, and it counts them from 0 (tried 3 times)"
+    );
 }
 
 /// (0.2 + 0.4 / 2) / 0.8, though the probabilities do not add up to 1.

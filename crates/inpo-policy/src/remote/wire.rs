@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use inpo_data::{Completion, DataError, FinishReason, Prompt, TemplateInput, excerpt};
+use inpo_data::http::check_places;
+use inpo_data::{Completion, DataError, FinishReason, Prompt, TemplateInput, excerpt, in_words};
 use rand::RngExt;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -133,8 +134,7 @@ struct Reply {
 
 #[derive(Deserialize)]
 struct Choice {
-    #[serde(default)]
-    index: usize,
+    index: Option<usize>,
     text: Option<String>,
     message: Option<ReplyMessage>,
     finish_reason: Option<String>,
@@ -198,20 +198,45 @@ pub(super) struct Answer {
     pub(super) prompt_ids: Option<Vec<u32>>,
 }
 
-/// The `count` answers of a reply, or what is wrong with it.
+/// Log-probs from 0 to this much above it are 0 with an error of rounding.
+const ROUNDING: f64 = 0.01;
+
+/// No model gives a token that it drew, or a token of a text, so small a log-prob: servers write such numbers for "cannot
+/// come".
+const ABSURD: f64 = -1000.0;
+
+/// Log-probs as they may be: at most 0, where a rounding error above it counts as 0.
+fn believed(logps: Vec<f64>) -> Result<Vec<f64>, String> {
+    let one = |(place, logp): (usize, f64)| match logp {
+        ABSURD..=ROUNDING => Ok(logp.min(0.0)),
+        _ => Err(format!(
+            "the log-prob of token {place} is {logp}, and those of tokens lie between {ABSURD} and 0"
+        )),
+    };
+    logps.into_iter().enumerate().map(one).collect()
+}
+
+fn unexpected(error: serde_json::Error) -> String {
+    let words = in_words(&error.to_string());
+    format!("the reply is not as expected: {words}")
+}
+
+/// The answers of a reply to `ask`, or what is wrong with it.
 pub(super) fn answers(
     reply: &Value,
-    count: usize,
+    ask: &Ask<'_>,
     endpoint: Endpoint,
+    config: &GenerationConfig,
 ) -> Result<Vec<Answer>, String> {
-    let reply =
-        Reply::deserialize(reply).map_err(|e| format!("the reply is not as expected: {e}"))?;
+    let reply = Reply::deserialize(reply).map_err(unexpected)?;
+    let count = ask.samples.len();
     if reply.choices.len() != count {
         return Err(format!(
             "{count} responses were asked for (`n`), and {} came; set `samples_per_request = 1`",
             reply.choices.len()
         ));
     }
+    check_places(reply.choices.iter().map(|choice| choice.index))?;
     let mut choices = reply.choices;
     choices.sort_by_key(|choice| choice.index);
     let of_all = reply.prompt_token_ids;
@@ -219,16 +244,32 @@ pub(super) fn answers(
         let finish_reason = match choice.finish_reason.as_deref() {
             Some("stop") => FinishReason::Stop,
             Some("length") => FinishReason::Length,
-            Some(other) => return Err(format!("a response ended for the reason {other:?}")),
+            Some(other) => {
+                let other = excerpt(other);
+                return Err(format!("a response ended for the reason {other}"));
+            }
             None => return Err("a response has no `finish_reason`".to_owned()),
         };
         let (tokens, logps) = choice.logprobs.map(LogProbs::split).unwrap_or_default();
-        let ids = choice.token_ids.or_else(|| named_ids(&tokens));
+        let logps = logps.map(believed).transpose()?;
+        let named = named_ids(&tokens);
+        if let (Some(ids), Some(named)) = (&choice.token_ids, &named)
+            && ids != named
+        {
+            return Err("a response has other ids in `token_ids` than in `logprobs`".to_owned());
+        }
+        let ids = choice.token_ids.or(named);
         if let (Some(ids), Some(logps)) = (&ids, &logps)
             && ids.len() != logps.len()
         {
             let (ids, logps) = (ids.len(), logps.len());
             return Err(format!("a response has {ids} ids and {logps} log-probs"));
+        }
+        let (most, count) = (config.max_new_tokens, ids.as_ref().map_or(0, Vec::len));
+        if count > most {
+            return Err(format!(
+                "a response has {count} ids, and {most} were asked for (`max_tokens`)"
+            ));
         }
         let refusal = choice.message.as_ref().and_then(|m| m.refusal.as_ref());
         if let Some(refusal) = refusal {
@@ -241,6 +282,13 @@ pub(super) fn answers(
         if text.is_none() && ids.is_none() {
             return Err("a response has neither text nor ids".to_owned());
         }
+        let prompt_ids = choice.prompt_token_ids.or_else(|| of_all.clone());
+        if let (Endpoint::Completions, Some(asked), Some(read)) =
+            (endpoint, &ask.prompt.token_ids, &prompt_ids)
+            && asked != read
+        {
+            return Err("the ids in `prompt_token_ids` are not those that were sent".to_owned());
+        }
         Ok(Answer {
             has_text: text.is_some(),
             completion: Completion {
@@ -249,10 +297,33 @@ pub(super) fn answers(
                 token_logps: logps,
                 finish_reason,
             },
-            prompt_ids: choice.prompt_token_ids.or_else(|| of_all.clone()),
+            prompt_ids,
         })
     };
     choices.into_iter().map(answer).collect()
+}
+
+/// Refuses an answer whose ids are not its text's. A text may lack what the ids end with (the token that ends a turn, a stop
+/// string, half a character), and a chat's the reasoning before it.
+pub(super) fn check_ids(codec: &TextCodec, completion: &Completion) -> Result<(), String> {
+    let Some(ids) = &completion.token_ids else {
+        return Ok(());
+    };
+    if let Some(id) = ids.iter().find(|&&id| id as usize >= codec.vocab_size()) {
+        return Err(format!(
+            "the tokenizer does not know the id {id} of a response"
+        ));
+    }
+    let decoded = codec.decode(ids).map_err(|error| error.to_string())?;
+    let text = completion.text.trim().trim_end_matches('\u{fffd}');
+    if decoded.contains(text) {
+        return Ok(());
+    }
+    Err(format!(
+        "the ids of a response are those of {}, and its text is {}",
+        excerpt(&decoded),
+        excerpt(&completion.text)
+    ))
 }
 
 /// The request for the log-probs of a sequence.
@@ -270,16 +341,36 @@ pub(super) fn echo(model: &str, sequence: &Sequence) -> Value {
 
 /// The log-probs of the response in the reply to [`echo`], or what is wrong with it.
 pub(super) fn echoed(reply: &Value, sequence: &Sequence) -> Result<Vec<f64>, String> {
-    let reply =
-        Reply::deserialize(reply).map_err(|e| format!("the reply is not as expected: {e}"))?;
-    let choice = reply.choices.into_iter().next();
-    let logps = choice
-        .and_then(|choice| choice.logprobs?.token_logprobs)
-        .unwrap_or_default();
+    let reply = Reply::deserialize(reply).map_err(unexpected)?;
+    let logprobs = reply
+        .choices
+        .into_iter()
+        .next()
+        .and_then(|choice| choice.logprobs);
+    let (tokens, logps) = logprobs.map_or_else(Default::default, |logprobs| {
+        (
+            logprobs.tokens.unwrap_or_default(),
+            logprobs.token_logprobs.unwrap_or_default(),
+        )
+    });
+    if let Some(ids) = named_ids(&tokens)
+        && !ids.starts_with(&sequence.ids)
+    {
+        return Err("the tokens in `logprobs` are not those that were sent".to_owned());
+    }
+    // One token is generated, and some servers leave it out.
+    if logps.len() > sequence.ids.len() + 1 {
+        return Err(format!(
+            "{} log-probs came for {} tokens and one that is generated",
+            logps.len(),
+            sequence.ids.len()
+        ));
+    }
     let response = logps.get(sequence.prompt_len..sequence.ids.len());
     let response: Option<Vec<f64>> = response.and_then(|logps| logps.iter().copied().collect());
-    response.ok_or_else(|| {
+    let response = response.ok_or_else(|| {
         "the server gives no log-probs of a prompt (`echo` with `logprobs`); score with the model's files"
             .to_owned()
-    })
+    })?;
+    believed(response)
 }

@@ -179,7 +179,7 @@ fn what_has_no_code_is_refused_by_its_key() {
         (json!({"bias": "some"}), "`bias` is \"some\", but PEFT has"),
         (
             json!({"r": "two"}),
-            "`r`: invalid type: string \"two\", expected usize",
+            "`r`: the text \"two\" is given, and a whole number of at least 0 is expected",
         ),
         (
             json!({"lora_alpha": -1}),

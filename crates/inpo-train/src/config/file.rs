@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use inpo_data::DataError;
+use inpo_data::{DataError, in_toml};
 use serde::de::DeserializeOwned;
 
 use crate::error::TrainError;
@@ -26,11 +26,17 @@ pub(crate) fn parse<T: DeserializeOwned>(
         origin: origin.to_owned(),
         reason,
     };
-    let trimmed = |e: toml::de::Error| e.to_string().trim_end().to_owned();
+    let in_text = |e: toml::de::Error| {
+        let words = in_toml(text, e.span(), e.message());
+        match text.parse::<toml::Table>() {
+            Ok(_) => fail(words),
+            Err(_) => fail(format!("not TOML: {words}")),
+        }
+    };
     let config: T = if overrides.is_empty() {
-        toml::from_str(text).map_err(|e| fail(trimmed(e)))?
+        toml::from_str(text).map_err(in_text)?
     } else {
-        let table: toml::Table = toml::from_str(text).map_err(|e| fail(trimmed(e)))?;
+        let table: toml::Table = toml::from_str(text).map_err(in_text)?;
         let mut table = toml::Value::Table(table);
         for entry in overrides {
             set(&mut table, entry).map_err(|reason| TrainError::Config {
@@ -41,11 +47,22 @@ pub(crate) fn parse<T: DeserializeOwned>(
         let merged = || format!("{origin} with --set {}", overrides.join(" --set "));
         table.try_into().map_err(|e| TrainError::Config {
             origin: merged(),
-            reason: trimmed(e),
+            reason: in_table(&e),
         })?
     };
     validate(&config).map_err(|e| fail(e.to_string()))?;
     Ok(config)
+}
+
+/// What is wrong with a table that has no text: the key that the library names, and its message in words.
+fn in_table(error: &toml::de::Error) -> String {
+    let whole = error.to_string();
+    let key = whole.lines().find_map(|line| line.strip_prefix("in `"));
+    let words = in_toml("", None, error.message());
+    match key.and_then(|key| key.strip_suffix('`')) {
+        Some(key) => format!("`{key}`: {words}"),
+        None => words,
+    }
 }
 
 fn set(table: &mut toml::Value, entry: &str) -> Result<(), String> {

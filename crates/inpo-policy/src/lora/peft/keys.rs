@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use inpo_data::in_words;
 use serde_json::{Map, Value, json};
 
 use crate::config::{Keys, read_object, shown};
@@ -276,8 +277,12 @@ fn lora_config(object: &Map<String, Value>, path: &Path) -> Result<LoraConfig, P
         path: path.to_owned(),
         reason,
     };
-    let config: LoraConfig = serde_path_to_error::deserialize(read)
-        .map_err(|error| malformed(format!("`{}`: {}", error.path(), error.inner())))?;
+    let config: LoraConfig = serde_path_to_error::deserialize(read).map_err(|error| {
+        malformed({
+            let words = in_words(&error.inner().to_string());
+            format!("`{}`: {words}", error.path())
+        })
+    })?;
     config.check_values().map_err(|r| refused(path, r))?;
     Ok(config)
 }
