@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use inpo_core::data::input;
+use inpo_core::data::{DataError, in_words, input};
 use serde_json::{Map, Value, json};
-
-use inpo_core::data::{DataError, in_words};
 
 use crate::error::CliError;
 
