@@ -1,6 +1,6 @@
 //! What passes between the stages of preference training, without a tensor: conversations, prompts,
-//! completions, the rows of each stage's file, files written whole or not at all, digests, and (feature
-//! `http`) the client for servers.
+//! completions, the rows of each stage's file, files written whole or not at all, digests, (feature
+//! `http`) the client for servers, and (feature `templates`) the limits of foreign templates.
 //!
 //! A data row travels one way:
 //!
@@ -13,12 +13,15 @@
 //! where they are known, and why it ended. The three records are the lines of `responses.jsonl`,
 //! `preferences.jsonl` and `pairs.jsonl`.
 
+mod caught;
 mod columns;
 mod digest;
 mod error;
 pub mod files;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "templates")]
+pub mod jinja;
 mod message;
 mod prompt;
 mod records;
@@ -28,6 +31,7 @@ mod template_input;
 mod text;
 mod transcript;
 
+pub use caught::caught;
 pub use columns::Columns;
 pub use digest::{hex, sha256, sha256_file};
 pub use error::DataError;
