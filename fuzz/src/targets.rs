@@ -122,6 +122,27 @@ pub fn tokenizer(bytes: &[u8]) {
     }
 }
 
+/// The three files that declare tokens beside `tokenizer.json`: the bytes are each of them in turn.
+pub fn tokenizer_config(bytes: &[u8]) {
+    for name in [
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+    ] {
+        let dir = directory(&[("tokenizer.json", TOKENIZER.as_bytes()), (name, bytes)]);
+        if let Ok(codec) = TextCodec::from_file(&dir.path().join("tokenizer.json")) {
+            use_codec(&codec);
+        }
+    }
+}
+
+/// `generation_config.json`.
+pub fn generation_config(bytes: &[u8]) {
+    let config = tiny("config.json");
+    let dir = directory(&[("config.json", &config), ("generation_config.json", bytes)]);
+    let _ = ModelConfig::from_hf_json(&dir.path().join("config.json"));
+}
+
 /// The smallest tokenizer.
 pub const TOKENIZER: &str = r#"{"version": "1.0", "truncation": null, "padding": null,
     "added_tokens": [{"id": 0, "content": "<|end|>", "single_word": false, "lstrip": false,

@@ -291,6 +291,15 @@ fuzz! {
         "inpo-policy/tests/fixtures/tiny/smollm3/config.json",
     ]);
     tokenizer: tokenizers();
+    tokenizer_config: texts(&[
+        r#"{"added_tokens_decoder": {"0": {"content": "<|end|>", "special": true}, "7": {"content": "x", "lstrip": true, "normalized": false}}, "eos_token": "<|end|>", "pad_token": {"content": "<p>"}, "extra_special_tokens": {"image_token": "<i>"}, "split_special_tokens": true, "chat_template": [{"name": "default", "template": "{{ messages }}{{ eos_token }}"}]}"#,
+        r#"{"bos_token": "<s>", "additional_special_tokens": ["<a>", {"content": "<b>"}], "chat_template": "{% for m in messages %}{{ m.content }}<|end|>{% endfor %}"}"#,
+        r#"{"<|end|>": 0, "<x>": 3}"#,
+    ]);
+    generation_config: texts(&[
+        r#"{"eos_token_id": [1, 2], "bos_token_id": 0, "pad_token_id": 3, "temperature": 0.6, "top_p": 0.9, "do_sample": true}"#,
+        r#"{"eos_token_id": 2}"#,
+    ]);
     chat_template: files(&[
         "inpo-policy/tests/fixtures/templates/llama3.1.jinja",
         "inpo-policy/tests/fixtures/templates/qwen3.jinja",
