@@ -1,17 +1,29 @@
 //! One function for each reader of foreign bytes.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use inpo_core::burn::tensor::Device;
 use inpo_core::data::rows::Answers;
-use inpo_core::data::{Answer, Message, read_rows};
-use inpo_core::game::{MatrixGame, RecordOptions, read_records_csv, read_records_json};
+use inpo_core::data::{Answer, Completion, Message, Prompt, read_rows};
+use inpo_core::game::{
+    Comparison, MatrixGame, PreferenceOracle, RecordOptions, read_records_csv, read_records_json,
+};
 use inpo_core::kernels::BlockKind;
+use inpo_core::oracle::{
+    InstructionMode, Instructions, Journal, MissingVote, Oracle, OracleConfig, OracleKind,
+    PairTemplate, RecordedOracle, Surroundings, read_votes,
+};
 use inpo_core::policy::files::ModelFiles;
+use inpo_core::policy::remote::{Endpoint, RemoteConfig, RemoteModel};
 use inpo_core::policy::tokenizer;
-use inpo_core::policy::{ModelConfig, Policy, TextCodec};
+use inpo_core::policy::{
+    DrawKey, GenerationConfig, ModelConfig, Policy, Sampler, Sequence, TextCodec,
+};
 use inpo_core::train::TrainConfig;
+use inpo_core::train::judge::JudgeTrainConfig;
 use inpo_core::train::pairs::{PairOptions, read_pairs};
 
 fn fixtures() -> PathBuf {
@@ -108,6 +120,27 @@ pub fn tokenizer(bytes: &[u8]) {
     if let Ok(codec) = TextCodec::from_file(&dir.path().join("tokenizer.json")) {
         use_codec(&codec);
     }
+}
+
+/// The three files that declare tokens beside `tokenizer.json`: the bytes are each of them in turn.
+pub fn tokenizer_config(bytes: &[u8]) {
+    for name in [
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+    ] {
+        let dir = directory(&[("tokenizer.json", TOKENIZER.as_bytes()), (name, bytes)]);
+        if let Ok(codec) = TextCodec::from_file(&dir.path().join("tokenizer.json")) {
+            use_codec(&codec);
+        }
+    }
+}
+
+/// `generation_config.json`.
+pub fn generation_config(bytes: &[u8]) {
+    let config = tiny("config.json");
+    let dir = directory(&[("config.json", &config), ("generation_config.json", bytes)]);
+    let _ = ModelConfig::from_hf_json(&dir.path().join("config.json"));
 }
 
 /// The smallest tokenizer.
@@ -213,4 +246,195 @@ pub fn pairs(bytes: &[u8]) {
 pub fn run_config(bytes: &[u8]) {
     let dir = directory(&[("train.toml", bytes)]);
     let _ = TrainConfig::load(&dir.path().join("train.toml"), &[]);
+}
+
+/// The configuration of `inpo train-oracle`.
+pub fn judge_training(bytes: &[u8]) {
+    let dir = directory(&[("train.toml", bytes)]);
+    let _ = JudgeTrainConfig::load(&dir.path().join("train.toml"), &[]);
+}
+
+/// The configuration of an oracle, and the oracle where it opens nothing.
+pub fn oracle_config(bytes: &[u8]) {
+    let dir = directory(&[("oracle.toml", bytes)]);
+    if let Ok(config) = OracleConfig::read(&dir.path().join("oracle.toml"))
+        && let OracleKind::Rules(_) | OracleKind::Instructions(_) = config.kind
+        && let Ok(oracle) = config.init(&Surroundings::default())
+    {
+        ask(&oracle);
+    }
+}
+
+fn ask(oracle: &Oracle) {
+    let prompt = Prompt::user("What is 1 + 1?");
+    let [first, second] = ["2, as everybody knows.", "I do not know"].map(Completion::finished);
+    let (prompt, first, second) = (&prompt, &first, &second);
+    let one = Comparison {
+        prompt,
+        first,
+        second,
+    };
+    let _ = oracle.compare(&[one]);
+}
+
+/// The journal of a judge.
+pub fn journal(bytes: &[u8]) {
+    let (dir, specification) = (directory(&[]), serde_json::json!({"model": "m"}));
+    let path = Journal::path_in(dir.path(), "judge", &specification);
+    std::fs::write(path, bytes).expect("a small file");
+    let _ = Journal::open(dir.path(), "judge", &specification);
+}
+
+/// Votes, and the oracle that they make.
+pub fn votes(bytes: &[u8]) {
+    let dir = directory(&[("votes.jsonl", bytes)]);
+    if let Ok(votes) = read_votes(&dir.path().join("votes.jsonl")) {
+        let _ = RecordedOracle::new(votes, MissingVote::Tie, "recorded".to_owned());
+    }
+}
+
+/// Rows of instructions that a program can check, as those of IFEval.
+pub fn instructions(bytes: &[u8]) {
+    let dir = directory(&[("rows.jsonl", bytes)]);
+    for row in read_rows(&dir.path().join("rows.jsonl"))
+        .into_iter()
+        .flatten()
+    {
+        let prompt = row.to_prompt(0);
+        if let Ok(instructions) = Instructions::from_row(&prompt.metadata) {
+            let response =
+                "* One **two**.\n\nP.S. [name] \"Three\"! ***\n{\"a\": 1}\nIch bin hier. <<T>>";
+            for mode in [InstructionMode::Strict, InstructionMode::Loose] {
+                let _ = instructions.verdicts(response, mode);
+            }
+        }
+    }
+}
+
+/// A judge's template: what it asks, and how it reads an answer.
+pub fn judge_template(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(template) = PairTemplate::parse("template", text) {
+        let (prompt, labels) = (Prompt::user("a"), ["A", "B"].map(str::to_owned));
+        let [first, second] = ["b", "c"].map(Completion::finished);
+        let (prompt, first, second) = (&prompt, &first, &second);
+        let _ = template.render(
+            &Comparison {
+                prompt,
+                first,
+                second,
+            },
+            &labels,
+        );
+        let _ = template.read("Both are good. [[A]] \n\n aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa [[C]]");
+    }
+}
+
+/// The answer of the server that [`server_answers`] asks.
+static ANSWER: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+/// The address of a server on this machine that answers everything with [`ANSWER`].
+fn server() -> &'static str {
+    static ADDRESS: OnceLock<String> = OnceLock::new();
+    ADDRESS.get_or_init(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("a bound port");
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                std::thread::spawn(move || drop(answer(&stream)));
+            }
+        });
+        format!("http://{address}/v1")
+    })
+}
+
+fn answer(mut stream: &TcpStream) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            let line = line.trim_end().to_ascii_lowercase();
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap_or(0);
+            }
+            if line.is_empty() {
+                break;
+            }
+        }
+        reader.read_exact(&mut vec![0; length])?;
+        let body = ANSWER
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(&body)?;
+    }
+}
+
+/// The answers of a server: samples, log-probs, and a judge's verdicts of every kind.
+pub fn server_answers(bytes: &[u8]) {
+    type Judges = (tempfile::TempDir, Vec<Oracle>);
+    static JUDGES: OnceLock<Judges> = OnceLock::new();
+    static MODELS: OnceLock<Vec<RemoteModel>> = OnceLock::new();
+    let (_, judges) = JUDGES.get_or_init(|| {
+        let settings = [
+            "verdict = 'logprobs'",
+            "verdict = 'choice'\nstructured = 'response_format'",
+            "template = 'mt_bench'",
+            "endpoint = 'generative_scoring'\nlabel_token_ids = [1, 2]",
+            "endpoint = 'score'",
+        ];
+        let dir = directory(&[]);
+        let path = dir.path().join("oracle.toml");
+        let judges = settings.map(|settings| {
+            let own = format!("kind = 'server'\nbase_url = '{}'\nmodel = 'm'\nmax_retries = 0\nretry_seconds = 0\n", server());
+            std::fs::write(&path, own + settings).expect("a small file");
+            let config = OracleConfig::read(&path).expect("good settings");
+            config.init(&Surroundings::default()).expect("good settings")
+        });
+        (dir, judges.into())
+    });
+    let models = MODELS.get_or_init(|| {
+        let model = |endpoint| {
+            RemoteModel::new(RemoteConfig {
+                endpoint,
+                logprobs: true,
+                token_ids: true,
+                max_retries: 0,
+                ..RemoteConfig::new(server(), "m")
+            })
+        };
+        let models = [Endpoint::Chat, Endpoint::Completions].map(model);
+        models
+            .into_iter()
+            .map(|model| model.expect("good settings"))
+            .collect()
+    });
+    *ANSWER.lock().unwrap_or_else(PoisonError::into_inner) = bytes.to_vec();
+    let config = GenerationConfig {
+        num_generations: 2,
+        max_new_tokens: 4,
+        ..GenerationConfig::default()
+    };
+    let prompt = Prompt {
+        token_ids: Some(vec![1, 2]),
+        ..Prompt::user("a")
+    };
+    for model in models {
+        let _ = model.sample(
+            std::slice::from_ref(&prompt),
+            &config,
+            DrawKey::default(),
+            &mut |_| {},
+        );
+        let _ = model.logps(&[Sequence::new(&[1, 2], &[3, 4])]);
+    }
+    judges.iter().for_each(ask);
 }

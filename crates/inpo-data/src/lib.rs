@@ -1,6 +1,6 @@
 //! What passes between the stages of preference training, without a tensor: conversations, prompts,
-//! completions, the rows of each stage's file, files written whole or not at all, digests, and (feature
-//! `http`) the client for servers.
+//! completions, the rows of each stage's file, files written whole or not at all, digests, (feature
+//! `http`) the client for servers, and (feature `templates`) the limits of foreign templates.
 //!
 //! A data row travels one way:
 //!
@@ -13,6 +13,7 @@
 //! where they are known, and why it ended. The three records are the lines of `responses.jsonl`,
 //! `preferences.jsonl` and `pairs.jsonl`.
 
+mod caught;
 mod columns;
 mod digest;
 mod error;
@@ -20,6 +21,8 @@ pub mod files;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod input;
+#[cfg(feature = "templates")]
+pub mod jinja;
 mod message;
 mod prompt;
 mod records;
@@ -30,6 +33,7 @@ mod text;
 mod transcript;
 mod words;
 
+pub use caught::caught;
 pub use columns::Columns;
 pub use digest::{Digester, hex, sha256, sha256_file};
 pub use error::DataError;

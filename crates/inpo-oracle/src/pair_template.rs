@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use inpo_data::{Message, Prompt, excerpt, in_toml, sha256};
+use inpo_data::{Message, Prompt, excerpt, in_toml, jinja, sha256};
 use inpo_game::Preference;
-use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
+use minijinja::machinery::WhitespaceConfig;
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
@@ -25,9 +26,6 @@ const SHIPPED: [(&str, &str); 3] = [
 
 /// Variables of every template; a column of the same name is not seen.
 const OWN: [&str; 6] = ["conversation", "messages", "prompt", "a", "b", "labels"];
-
-/// Steps of the template engine before a template is stopped: an endless one is an error.
-const FUEL: u64 = 2_000_000;
 
 /// The longest question in bytes; well above the context of any model.
 const LONGEST: usize = 64 << 20;
@@ -143,24 +141,9 @@ impl PairTemplate {
         if let Some(labels) = &file.labels {
             check_labels(labels)?;
         }
-        let mut environment = Environment::new();
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
-        environment.set_keep_trailing_newline(true);
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_auto_escape_callback(|_| AutoEscape::None);
-        environment.set_fuel(Some(FUEL));
         let has_system = file.system.is_some();
-        let mut read = BTreeSet::new();
         let sources = [("system", file.system), ("user", Some(file.user))];
-        for (part, source) in sources {
-            let Some(source) = source else { continue };
-            environment
-                .add_template_owned(part, source)
-                .map_err(|error| format!("`{part}`: {}", full(&error)))?;
-            let template = environment.get_template(part).map_err(|e| full(&e))?;
-            read.extend(template.undeclared_variables(false));
-        }
+        let (environment, read) = jinja::apart(|| compiled(sources))??;
         for response in ["a", "b"] {
             if !read.contains(response) {
                 return Err(format!("it does not show the response `{response}`"));
@@ -280,8 +263,11 @@ impl PairTemplate {
             .get_template(part)
             .map_err(|e| failed(&e))?;
         let mut text = Bounded(Vec::new());
-        let rendered = template.render_captured_to(context.clone(), &mut text);
-        rendered.map_err(|e| failed(&e))?;
+        let render = || {
+            let rendered = template.render_captured_to(context.clone(), &mut text);
+            rendered.map(drop)
+        };
+        jinja::apart(render)?.map_err(|e| failed(&e))?;
         String::from_utf8(text.0).map_err(|_| "the template does not write text".to_owned())
     }
 
@@ -296,6 +282,29 @@ impl PairTemplate {
         };
         pattern.read(text)
     }
+}
+
+/// The environment of a template's parts, and the variables that they read.
+fn compiled(
+    sources: [(&'static str, Option<String>); 2],
+) -> Result<(Environment<'static>, BTreeSet<String>), String> {
+    let whitespace = WhitespaceConfig {
+        keep_trailing_newline: true,
+        lstrip_blocks: true,
+        trim_blocks: true,
+    };
+    let mut environment = jinja::environment();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    let mut read = BTreeSet::new();
+    for (part, source) in sources {
+        let Some(source) = source else { continue };
+        jinja::guarded(part, &source, whitespace)
+            .and_then(|guarded| environment.add_template_owned(part, guarded))
+            .map_err(|error| format!("`{part}`: {}", full(&error)))?;
+        let template = environment.get_template(part).map_err(|e| full(&e))?;
+        read.extend(template.undeclared_variables(false));
+    }
+    Ok((environment, read))
 }
 
 /// Checks the labels of two responses, and perhaps of a tie.

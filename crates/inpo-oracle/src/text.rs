@@ -1,6 +1,33 @@
-//! Words, stems and function words: the little language knowledge that the criteria share. English only.
+//! Words, stems and function words: the little language knowledge that the criteria share. English only. And the regular
+//! expressions of files.
 
 use std::collections::BTreeSet;
+
+use fancy_regex::{Regex, RegexBuilder};
+
+/// The longest regular expression of a file in bytes.
+const LONGEST_PATTERN: usize = 4096;
+/// The memory of each part of one that needs no going back, in bytes.
+const PATTERN_MEMORY: usize = 4 << 20;
+
+/// Compiles a regular expression of a file, which gives up after `patience` steps at a place of a text.
+///
+/// # Errors
+///
+/// In words, what is too long, too large or no expression.
+pub(crate) fn foreign_regex(pattern: &str, patience: usize) -> Result<Regex, String> {
+    if pattern.len() > LONGEST_PATTERN {
+        return Err(format!(
+            "the expression has {} bytes; allowed: up to {LONGEST_PATTERN}",
+            pattern.len()
+        ));
+    }
+    let mut builder = RegexBuilder::new(pattern);
+    let builder = builder
+        .backtrack_limit(patience)
+        .delegate_size_limit(PATTERN_MEMORY);
+    builder.build().map_err(|error| error.to_string())
+}
 
 /// Function words and other words that carry no topic. Sorted, for binary search.
 const FUNCTION_WORDS: &[&str] = &[

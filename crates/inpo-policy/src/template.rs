@@ -5,15 +5,16 @@
 //! escapes, and the `{% generation %}` block, which only marks text and is rendered through. What the engine reads otherwise
 //! than Jinja is rewritten first (`source`), and filters and methods are Python's.
 //!
-//! A template comes with a model and is foreign code: it sees the conversation and nothing else, and
-//! its steps, the depth of its calls and the length of what it writes are limited.
+//! A template comes with a model and is foreign code: it sees the conversation and nothing else, and runs within the limits
+//! of [`inpo_data::jinja`].
 
+use minijinja::machinery::WhitespaceConfig;
 use minijinja::{Environment, Error, ErrorKind, Value};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use crate::error::{PolicyError, excerpt};
-use inpo_data::{Message, TemplateInput, sha256};
+use inpo_data::{Message, TemplateInput, jinja, sha256};
 
 mod clock;
 mod filters;
@@ -136,22 +137,11 @@ pub(crate) struct ChatTemplate {
 
 const NAME: &str = "chat template";
 
-/// Steps of the template engine before a template is stopped: an endless one is an error. A message takes
-/// about a hundred.
-const FUEL: u64 = 2_000_000;
-
-/// The stack that a template runs on. In the steps that it has it can nest lists some hundred thousand
-/// deep, and the engine prints, compares and drops them by recursion. Only what is used is ever mapped.
-const STACK: usize = 1 << 29;
-
-/// The deepest nesting of blocks, macros and their calls.
-const DEEPEST: usize = 200;
-
 /// The longest prompt in bytes: well above the context of any model.
 const LONGEST: usize = 64 << 20;
 
 /// The longest template in bytes; published ones have some thousand.
-const LONGEST_SOURCE: usize = 1 << 20;
+pub(crate) const LONGEST_SOURCE: usize = 1 << 20;
 
 impl ChatTemplate {
     pub(crate) fn compile(source: &str, special: SpecialTokens) -> Result<Self, PolicyError> {
@@ -172,12 +162,25 @@ impl ChatTemplate {
                 ),
             });
         }
-        let mut environment = Environment::new();
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
-        environment.set_fuel(Some(FUEL));
-        environment.set_recursion_limit(DEEPEST);
-        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        // Jinja reads every line end as a line feed.
+        let plain = source.replace("\r\n", "\n").replace('\r', "\n");
+        let compile = || Self::environment(&plain, now).map_err(|e| failed(&e));
+        let broken = |reason: String| PolicyError::ChatTemplate { reason };
+        Ok(Self {
+            environment: jinja::apart(compile).map_err(broken)??,
+            source: source.to_owned(),
+            special,
+        })
+    }
+
+    fn environment(source: &str, now: fn() -> i64) -> Result<Environment<'static>, Error> {
+        let whitespace = WhitespaceConfig {
+            keep_trailing_newline: false,
+            lstrip_blocks: true,
+            trim_blocks: true,
+        };
+        let guarded = jinja::guarded(NAME, &source::adapted(source), whitespace)?;
+        let mut environment = jinja::environment();
         environment.set_unknown_method_callback(methods::call);
         environment.set_formatter(python::format);
         environment.add_function("raise_exception", raise_exception);
@@ -192,16 +195,8 @@ impl ChatTemplate {
         environment.add_test("callable", python::is_callable);
         environment.add_test("iterable", python::is_iterable);
         environment.add_test("sequence", python::is_sequence);
-        // Jinja reads every line end as a line feed.
-        let plain = source.replace("\r\n", "\n").replace('\r', "\n");
-        environment
-            .add_template_owned(NAME, source::adapted(&plain))
-            .map_err(|e| failed(&e))?;
-        Ok(Self {
-            environment,
-            source: source.to_owned(),
-            special,
-        })
+        environment.add_template_owned(NAME, guarded)?;
+        Ok(environment)
     }
 
     /// The text of a conversation. Messages are whatever the template understands; variables of the
@@ -212,14 +207,7 @@ impl ChatTemplate {
         options: &ChatOptions,
     ) -> Result<String, PolicyError> {
         let broken = |reason: String| PolicyError::ChatTemplate { reason };
-        std::thread::scope(|scope| {
-            std::thread::Builder::new()
-                .stack_size(STACK)
-                .spawn_scoped(scope, || self.render_here(messages, options))
-                .map_err(|e| broken(format!("no thread could be started for it: {e}")))?
-                .join()
-                .map_err(|_| broken("the template engine panicked".to_owned()))?
-        })
+        jinja::apart(|| self.render_here(messages, options)).map_err(broken)?
     }
 
     fn render_here<M: Serialize>(

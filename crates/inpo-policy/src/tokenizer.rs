@@ -8,9 +8,11 @@ use tokenizers::Tokenizer;
 
 use crate::error::{PolicyError, excerpt};
 use crate::template::{SpecialTokens, Templates};
-use inpo_data::sha256;
+use inpo_data::{caught, sha256};
 
 mod answers;
+mod bounds;
+mod charsmap;
 mod chat;
 mod declared;
 mod ends;
@@ -22,13 +24,18 @@ pub(crate) mod tests;
 
 use answers::Marks;
 pub use answers::{Answer, Answered};
+use bounds::Growth;
 use ends::Ends;
 pub use stream::TextStream;
+
+/// What is said of a panic in the library.
+const PANICKED: &str = "the tokenizer's settings do not fit together";
 
 /// A tokenizer with its chat template.
 #[derive(Debug)]
 pub struct TextCodec {
     tokenizer: Tokenizer,
+    growth: Growth,
     templates: Templates,
     special: SpecialTokens,
     /// `tokenizer_config.json` as it was read, for [`TextCodec::save`].
@@ -42,7 +49,7 @@ pub struct TextCodec {
 
 impl TextCodec {
     fn assemble(
-        tokenizer: Tokenizer,
+        (tokenizer, growth): (Tokenizer, Growth),
         templates: Templates,
         special: SpecialTokens,
         config: Option<Map<String, Value>>,
@@ -53,9 +60,7 @@ impl TextCodec {
             path: path.to_path_buf(),
             reason,
         };
-        let text = tokenizer
-            .to_string(false)
-            .map_err(|e| refuse(e.to_string()))?;
+        let text = written(&tokenizer).map_err(refuse)?;
         let split = if tokenizer.get_encode_special_tokens() {
             "split_special_tokens"
         } else {
@@ -64,6 +69,7 @@ impl TextCodec {
         let hash = sha256(format!("{text}{split}").as_bytes());
         let mut codec = Self {
             tokenizer,
+            growth,
             templates,
             special,
             config,
@@ -80,28 +86,41 @@ impl TextCodec {
     /// The ids of a text. No special token is added; those written in the text are recognised.
     ///
     /// # Errors
-    /// A text that the tokenizer's model refuses; byte-level tokenizers refuse none.
+    /// A text that the tokenizer's model refuses, which byte-level tokenizers do not, and one that its normalisers may
+    /// make too long.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, PolicyError> {
-        match self.tokenizer.encode_fast(text, false) {
-            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
-            Err(e) => Err(PolicyError::Encode {
-                text: excerpt(text),
-                reason: e.to_string(),
-            }),
+        let refuse = |reason: String| PolicyError::Encode {
+            text: excerpt(text),
+            reason,
+        };
+        bounds::check_length(text.len(), self.growth.encoded).map_err(refuse)?;
+        match caught(|| self.tokenizer.encode_fast(text, false)) {
+            Some(Ok(encoding)) => Ok(encoding.get_ids().to_vec()),
+            Some(Err(e)) => Err(refuse(e.to_string())),
+            None => Err(refuse(PANICKED.to_owned())),
         }
     }
 
     /// The text of ids, without special tokens. Ids outside the vocabulary stand for nothing.
     ///
     /// # Errors
-    /// Ids that the tokenizer's decoder refuses.
+    /// Ids that the tokenizer's decoder refuses, and those whose text it may make too long.
     pub fn decode(&self, ids: &[u32]) -> Result<String, PolicyError> {
-        self.tokenizer
-            .decode(ids, true)
-            .map_err(|e| PolicyError::Decode {
-                count: ids.len(),
-                reason: e.to_string(),
-            })
+        let refuse = |reason: String| PolicyError::Decode {
+            count: ids.len(),
+            reason,
+        };
+        // What published decoders do to a text needs no look at the tokens.
+        if self.growth.decoded > Growth::GGUF.decoded {
+            let length = |id: &u32| self.tokenizer.id_to_token(*id).map_or(0, |t| t.len());
+            let length = ids.iter().map(length).sum();
+            bounds::check_length(length, self.growth.decoded).map_err(refuse)?;
+        }
+        match caught(|| self.tokenizer.decode(ids, true)) {
+            Some(Ok(text)) => Ok(text),
+            Some(Err(e)) => Err(refuse(e.to_string())),
+            None => Err(refuse(PANICKED.to_owned())),
+        }
     }
 
     /// What was found out about tokenizer and template that a user should know, each once, in the order in which it
@@ -146,4 +165,10 @@ impl TextCodec {
     pub fn tokenizer_hash(&self) -> String {
         self.hash.clone()
     }
+}
+
+/// A tokenizer in its own JSON form.
+fn written(tokenizer: &Tokenizer) -> Result<String, String> {
+    let text = caught(|| tokenizer.to_string(false)).ok_or(PANICKED)?;
+    text.map_err(|e| e.to_string())
 }

@@ -2,6 +2,8 @@
 
 use fancy_regex::{Regex, RegexBuilder};
 
+use crate::text::foreign_regex;
+
 /// Steps after which a row's own expression is given up. One without nested repetition never gets there.
 const PATIENCE: usize = 10_000_000;
 
@@ -36,8 +38,7 @@ impl Pattern {
     }
 
     fn compile(pattern: &str) -> Result<Self, String> {
-        let built = RegexBuilder::new(pattern).backtrack_limit(PATIENCE).build();
-        built.map(Self).map_err(|e| e.to_string())
+        foreign_regex(pattern, PATIENCE).map(Self)
     }
 
     /// The matches that do not overlap. One that takes too long to find ends them.

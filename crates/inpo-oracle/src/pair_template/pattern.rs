@@ -6,6 +6,11 @@ use fancy_regex::Regex;
 use inpo_data::excerpt;
 use inpo_game::Preference;
 
+use crate::text::foreign_regex;
+
+/// Steps at each place of an answer after which the pattern is given up.
+const PATIENCE: usize = 1_000_000;
+
 /// How the text of an answer is read.
 #[derive(Debug)]
 pub(super) struct Pattern {
@@ -16,7 +21,8 @@ pub(super) struct Pattern {
 impl Pattern {
     /// A pattern and P for each text that it may find.
     pub(super) fn new(pattern: &str, verdicts: BTreeMap<String, f64>) -> Result<Self, String> {
-        let regex = Regex::new(pattern).map_err(|error| format!("`pattern`: {error}"))?;
+        let regex = foreign_regex(pattern, PATIENCE);
+        let regex = regex.map_err(|error| format!("`pattern`: {error}"))?;
         if verdicts.is_empty() {
             return Err("[verdicts] is empty".to_owned());
         }

@@ -205,6 +205,21 @@ fn templates_that_are_none_are_named() {
             "`pattern`: ",
         ),
         (
+            &format!(
+                "{both}pattern = '{}'\nverdicts = {{ A = 1 }}",
+                "x".repeat(4097)
+            ),
+            "`pattern`: the expression has 4097 bytes; allowed: up to 4096",
+        ),
+        (
+            &format!("{both}pattern = '(?:\\w{{1000}}){{1000}}'\nverdicts = {{ A = 1 }}"),
+            "`pattern`: ",
+        ),
+        (
+            "user = '{{ a }}{{ b }}{% include a %}'",
+            "`user`: syntax error: a template cannot read another one",
+        ),
+        (
             &format!("{both}pattern = 'A'\nverdicts = {{ A = 2 }}"),
             "[verdicts] \"A\" is 2; allowed: P(the first is better), from 0 to 1",
         ),
@@ -231,4 +246,34 @@ fn templates_that_are_none_are_named() {
         PairTemplate::find("mt-bench").unwrap_err().to_string(),
         "oracle.template is \"mt-bench\": it is no file, and the shipped templates are `labels`, `mt_bench` and `arena_hard`"
     );
+}
+
+/// The limits are those of `inpo_data::jinja`.
+#[test]
+fn a_hostile_template_is_stopped() {
+    let [a, b] = ["a", "b"].map(Completion::finished);
+    let (prompt, labels) = (Prompt::user("x"), ["A", "B"].map(str::to_owned));
+    for (source, words) in [
+        (
+            "{% set ns = namespace(x=[a, b]) %}{% for i in range(40) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}",
+            "a value has more than 1048576 parts",
+        ),
+        (
+            "{% set ns = namespace(x=[a, b]) %}{% set ns.x = ns %}{{ ns }}",
+            "a namespace cannot be stored in another value",
+        ),
+        (
+            "{{ a }}{{ b }}{{ (a * 8000000)|replace(a, 'xx') }}",
+            "a text of the template has more than 8388608 bytes",
+        ),
+    ] {
+        let template = PairTemplate::parse("t.toml", &format!("user = \"{source}\"")).unwrap();
+        let question = Question {
+            prompt: &prompt,
+            first: &a,
+            second: &b,
+        };
+        let error = template.render(&question, &labels).unwrap_err();
+        assert!(error.contains(words), "{error}");
+    }
 }

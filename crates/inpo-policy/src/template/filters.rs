@@ -1,5 +1,6 @@
 //! Jinja's filters where the engine has none or another.
 
+use inpo_data::jinja;
 use minijinja::value::{Kwargs, Rest, ValueKind, from_args};
 use minijinja::{Environment, Error, ErrorKind, Value};
 use std::cmp::Ordering;
@@ -119,7 +120,12 @@ pub(super) fn add_to(environment: &mut Environment<'static>) {
         ("forceescape", |value, _| Ok(escaped(&text(value)?).into())),
     ];
     for (name, filter) in filters {
-        let call = move |value: &Value, args: Rest<Value>| filter(value, &Params::of(&args)?);
+        let call = move |value: &Value, args: Rest<Value>| {
+            let result = filter(value, &Params::of(&args)?)?;
+            // `map` calls filters too, and weighs nothing.
+            jinja::make(result.as_str().map_or(0, str::len))?;
+            Ok::<_, Error>(result)
+        };
         environment.add_filter(name, call);
     }
     environment.add_function("cycler", |items: Rest<Value>| {
@@ -241,7 +247,7 @@ fn replace(value: &Value, params: &Params<'_>) -> Result<Value, Error> {
         Ok(text(&part)?.into_owned())
     };
     let most = params.count(2, "count")?;
-    Ok(python::replace(&text(value)?, &part(0, "old")?, &part(1, "new")?, most).into())
+    Ok(python::replace(&text(value)?, &part(0, "old")?, &part(1, "new")?, most)?.into())
 }
 
 /// An attribute of a value, which may be a path with dots and places; the value itself without one.
@@ -307,6 +313,7 @@ fn join(value: &Value, params: &Params<'_>) -> Result<Value, Error> {
     for (i, item) in each(value, params)?.try_iter()?.enumerate() {
         joined.push_str(if i > 0 { &separator } else { "" });
         print(&mut joined, &attribute_of(item, attribute.as_deref())?)?;
+        jinja::fits(joined.len())?;
     }
     Ok(Value::from(joined))
 }
@@ -330,6 +337,7 @@ fn indent(value: &Value, params: &Params<'_>) -> Result<Value, Error> {
         };
         out.push_str(if indented { &space } else { "" });
         out.push_str(line);
+        jinja::fits(out.len())?;
     }
     Ok(Value::from(out))
 }

@@ -1,6 +1,7 @@
 //! Python's methods of strings, which the engine has not or has otherwise; those of lists and objects are
 //! `minijinja_contrib::pycompat`'s.
 
+use inpo_data::jinja;
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};
 use minijinja_contrib::pycompat;
@@ -15,7 +16,14 @@ pub(super) fn call(
     method: &str,
     args: &[Value],
 ) -> Result<Value, Error> {
+    if value.kind() != ValueKind::Map {
+        jinja::weigh(value)?;
+    }
     let result = match (value.as_str(), method) {
+        (Some(string), "format") => {
+            jinja::check_format(string, args)?;
+            None
+        }
         (Some(string), _) => of_string(string, method, &Params::of(args)?)?,
         (None, "copy") if matches!(value.kind(), ValueKind::Seq | ValueKind::Map) => {
             Some(value.clone())
@@ -117,6 +125,7 @@ fn of_string(string: &str, method: &str, params: &Params<'_>) -> Result<Option<V
                 let item = item.ok_or_else(|| invalid("join takes texts"))?;
                 joined.push_str(if i > 0 { string } else { "" });
                 joined.push_str(&item);
+                jinja::fits(joined.len())?;
             }
             joined.into()
         }
@@ -150,10 +159,15 @@ fn changed(string: &str, method: &str, params: &Params<'_>) -> Result<Option<Str
         "rjust" => pad(Place::Right)?,
         "center" => pad(Place::Centre)?,
         "zfill" => text::zfill(string, params.count(0, "width")?.unwrap_or(0)),
-        "expandtabs" => text::expandtabs(string, params.count(0, "tabsize")?.unwrap_or(8).min(64)),
+        "expandtabs" => {
+            let size = params.count(0, "tabsize")?.unwrap_or(8).min(64);
+            let tabs = string.matches('\t').count();
+            jinja::fits(string.len() + tabs * size)?;
+            text::expandtabs(string, size)
+        }
         "replace" => {
             let (old, new) = (params.needed_text(0, "old")?, params.needed_text(1, "new")?);
-            text::replace(string, &old, &new, params.count(2, "count")?)
+            text::replace(string, &old, &new, params.count(2, "count")?)?
         }
         "removeprefix" => {
             let prefix = params.needed_text(0, "prefix")?;

@@ -3,16 +3,15 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use inpo_data::jinja::{self, DEEPEST, too_deep};
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, Output, State, Value};
-
-/// How deep a printed value may nest: no conversation comes near, and a template can build anything.
-const DEEPEST: usize = 100;
 
 /// Prints a value in a template as Python's `str` does.
 pub(super) fn format(out: &mut Output, _: &State, value: &Value) -> Result<(), Error> {
     let mut text = String::new();
     print(&mut text, value)?;
+    jinja::make(text.len())?;
     out.write_str(&text).map_err(Error::from)
 }
 
@@ -108,16 +107,13 @@ fn append(out: &mut String, text: std::fmt::Arguments) {
     let _ = out.write_fmt(text);
 }
 
-fn too_deep() -> Error {
-    let message = format!("a value nests more than {DEEPEST} lists and objects");
-    Error::new(ErrorKind::InvalidOperation, message)
-}
-
 /// Python's `repr`.
 fn represent(out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
     if depth > DEEPEST {
         return Err(too_deep());
     }
+    jinja::step(1)?;
+    jinja::fits(out.len())?;
     match value.kind() {
         ValueKind::Undefined => out.push_str("Undefined"),
         ValueKind::None => out.push_str("None"),
@@ -239,6 +235,8 @@ impl Json {
         if depth > DEEPEST {
             return Err(too_deep());
         }
+        jinja::step(1)?;
+        jinja::fits(out.len())?;
         match value.kind() {
             ValueKind::None => out.push_str("null"),
             ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
@@ -310,6 +308,7 @@ impl Json {
         for (i, item) in items.iter().enumerate() {
             out.push_str(if i > 0 { &self.item } else { "" });
             line(out, depth + 1);
+            jinja::fits(out.len())?;
             write(out, item)?;
         }
         if !items.is_empty() {

@@ -1,5 +1,8 @@
 //! Texts as Python's `str` treats them.
 
+use inpo_data::jinja;
+use minijinja::Error;
+
 /// Python's white space: Unicode's, and four separators that Unicode leaves out.
 pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
@@ -195,13 +198,24 @@ pub(super) fn pad(text: &str, width: usize, fill: char, place: Place) -> String 
         // Python's own rounding: an odd space goes to the left where the width is odd.
         Place::Centre => missing / 2 + (missing & width & 1),
     };
-    let fill = |count: usize| String::from_iter(std::iter::repeat_n(fill, count));
+    let fill = |count: usize| fill.to_string().repeat(count);
     format!("{}{text}{}", fill(before), fill(missing - before))
 }
 
 /// `replace`, at most `most` times.
-pub(super) fn replace(text: &str, old: &str, new: &str, most: Option<usize>) -> String {
-    text.replacen(old, new, most.unwrap_or(usize::MAX))
+pub(super) fn replace(
+    text: &str,
+    old: &str,
+    new: &str,
+    most: Option<usize>,
+) -> Result<String, Error> {
+    let most = most.unwrap_or(usize::MAX);
+    let grown = new.len().saturating_sub(old.len());
+    if grown > 0 {
+        let count = text.matches(old).count().min(most);
+        jinja::fits(text.len().saturating_add(grown.saturating_mul(count)))?;
+    }
+    Ok(text.replacen(old, new, most))
 }
 
 /// `zfill`.

@@ -5,18 +5,24 @@
 //! `special_tokens_map.json` wins over the configuration and `added_tokens.json` has further tokens. An id that a
 //! file gives is only an order: a token that the vocabulary lacks gets the next free id.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use serde_json::{Map, Value};
 use tokenizers::{AddedToken, Tokenizer};
 
+use super::PANICKED;
+use super::bounds::check_added;
 use crate::error::{PolicyError, excerpt};
 use crate::template::SpecialTokens;
+use inpo_data::caught;
 
 const DECODER: &str = "added_tokens_decoder";
 const ADDITIONAL: &str = "additional_special_tokens";
 const EXTRA: &str = "extra_special_tokens";
+
+/// The most keys of a configuration, and names of special tokens: each is compared with all others.
+const MOST_KEYS: usize = 4096;
 
 /// What the files beside `tokenizer.json` say.
 pub(super) struct Files<'a> {
@@ -70,7 +76,7 @@ impl Declared {
             for (key, value) in files.special_tokens_map.into_iter().flatten() {
                 override_by(&mut keys, key, value);
             }
-            let special: Vec<String> = read.special_texts(&keys)?;
+            let special: HashSet<String> = read.special_texts(&keys)?;
             for (text, id) in files.added_tokens.into_iter().flatten() {
                 let token = AddedToken::from(text.as_str(), special.contains(text));
                 flags.insert(text.clone(), token.clone());
@@ -106,19 +112,23 @@ impl Declared {
         let present = tokenizer.get_added_tokens_decoder();
         let mut tokens: Vec<AddedToken> = self.numbered.into_values().collect();
         let named = self.special.named.iter().map(|(_, token)| token);
+        let mut there: HashSet<&str> = present.values().map(|token| &*token.content).collect();
+        let numbered: Vec<String> = tokens.iter().map(|token| token.content.clone()).collect();
+        there.extend(numbered.iter().map(String::as_str));
         for token in named.clone().chain(&self.special.extra) {
-            let mut there = present.values().chain(&tokens);
-            if !there.any(|known| known.content == token.content) {
+            if there.insert(&token.content) {
                 tokens.push(token.clone());
             }
         }
+        let special: HashSet<&str> = named.map(|token| token.content.as_str()).collect();
         for token in &mut tokens {
-            token.special |= named.clone().any(|named| named.content == token.content);
+            token.special |= special.contains(token.content.as_str());
         }
         if tokens.is_empty() {
             return Ok(());
         }
-        let added = tokenizer.add_tokens(tokens);
+        check_added(tokens.iter().map(|token| token.content.as_str()))?;
+        let added = caught(|| tokenizer.add_tokens(tokens)).ok_or(PANICKED)?;
         added.map(|_| ()).map_err(|e| e.to_string())
     }
 }
@@ -177,7 +187,7 @@ impl Reader<'_> {
     }
 
     /// The texts of all special tokens that `keys` name, for the flags of `added_tokens.json`.
-    fn special_texts(&self, keys: &Map<String, Value>) -> Result<Vec<String>, PolicyError> {
+    fn special_texts(&self, keys: &Map<String, Value>) -> Result<HashSet<String>, PolicyError> {
         let Special { named, extra } = self.special(keys, &BTreeMap::new())?;
         let named = named.into_iter().filter(|(name, _)| is_standard(name));
         let tokens = named.map(|(_, token)| token).chain(extra);
@@ -194,6 +204,17 @@ impl Reader<'_> {
             mut named,
             mut extra,
         } = Special::default();
+        let objects = [EXTRA, ADDITIONAL].map(|key| keys.get(key).and_then(Value::as_object));
+        let count = keys.len()
+            + objects
+                .iter()
+                .flatten()
+                .map(|object| object.len())
+                .sum::<usize>();
+        if count > MOST_KEYS {
+            let got = format!("{count} names");
+            return Err(self.refuse(EXTRA, &got, &format!("up to {MOST_KEYS}")));
+        }
         let mut name = |key: &str, value: &Value| -> Result<(), PolicyError> {
             let token = self.token(key, value, Some(true))?;
             let known = flags.get(&token.content).filter(|_| is_standard(key));
@@ -257,7 +278,10 @@ fn holds(value: &Value) -> bool {
 fn override_by(keys: &mut Map<String, Value>, key: &str, value: &Value) {
     let value = match (value, keys.get(key)) {
         (Value::Array(more), Some(Value::Array(list))) if key == EXTRA => {
-            let new = more.iter().filter(|token| !list.contains(token));
+            let known: HashSet<String> = list.iter().map(Value::to_string).collect();
+            let new = more
+                .iter()
+                .filter(|token| !known.contains(&token.to_string()));
             Value::from([list.as_slice(), &new.cloned().collect::<Vec<_>>()].concat())
         }
         (Value::Object(token), _) if token.contains_key("content") => {

@@ -1,15 +1,17 @@
 //! The files of a tokenizer in a Hugging Face directory.
 
+use std::io::Read as _;
 use std::path::Path;
 
-use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 use tokenizers::Tokenizer;
 
-use super::TextCodec;
+use super::bounds::{self, Growth, LONGEST_FILE};
 use super::declared::{Declared, Files};
+use super::{PANICKED, TextCodec, written};
 use crate::error::PolicyError;
-use crate::template::{DEFAULT, Templates};
+use crate::template::{DEFAULT, LONGEST_SOURCE, Templates};
+use inpo_data::caught;
 use inpo_data::files::write_whole;
 use inpo_data::input;
 
@@ -38,8 +40,8 @@ impl TextCodec {
             path: path.to_path_buf(),
             reason,
         };
-        let bytes = input::read(path).map_err(PolicyError::read(path))?;
-        let mut tokenizer = parse(&bytes).map_err(refuse)?;
+        let bytes = read_at_most(path, LONGEST_FILE)?;
+        let (mut tokenizer, growth) = parse(&bytes).map_err(refuse)?;
         tokenizer
             .with_truncation(None)
             .map_err(|e| refuse(e.to_string()))?;
@@ -65,7 +67,14 @@ impl TextCodec {
             sources = templates_in(config.as_ref().and_then(|c| c.get("chat_template")));
         }
         let templates = Templates::compile(sources, &special)?;
-        Self::assemble(tokenizer, templates, special, config, Vec::new(), path)
+        Self::assemble(
+            (tokenizer, growth),
+            templates,
+            special,
+            config,
+            Vec::new(),
+            path,
+        )
     }
 
     /// Writes `tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja` and named templates into a
@@ -80,10 +89,7 @@ impl TextCodec {
             path: path.clone(),
             reason,
         };
-        let text = self
-            .tokenizer
-            .to_string(false)
-            .map_err(|e| refuse(e.to_string()))?;
+        let text = written(&self.tokenizer).map_err(refuse)?;
         write_whole(&path, text.as_bytes())?;
         let config = match &self.config {
             Some(config) => {
@@ -120,14 +126,13 @@ impl TextCodec {
     }
 }
 
-/// Reads `tokenizer.json`. The library's reader panics on some of what is not JSON, and on some of what is
-/// not a tokenizer: the first is looked for before, the second caught.
-fn parse(bytes: &[u8]) -> Result<Tokenizer, String> {
-    let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
-    serde_json::from_str::<IgnoredAny>(text).map_err(|e| e.to_string())?;
-    std::panic::catch_unwind(|| Tokenizer::from_bytes(bytes))
-        .map_err(|_| "it is not a tokenizer".to_owned())?
-        .map_err(|e| e.to_string())
+/// Reads `tokenizer.json` within its limits. The library is given the values that were checked and not the text, in which
+/// a key could be there twice.
+fn parse(bytes: &[u8]) -> Result<(Tokenizer, Growth), String> {
+    let file = bounds::read(bytes)?;
+    let growth = bounds::check(&file)?;
+    let tokenizer = caught(|| serde_json::from_value::<Tokenizer>(file)).ok_or(PANICKED)?;
+    Ok((tokenizer.map_err(|e| e.to_string())?, growth))
 }
 
 /// A JSON object, where the file exists.
@@ -135,13 +140,23 @@ fn read_config(path: &Path) -> Result<Option<Map<String, Value>>, PolicyError> {
     if !input::is_there(path).map_err(PolicyError::read(path))? {
         return Ok(None);
     }
-    let text = input::read(path).map_err(PolicyError::read(path))?;
-    serde_json::from_slice(&text)
-        .map(Some)
-        .map_err(|e| PolicyError::Json {
-            path: path.to_path_buf(),
-            reason: e.to_string(),
-        })
+    let refuse = |reason: String| PolicyError::Json {
+        path: path.to_path_buf(),
+        reason,
+    };
+    let file = bounds::read(&read_at_most(path, LONGEST_FILE)?).map_err(refuse)?;
+    let object = serde_json::from_value(file);
+    object.map(Some).map_err(|e| refuse(e.to_string()))
+}
+
+/// A file's bytes: all, or one more than `longest`, which is then refused.
+fn read_at_most(path: &Path, longest: usize) -> Result<Vec<u8>, PolicyError> {
+    let mut bytes = Vec::new();
+    let file = input::open(path).map_err(PolicyError::read(path))?;
+    file.take(longest as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(PolicyError::read(path))?;
+    Ok(bytes)
 }
 
 /// A special token is a string or an object with a `content`.
@@ -152,7 +167,10 @@ fn special_token(value: Option<&Value>) -> Option<&str> {
 
 /// The templates in files of their own beside `tokenizer.json`, by name.
 fn template_files(tokenizer: &Path) -> Result<Vec<(String, String)>, PolicyError> {
-    let read = |path: &Path| input::read_text(path).map_err(PolicyError::read(path));
+    let read = |path: &Path| {
+        let text = String::from_utf8(read_at_most(path, LONGEST_SOURCE)?);
+        text.map_err(|e| PolicyError::read(path)(std::io::Error::other(e)))
+    };
     let mut templates = Vec::new();
     let default = tokenizer.with_file_name(TEMPLATE);
     if input::is_there(&default).map_err(PolicyError::read(&default))? {

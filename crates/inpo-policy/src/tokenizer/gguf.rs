@@ -8,14 +8,17 @@
 use std::path::Path;
 
 use serde_json::json;
+use tokenizers::models::bpe::{BPE, BpeBuilder};
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, Tokenizer};
 
-use super::TextCodec;
+use super::bounds::{Growth, LARGEST_ID, check_added};
 use super::ends::KNOWN;
+use super::{PANICKED, TextCodec};
 use crate::error::{PolicyError, excerpt};
 use crate::files::gguf::Metadata;
 use crate::template::{DEFAULT, SpecialTokens, Templates};
+use inpo_data::caught;
 
 mod byte_level;
 mod sentencepiece;
@@ -55,6 +58,12 @@ impl<'a> Vocabulary<'a> {
                 "there are {} tokens and {} token types",
                 tokens.len(),
                 types.len()
+            )));
+        }
+        if tokens.len() as u64 > LARGEST_ID {
+            return Err(vocabulary.refuse(format!(
+                "there are {} tokens; allowed: up to {LARGEST_ID}",
+                tokens.len()
             )));
         }
         Ok(Some(vocabulary))
@@ -151,13 +160,23 @@ impl<'a> Vocabulary<'a> {
                 .filter(move |(id, _)| wanted.contains(&self.kind(*id)))
                 .map(move |(_, token)| AddedToken::from(token.as_str(), special).normalized(false))
         };
-        tokenizer
-            .add_special_tokens(of_type(&[UNKNOWN, CONTROL], true))
-            .map_err(|e| self.refuse(e.to_string()))?;
-        tokenizer
-            .add_tokens(of_type(&[USER_DEFINED], false))
-            .map_err(|e| self.refuse(e.to_string()))?;
+        let (special, plain) = (&[UNKNOWN, CONTROL][..], &[USER_DEFINED][..]);
+        for (wanted, special) in [(special, true), (plain, false)] {
+            let tokens: Vec<AddedToken> = of_type(wanted, special).collect();
+            check_added(tokens.iter().map(|token| token.content.as_str()))
+                .map_err(|e| self.refuse(e))?;
+            let added = caught(|| tokenizer.add_tokens(tokens));
+            let added = added.ok_or_else(|| self.refuse(PANICKED.to_owned()))?;
+            added.map_err(|e| self.refuse(e.to_string()))?;
+        }
         Ok(())
+    }
+
+    /// Builds a model; the library panics on merges that are no tokens.
+    fn built(&self, model: BpeBuilder) -> Result<BPE, PolicyError> {
+        let model = caught(|| model.build());
+        let model = model.ok_or_else(|| self.refuse("a merge is no token".to_owned()))?;
+        model.map_err(|e| self.refuse(e.to_string()))
     }
 
     /// Puts the opening token before a text that is encoded with special tokens. Nothing here encodes so:
@@ -230,7 +249,7 @@ impl TextCodec {
         let sources = template.map(|source| (DEFAULT.to_owned(), source.to_owned()));
         let templates = Templates::compile(sources, &special)?;
         Self::assemble(
-            tokenizer,
+            (tokenizer, Growth::GGUF),
             templates,
             special,
             None,

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 mod answers;
+mod bounds;
 mod declared;
 pub(crate) mod vocabularies;
 

@@ -46,15 +46,86 @@ fn a_deep_value_is_refused() {
 #[test]
 fn a_very_deep_value_does_no_harm() {
     let nest = "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}";
-    assert_eq!(render(&format!("{nest}done")).unwrap(), "done");
     for print in [
+        "done",
         "{{ ns.x ~ '' }}",
         "{{ ns.x == ns.x }}",
         "{{ ns.x in [1] }}",
         "{{ ns.x | sort }}",
     ] {
-        let _ = render(&format!("{nest}{print}"));
+        let message = refused(&format!("{nest}{print}"));
+        assert!(
+            message.contains("nests more than 100 lists and objects"),
+            "{message}"
+        );
     }
+}
+
+#[test]
+fn no_filter_and_no_method_makes_too_much() {
+    let text = "a text of the template has more than 8388608 bytes";
+    let parts = "a value has more than 1048576 parts";
+    let steps = "takes more than 20000000 steps";
+    let big = "{% set x = 'x' * 1000000 %}";
+    let list = "{% set x = range(100000)|list %}";
+    let each = |what: &str| {
+        format!("{list}{{% for i in range(9999) %}}{{% if {what} %}}{{% endif %}}{{% endfor %}}")
+    };
+    for (source, expected) in [
+        (format!("{big}{{{{ x|replace('x', x) }}}}"), text),
+        (format!("{big}{{{{ x.replace('x', x) }}}}"), text),
+        (format!("{big}{{{{ x|replace('', x) }}}}"), text),
+        (format!("{big}{{{{ ([x] * 1000)|join(x) }}}}"), parts),
+        (format!("{big}{{{{ (['a'] * 1000)|join(x) }}}}"), text),
+        (format!("{big}{{{{ x.join(['a'] * 1000) }}}}"), text),
+        (
+            format!("{big}{{{{ ('\n' * 1000)|indent(x, blank=true) }}}}"),
+            text,
+        ),
+        ("{{ ('a\n' * 100000)|indent(1000000000) }}".to_owned(), text),
+        (
+            format!(
+                "{big}{{{{ ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k']|tojson(separators=[x, x]) }}}}"
+            ),
+            text,
+        ),
+        (
+            "{{ ([1] * 1000000)|tojson(indent=1000000000) }}".to_owned(),
+            text,
+        ),
+        (
+            "{{ ('\t' * 1000000).expandtabs(1000000) }}".to_owned(),
+            text,
+        ),
+        (
+            "{{ '{:1000000000}'.format(1) }}".to_owned(),
+            "allowed: up to 100000",
+        ),
+        (format!("{big}{{{{ ('{{0}}' * 1000).format(x) }}}}"), text),
+        (
+            "{% set y = range(100000)|map('center', 65536)|list %}".to_owned(),
+            "more than 536870912 bytes",
+        ),
+        (each("x.count(1)"), steps),
+        (
+            format!(
+                "{big}{{% for i in range(99999) %}}{{% if x.find('y') %}}{{% endif %}}{{% endfor %}}"
+            ),
+            steps,
+        ),
+        (
+            "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}".to_owned(),
+            "a namespace cannot be stored",
+        ),
+    ] {
+        let message = refused(&source);
+        assert!(message.contains(expected), "{source}: {message}");
+    }
+    // What is not that large is as it was.
+    assert_eq!(
+        render("{{ 'x'.ljust(3) ~ 'y'|center(4) ~ '{:03d}'.format(7) }}").unwrap(),
+        "x   y  007"
+    );
 }
 
 #[test]

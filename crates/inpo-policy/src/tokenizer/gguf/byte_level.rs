@@ -84,9 +84,8 @@ pub(super) fn build(vocabulary: &Vocabulary, rule: Rule) -> Result<Tokenizer, Po
     let model = BPE::builder()
         .vocab_and_merges(ids, merges)
         // Llama 3 takes a word that is a token as that token, whatever the merges would make of it.
-        .ignore_merges(rule == Rule::Llama3)
-        .build();
-    let mut tokenizer = Tokenizer::new(model.map_err(|e| refuse(e.to_string()))?);
+        .ignore_merges(rule == Rule::Llama3);
+    let mut tokenizer = Tokenizer::new(vocabulary.built(model)?);
     let pre_tokenizer = rule.pre_tokenizer().map_err(|e| refuse(e.to_string()))?;
     tokenizer.with_pre_tokenizer(Some(pre_tokenizer));
     if rule == Rule::Qwen2 {

@@ -22,6 +22,11 @@ const SPACE: &str = "▁";
 /// The longest piece that is cut: SentencePiece makes none of more than 16 characters unless told to.
 const LONGEST_PIECE: usize = 1024;
 
+/// The text of all merges in bytes, and the sum over pieces of their length squared, which is the time to find them. Gemma's
+/// take 8 and 40 million.
+const MERGES_TEXT: usize = 256 << 20;
+const MERGES_TIME: usize = 4 << 30;
+
 /// The tokenizer of a SentencePiece vocabulary. With `space_prefix` a text, and what follows a special
 /// token, is read as if a space stood before it.
 pub(super) fn build(vocabulary: &Vocabulary, space_prefix: bool) -> Result<Tokenizer, PolicyError> {
@@ -48,8 +53,7 @@ pub(super) fn build(vocabulary: &Vocabulary, space_prefix: bool) -> Result<Token
     if let Some(unknown) = vocabulary.token_at("unknown")? {
         model = model.unk_token(unknown);
     }
-    let model = model.build().map_err(|e| refuse(e.to_string()))?;
-    let mut tokenizer = Tokenizer::new(model);
+    let mut tokenizer = Tokenizer::new(vocabulary.built(model)?);
     let spaces = |from: &str, to: &str| Replace::new(from, to).map_err(|e| refuse(e.to_string()));
     let mut normalizers: Vec<NormalizerWrapper> = Vec::new();
     if space_prefix {
@@ -86,6 +90,7 @@ fn merges(
         lengths: (usize, usize),
     }
     let mut merges: Vec<Merge> = Vec::new();
+    let (mut bytes, mut time) = (0, 0);
     for (id, (token, score)) in vocabulary.tokens.iter().zip(scores).enumerate() {
         if vocabulary.kind(id) != NORMAL {
             continue;
@@ -101,6 +106,7 @@ fn merges(
                 excerpt(token)
             )));
         }
+        time += token.len() * token.len();
         let first = merges.len();
         for (cut, (at, _)) in token.char_indices().enumerate().skip(1) {
             let (left, right) = token.split_at(at);
@@ -114,6 +120,12 @@ fn merges(
             }
         }
         merges[first..].sort_by_key(|merge| (ids[merge.left], ids[merge.right]));
+        bytes += token.len() * (merges.len() - first);
+        if bytes > MERGES_TEXT || time > MERGES_TIME {
+            return Err(vocabulary.refuse(format!(
+                "its tokens are made of each other in too many ways: the merges have more than {MERGES_TEXT} bytes"
+            )));
+        }
     }
     // Stable: of equals, the one found first stays first.
     merges.sort_by(|a, b| {

@@ -113,6 +113,10 @@ fn broken_declarations_name_file_key_and_value() {
             json!({"extra_special_tokens": "x"}),
             "allowed: a list of tokens, or an object of names and tokens",
         ),
+        (
+            json!({"extra_special_tokens": (0..4096).map(|i| (format!("{i}"), json!("x"))).collect::<Map<_, _>>()}),
+            "`extra_special_tokens` has \"4097 names\"; allowed: up to 4096",
+        ),
     ] {
         let message = refusal(config);
         assert!(message.contains(expected), "{message}");
