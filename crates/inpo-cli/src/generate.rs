@@ -131,7 +131,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
     let sampler: Box<dyn Sampler> = match args.server.model(args.model.name())? {
         Some(remote) => Box::new(remote),
         None => {
-            let policy = args.model.load()?;
+            let policy = args.model.load(output.as_ref())?;
             notes(&policy);
             config.check_vocabulary(policy.config().vocab_size)?;
             Box::new(policy)

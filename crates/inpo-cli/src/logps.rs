@@ -42,7 +42,7 @@ pub(crate) fn run(args: &LogpsArgs) -> Result<(), CliError> {
     let [to] = inputs.outputs([("--output", args.output.as_ref())])?;
     let template = args.template.read()?;
     let mut rows = read_rows(&args.input).map_err(|e| e.named_by("--input"))?;
-    let policy = args.model.load()?;
+    let policy = args.model.load(to.as_ref())?;
     let mut sequences = Vec::with_capacity(rows.len());
     // How many responses each row has; none where there is one that is not in a list.
     let mut counts = Vec::with_capacity(rows.len());

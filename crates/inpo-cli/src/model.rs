@@ -1,6 +1,7 @@
 //! Loading the model that a command names.
 
 use clap::Args;
+use inpo_core::data::files::Output;
 use inpo_core::policy::Policy;
 use inpo_core::train::config::PolicySection;
 
@@ -55,11 +56,14 @@ impl ModelArgs {
         inputs.model(&self.model, self.adapter.as_ref())
     }
 
-    /// Finds (or fetches) and loads the model.
-    pub(crate) fn load(&self) -> Result<Policy, CliError> {
+    /// Finds (or fetches) and loads the model, of which `output` must be no file.
+    pub(crate) fn load(&self, output: Option<&Output>) -> Result<Policy, CliError> {
         let device = inpo_core::device(&self.device)?;
         let found = inpo_console::find_model(&self.model);
         let path = found.map_err(|error| CliError::from(error).about("--model"))?;
+        if let Some(output) = output {
+            output.check_apart([&path])?;
+        }
         let policy = Policy::load(&path, &device)?;
         Ok(match &self.adapter {
             Some(dir) => policy

@@ -198,6 +198,14 @@ fn generate_follows_the_contract() {
         ids.iter().all(|row| row == &ids[0]),
         "greedy samples are equal"
     );
+    let ask = ["generate", "--model", &model, "--prompts", &prompts];
+    let told = inpo(&[&ask[..], &["--top-k", "1", "--max-new-tokens", "2"]].concat());
+    let told = String::from_utf8(told.stderr).unwrap();
+    let expected = "all 8 responses to a prompt are equal";
+    assert!(told.contains(expected), "{told}");
+    let error = refused(&[&ask[..], &["--stop-token-ids", "2,64"]].concat());
+    let expected = "`generation.stop_token_ids` is 64; allowed: ids below 64";
+    assert!(error.contains(expected), "{error}");
 }
 
 /// K responses of a row are scored together, as lists, and each file is an input of both commands.

@@ -99,8 +99,16 @@ pub(super) fn replace(
 /// Gives a written file its name, for good.
 fn put(disk: &mut impl Disk, temporary: &Path, path: &Path) -> io::Result<()> {
     disk.sync(temporary)?;
-    disk.rename(temporary, path)?;
-    disk.sync(parent(path))
+    match disk.rename(temporary, path) {
+        // A file that is mounted, as into a container, has its name for good: its content is replaced.
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+            std::fs::copy(temporary, path)?;
+            disk.sync(path)?;
+            std::fs::remove_file(temporary)
+        }
+        Err(error) => Err(error),
+        Ok(()) => disk.sync(parent(path)),
+    }
 }
 
 /// Creates `dir` and the directories above it, each of them on the disk.
