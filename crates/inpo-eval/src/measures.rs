@@ -168,4 +168,13 @@ mod tests {
         assert!((interval.low - 0.451).abs() < 0.006, "{interval:?}");
         assert!((interval.high - 0.549).abs() < 0.006, "{interval:?}");
     }
+
+    /// Nothing is known of nothing, and JSON can say so: it has no NaN.
+    #[test]
+    fn the_share_of_nothing_is_read_again() {
+        let interval = bootstrap(&[], 0.95, 1);
+        let text = serde_json::to_string(&interval).unwrap();
+        assert_eq!(text, r#"{"mean":0.5,"low":0.0,"high":1.0}"#);
+        assert_eq!(serde_json::from_str::<Interval>(&text).unwrap(), interval);
+    }
 }

@@ -269,10 +269,11 @@ fn optimise(
         _ => None,
     };
     dir.save(PolicyId::After(1), |path| {
-        Ok(match &head {
+        match &head {
             Some(head) => policy.save_with_head(head, path, &SaveOptions::default())?,
             None => policy.save(&config.policy.model, path)?,
-        })
+        }
+        Ok(())
     })?;
     dir.save_state(train, steps)
 }
