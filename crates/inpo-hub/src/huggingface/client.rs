@@ -7,11 +7,12 @@ use inpo_data::http::{
     CA_FILE_VARIABLE, agent, followed, is_exposed, is_permanent, is_same_server, redact,
     redact_address,
 };
-use inpo_data::{FOREIGN_WORDS, excerpt, printable};
+use inpo_data::{DataError, FOREIGN_WORDS, excerpt, printable};
 use serde_json::Value;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
+use super::Failure;
 use super::cache::{Cache, is_hex, is_plain};
 use super::digest::Stated;
 use crate::{Progress, Watch};
@@ -33,21 +34,26 @@ const SLOWEST: u64 = 50_000;
 const LONGEST_LIST: u64 = 16 << 20;
 
 /// Why a request failed.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Fault {
     /// It may pass.
     Passing(String),
     /// It stays.
     Permanent(String),
+    /// What came cannot be written.
+    Disk(DataError),
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Passing(reason) | Fault::Permanent(reason) => Self::Hub(reason),
+            Fault::Disk(error) => Self::Disk(error),
+        }
+    }
 }
 
 impl Fault {
-    pub(super) fn into_reason(self) -> String {
-        match self {
-            Self::Passing(reason) | Self::Permanent(reason) => reason,
-        }
-    }
-
     pub(super) fn of(error: &ureq::Error) -> Self {
         let mut words = redact(&printable(&error.to_string(), FOREIGN_WORDS));
         if words.contains("invalid peer certificate") {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use inpo_data::DataError;
 
+use super::Failure;
 use super::cache::Repository;
 use super::client::{Fault, Hub, Opened};
 use super::digest::{Hasher, Stated, Sum};
@@ -39,23 +40,23 @@ impl Source<'_> {
     ///
     /// # Errors
     ///
-    /// In words, with the file's name.
+    /// What the hub did, with the file's name; a file that cannot be written.
     pub(super) fn fetch(
         &self,
         file: &str,
         stated: &Stated,
         watch: Watch<'_>,
-    ) -> Result<PathBuf, String> {
+    ) -> Result<PathBuf, Failure> {
         let fetched = self.fetch_blob(file, stated, watch);
         watch(Progress::End);
-        let linked = fetched.and_then(|sum| {
-            let link = self.cache.link(sum.digits(), self.commit, file);
-            link.map_err(|error| error.to_string())
-        });
-        linked.map_err(|reason| format!("{file}: {reason}"))
+        let sum = fetched.map_err(|fault| match fault.into() {
+            Failure::Hub(reason) => Failure::Hub(format!("{file}: {reason}")),
+            disk => disk,
+        })?;
+        Ok(self.cache.link(sum.digits(), self.commit, file)?)
     }
 
-    fn fetch_blob(&self, file: &str, stated: &Stated, watch: Watch<'_>) -> Result<Sum, String> {
+    fn fetch_blob(&self, file: &str, stated: &Stated, watch: Watch<'_>) -> Result<Sum, Fault> {
         if let (Some(sum), Some(bytes)) = (&stated.sum, stated.bytes)
             && is_whole(&self.cache.blob(sum.digits()), sum, bytes)
         {
@@ -73,7 +74,7 @@ impl Source<'_> {
             tries += 1;
             match ended.fault {
                 Fault::Passing(_) if tries <= RETRIES => std::thread::sleep(wait),
-                fault => return Err(fault.into_reason()),
+                fault => return Err(fault),
             }
             wait *= 2;
         }
@@ -121,7 +122,7 @@ impl Source<'_> {
             )));
         }
         let mut target = Partial::open(partial(&sum), start, &sum, bytes)
-            .map_err(|error| fail(error.to_string()))?;
+            .map_err(|error| stop(Fault::Disk(error)))?;
         watch(Progress::Begin {
             what: &format!("fetching {file}"),
             bytes,
@@ -133,11 +134,11 @@ impl Source<'_> {
         added.map_err(ended)?;
         target
             .finish(&self.cache.blob(sum.digits()))
-            .map_err(|reason| {
-                // What was begun earlier may be what is wrong.
-                ended(match start {
-                    0 => Fault::Permanent(reason),
-                    _ => Fault::Passing(reason),
+            .map_err(|fault| {
+                ended(match fault {
+                    // What was begun earlier may be what is wrong.
+                    Fault::Permanent(reason) if start > 0 => Fault::Passing(reason),
+                    fault => fault,
                 })
             })?;
         Ok(sum)
@@ -245,9 +246,7 @@ impl Partial {
                 )));
             }
             let written = self.file.write_all(&buffer[..count]);
-            written.map_err(|error| {
-                Fault::Permanent(DataError::write(&self.path)(error).to_string())
-            })?;
+            written.map_err(|error| Fault::Disk(DataError::write(&self.path)(error)))?;
             self.hasher.update(&buffer[..count]);
         }
         if self.bytes < self.whole {
@@ -260,7 +259,7 @@ impl Partial {
     }
 
     /// Renames the whole file to `blob`; removes it where it is another one.
-    fn finish(self, blob: &Path) -> Result<(), String> {
+    fn finish(self, blob: &Path) -> Result<(), Fault> {
         let Self {
             path,
             file,
@@ -270,10 +269,10 @@ impl Partial {
         } = self;
         if let Err(reason) = hasher.check(&sum) {
             let _ = std::fs::remove_file(&path);
-            return Err(reason);
+            return Err(Fault::Permanent(reason));
         }
         let kept = file.sync_all().and_then(|()| std::fs::rename(&path, blob));
-        kept.map_err(|error| DataError::write(blob)(error).to_string())
+        kept.map_err(|error| Fault::Disk(DataError::write(blob)(error)))
     }
 
     fn remove(&self) {

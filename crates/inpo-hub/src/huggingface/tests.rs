@@ -73,7 +73,11 @@ impl Home {
     fn fetch(&self, endpoint: &str) -> Result<PathBuf, String> {
         let hub = Hub::new(endpoint, Some("hf_secret".to_owned()))?;
         let cache = Cache::new(self.0.path().join("home"));
-        let path = fetch_with(&hub, &cache, "owner/name", &mut |_| ())?;
+        let path = fetch_with(&hub, &cache, "owner/name", &mut |_| ());
+        let path = path.map_err(|failure| match failure {
+            Failure::Hub(reason) => reason,
+            Failure::Disk(error) => format!("disk: {error}"),
+        })?;
         assert_eq!(cached_in(&cache, "owner/name").as_ref(), Some(&path));
         Ok(path)
     }
@@ -213,7 +217,7 @@ fn nothing_is_written_outside_of_the_cache() {
         let (endpoint, _) = mirror(&files, list, unchanged);
         let error = home.fetch(&endpoint).unwrap_err();
         assert!(error.ends_with(reason), "{error}");
-        assert_eq!(home.files(), [PathBuf::new(); 0]);
+        assert_eq!(home.files(), Vec::<PathBuf>::new());
     }
     // A mirror whose list says nothing of digests, and whose ETag is a path.
     for etag in ["../../../../out", "/tmp/out", "a/../../b", "W/\"short\""] {
@@ -225,7 +229,7 @@ fn nothing_is_written_outside_of_the_cache() {
             home.fetch(&endpoint).unwrap_err(),
             "config.json: the hub states neither a sha256 nor git's digest, so that it cannot be checked"
         );
-        assert_eq!(home.files(), [PathBuf::new(); 0]);
+        assert_eq!(home.files(), Vec::<PathBuf>::new());
     }
     // A name in the cache that leads elsewhere names nothing.
     let home = Home::new();
@@ -337,6 +341,17 @@ fn the_token_stays_with_the_hub() {
     let seen = seen_elsewhere.lock().unwrap();
     assert_eq!(seen.len(), 3);
     assert!(seen.iter().all(|seen| seen.authorization.is_none()));
+}
+
+/// A cache that cannot be written is this machine's fault.
+#[test]
+fn a_cache_that_cannot_be_written_is_no_fault_of_the_hub() {
+    let files = model();
+    let (endpoint, _) = mirror(&files, list(&files), unchanged);
+    let home = Home::new();
+    std::fs::write(home.0.path().join("home"), "").unwrap();
+    let error = home.fetch(&endpoint).unwrap_err();
+    assert!(error.starts_with("disk: cannot write "), "{error}");
 }
 
 /// A connection that breaks off goes on where it did.
