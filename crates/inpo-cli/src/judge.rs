@@ -182,6 +182,7 @@ pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
         device: Some(&device),
         journal: journal.as_deref(),
         retry_invalid: args.retry_invalid,
+        dry_run: args.dry_run,
         progress: Some(&progress),
         ..Surroundings::default()
     };

@@ -169,6 +169,13 @@ fn a_dry_run_says_what_it_would_take_and_a_budget_refuses_before_anything_is_ask
     // Five for the tournament of four, and the one match of two, which is their final too.
     assert!(told.contains("comparisons        at most 6"), "{told}");
     assert!(!dir.join("out.jsonl").exists());
+    // What a server would take is known without its key.
+    let server = "kind = 'server'\nbase_url = 'https://127.0.0.1:9/v1'\nmodel = 'm'\napi_key_env = 'INPO_NO_SUCH_KEY'\n";
+    std::fs::write(dir.join("oracle.toml"), server).unwrap();
+    let output = judge(dir, &["--dry-run"]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("comparisons        at most 7"), "{told}");
+    assert!(refused(dir, &[]).contains("INPO_NO_SUCH_KEY"));
 }
 
 /// The rows of [`four_actions`], of four and of two responses, and of four of which two are different.

@@ -24,6 +24,8 @@ pub struct Surroundings<'a> {
     pub journal: Option<&'a Path>,
     /// Whether what the journal has no usable verdict on is asked again.
     pub retry_invalid: bool,
+    /// Whether the judge is only asked what its questions would take: the key of a server may be absent.
+    pub dry_run: bool,
     /// Is told of each verdict as it comes.
     pub progress: Option<&'a Progress>,
     /// Builds an oracle from the keys of `[oracle]`, for a kind that asks others. [`OracleConfig::init`](crate::OracleConfig::init)
@@ -40,6 +42,7 @@ impl Default for Surroundings<'_> {
             device: None,
             journal: None,
             retry_invalid: false,
+            dry_run: false,
             progress: None,
             member: None,
         }

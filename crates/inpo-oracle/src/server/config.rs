@@ -213,8 +213,12 @@ impl ServerJudgeConfig {
     /// # Errors
     ///
     /// The first setting out of its range, a template that is none, an environment variable for the key that is not set.
-    pub fn init(self, _around: &Surroundings<'_>) -> Result<ServerJudge, OracleConfigError> {
+    pub fn init(mut self, around: &Surroundings<'_>) -> Result<ServerJudge, OracleConfigError> {
         self.check().map_err(OracleConfigError::new)?;
+        let key = self.api_key_env.as_ref();
+        if around.dry_run && key.is_some_and(|name| std::env::var_os(name).is_none()) {
+            self.api_key_env = None;
+        }
         ServerJudge::new(self)
     }
 
