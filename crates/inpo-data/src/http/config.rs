@@ -6,6 +6,8 @@ use super::{has_more_than_a_path, redact_address};
 
 /// A year: the longest timeout.
 const LONGEST_TIMEOUT: f64 = 366.0 * 86_400.0;
+/// The most requests in flight: each has a thread.
+const MOST_IN_FLIGHT: usize = 1024;
 
 /// Where a server is and how patiently it is asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,8 +72,12 @@ impl ServerConfig {
                 allowed,
             ));
         }
-        if self.concurrency == 0 {
-            return Some(("concurrency", "0".into(), "at least 1"));
+        if !(1..=MOST_IN_FLIGHT).contains(&self.concurrency) {
+            return Some((
+                "concurrency",
+                self.concurrency.to_string(),
+                "from 1 to 1024",
+            ));
         }
         if !(self.timeout_seconds > 0.0 && self.timeout_seconds <= LONGEST_TIMEOUT) {
             let got = self.timeout_seconds.to_string();

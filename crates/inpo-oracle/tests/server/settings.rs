@@ -118,7 +118,7 @@ fn settings_out_of_range_are_named() {
         ),
         (
             "concurrency = 0",
-            "oracle.concurrency is 0; allowed: at least 1",
+            "oracle.concurrency is 0; allowed: from 1 to 1024",
         ),
         (
             "timeout_seconds = 0.0",
