@@ -13,7 +13,7 @@ mod metrics;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use inpo_data::files::{lock, write_whole};
+use inpo_data::files::{lock, sync, write_whole};
 use inpo_data::{DataError, sha256};
 use inpo_policy::Policy;
 use serde::Serialize;
@@ -296,7 +296,7 @@ impl RunDir {
         self.record(place, files)?;
         remove(&dir)?;
         std::fs::rename(&partial, &dir).map_err(DataError::write(&dir))?;
-        sync_directory(above)
+        Ok(sync(above)?)
     }
 
     /// Completes a stage whose file holds these rows.
@@ -370,7 +370,10 @@ impl RunDir {
         if at.is_some() {
             self.arrange_metrics(place, held)?;
         }
-        log::sync(&self.root.join(METRICS))?;
+        let metrics = self.root.join(METRICS);
+        if metrics.exists() {
+            sync(&metrics)?;
+        }
         self.write_manifest()
     }
 }
@@ -395,15 +398,4 @@ fn remove(path: &Path) -> Result<(), TrainError> {
         std::fs::remove_file(path)
     };
     Ok(removed.map_err(DataError::write(path))?)
-}
-
-/// Writes the names in a directory through to the disk, where the system can.
-fn sync_directory(path: &Path) -> Result<(), TrainError> {
-    #[cfg(unix)]
-    std::fs::File::open(path)
-        .and_then(|dir| dir.sync_all())
-        .map_err(DataError::write(path))?;
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
 }

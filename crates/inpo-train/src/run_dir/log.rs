@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use inpo_data::{DataError, Digester};
+use inpo_data::Digester;
 use serde_json::Value;
 
 use super::Layout;
@@ -135,18 +135,4 @@ pub(super) fn line(row: &impl serde::Serialize) -> Vec<u8> {
     let mut bytes = serde_json::to_vec(row).expect("plain data is JSON");
     bytes.push(b'\n');
     bytes
-}
-
-/// Writes a log through to the disk, where it exists.
-///
-/// # Errors
-///
-/// A file that cannot be synced.
-pub(super) fn sync(path: &Path) -> Result<(), DataError> {
-    match std::fs::OpenOptions::new().append(true).open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        file => file
-            .and_then(|file| file.sync_data())
-            .map_err(DataError::write(path)),
-    }
 }
