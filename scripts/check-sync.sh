@@ -5,8 +5,8 @@
 #
 # INPO is the binary; DIR is where the training goes (default: a directory that is removed). For each rename in the output
 # directory: the file was synced after its last write, and its new directory is synced afterwards, before anything else is
-# renamed. When a marker (`.complete`) gets its name, every file that was written and every directory in which a name changed
-# is on the disk. Needs strace and python3; the model and the pairs are fixtures of the tests.
+# renamed. When `policy`, which says that the training is complete, gets its name, every file that was written and every
+# directory in which a name changed is on the disk. Needs strace and python3; the model and the pairs are fixtures of the tests.
 set -euo pipefail
 if [ $# -lt 1 ]; then
   echo "usage: scripts/check-sync.sh INPO [DIR]" >&2
@@ -108,7 +108,7 @@ for line in open(trace, errors="replace"):
         waiting = {path for path in names if inside(path)}
         if waiting:
             faults.append(f"{after}: renamed before {', '.join(sorted(waiting))} was synced")
-        if os.path.basename(after) == ".complete":
+        if os.path.basename(after) == "policy":
             markers += 1
             if dirty:
                 faults.append(f"{after}: written before {', '.join(sorted(dirty))} was synced")
