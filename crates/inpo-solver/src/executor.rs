@@ -1,10 +1,13 @@
 //! The loop: steps a solver, measures, records and stops for a reason.
 
+mod history;
+
 use std::time::{Duration, Instant};
 
 use inpo_game::{PreferenceGame, PreferenceOracle, Strategy, exploitability_of_rates, kl};
 use serde::{Deserialize, Serialize};
 
+use self::history::History;
 use crate::asking::{Oracle, RunFeedback};
 use crate::problem::check_length;
 use crate::{Asking, Feedback, Problem, Solver, SolverError, State};
@@ -369,39 +372,6 @@ impl<'a, G: PreferenceGame, S: Solver> Executor<'a, G, S> {
             kl_to_nash: equilibrium.map(|nash| kl(nash, strategy)),
             oracle_calls: feedback.calls(),
         }
-    }
-}
-
-/// The records of a run, thinned when there are too many.
-struct History {
-    records: Vec<Record>,
-    first: u64,
-    stride: u64,
-    most: usize,
-}
-
-impl History {
-    fn new(settings: &Settings, first: u64) -> Self {
-        Self {
-            records: Vec::new(),
-            first,
-            stride: settings.stride,
-            most: settings.max_records,
-        }
-    }
-
-    fn is_due(&self, iteration: u64) -> bool {
-        iteration == self.first || iteration.is_multiple_of(self.stride)
-    }
-
-    fn push(&mut self, record: Record) {
-        if self.records.len() == self.most {
-            self.stride = self.stride.saturating_mul(2);
-            let (first, stride) = (self.first, self.stride);
-            self.records
-                .retain(|r| r.iteration == first || r.iteration.is_multiple_of(stride));
-        }
-        self.records.push(record);
     }
 }
 
