@@ -39,7 +39,9 @@ impl Inputs {
 
     /// Adds a TOML file and the files that its texts name; one that cannot be read names none.
     pub(crate) fn settings(mut self, path: &Path) -> Self {
-        let text = input::read_text(path).unwrap_or_default();
+        // A pipe can be read once, by the command itself.
+        let text = input::read(path).unwrap_or_default();
+        let text = String::from_utf8(text).unwrap_or_default();
         if let Ok(table) = text.parse::<toml::Table>() {
             self.named_in(&toml::Value::Table(table));
         }

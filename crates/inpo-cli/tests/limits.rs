@@ -128,6 +128,26 @@ fn a_device_is_no_input() {
     }
 }
 
+/// What is read once may be a pipe, and is read once: also where the outputs are compared with what is read.
+#[cfg(unix)]
+#[test]
+fn settings_and_rows_come_from_pipes() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let row = "{\"prompt\": \"x\", \"responses\": [\"a b\", \"c d e f\"]}";
+    std::fs::write(dir.join("rows.jsonl"), row).unwrap();
+    let script = "exec \"$0\" judge --oracle <(echo \"kind = 'rules'\") --input <(cat rows.jsonl) --output out.jsonl";
+    let output = Command::new("bash")
+        .args(["-c", script, env!("CARGO_BIN_EXE_inpo")])
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{message}");
+    let written = std::fs::read_to_string(dir.join("out.jsonl")).unwrap();
+    assert!(written.contains("\"preference\":[["), "{written}");
+}
+
 /// A file that a model may lack is not absent when its link is broken.
 #[cfg(unix)]
 #[test]
