@@ -3,6 +3,7 @@
 mod config;
 mod convert;
 mod error;
+mod explain;
 mod game;
 mod generate;
 mod judge;
@@ -10,6 +11,7 @@ mod logps;
 mod model;
 mod output;
 mod print;
+mod progress;
 mod run;
 mod select;
 mod selection;
@@ -40,6 +42,7 @@ enum Command {
     Select(select::SelectArgs),
     Logps(logps::LogpsArgs),
     Convert(convert::ConvertArgs),
+    Config(explain::ExplainArgs),
 
     /// Solve a game given as a preference matrix.
     #[command(subcommand)]
@@ -67,12 +70,13 @@ fn main() -> ExitCode {
         Command::Select(args) => select::run(&args),
         Command::Logps(args) => logps::run(&args),
         Command::Convert(args) => convert::run(&args),
+        Command::Config(args) => explain::run(&args),
         Command::Game(command) => game::run(command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            print::tell(&format!("error: {error}"));
+            inpo_console::tell_error(&error.to_string());
             ExitCode::from(error.status())
         }
     }

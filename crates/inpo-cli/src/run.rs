@@ -35,14 +35,18 @@ fn read(flags: &ConfigArgs) -> Result<RunConfig, CliError> {
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let flags = &args.config;
+    flags.progress.choose();
     let mut config = read(flags)?;
     flags.set_device(&mut config.common.device);
     config.check_output_dir()?;
     let device = inpo_core::device(&config.common.device)?;
-    let oracle = config.init_oracle(&device, find_model)?;
+    let mut console = Console::default().with_iterations(config.iteration.num_iterations);
+    let verdicts = console.verdicts();
+    let oracle = config.init_oracle_with(&device, find_model, Some(&verdicts))?;
+    console.expect_votes(oracle.judged().votes());
     let models = Models::load(&config.common, None, &device, find_model)?;
     let players = Players::new(models, &oracle);
-    let evaluations = run_loop(&config, players, flags.resume, &mut Console::default())?;
+    let evaluations = run_loop(&config, players, flags.resume, &mut console)?;
     tell_base(&config.common.policy);
     if oracle.judged().judge().is_costly() {
         tell(&format!("the judge: {}", oracle.counts()));

@@ -17,7 +17,7 @@ use crate::verdict::{Question, Usage};
 use crate::wrappers::{Budget, LabelNoise, TieBand};
 
 /// `[oracle]`: a kind with its keys, and the keys of every kind.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct OracleConfig {
     /// Who compares.
     #[serde(flatten)]
@@ -28,9 +28,10 @@ pub struct OracleConfig {
 }
 
 /// The keys of every kind.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+#[schemars(default)]
 pub struct SharedKeys {
-    /// Whether every two responses of a prompt are compared, and not only those that the selection of pairs needs.
+    /// Whether every two responses of a prompt are compared, and not only those that the selection of pairs needs. Default: false.
     #[serde(skip_serializing_if = "is_default")]
     pub all_pairs: bool,
     /// Whether a judge that may prefer a place is asked in both orders. Default: true.
@@ -42,10 +43,10 @@ pub struct SharedKeys {
     /// The share of answers that are turned round, from 0 to 1, to study a noisy judge. Default: 0.
     #[serde(skip_serializing_if = "is_default")]
     pub label_noise: f64,
-    /// Which answers these are.
+    /// Seed of the answers that are turned round, a whole number of at least 0. Default: 0.
     #[serde(skip_serializing_if = "is_default")]
     pub noise_seed: u64,
-    /// The most comparisons that may be asked. Default: no bound.
+    /// The most comparisons that may be asked: a run that may need more is refused before it starts. Default: no bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_comparisons: Option<u64>,
 }

@@ -19,7 +19,9 @@ use crate::surroundings::Surroundings;
 use crate::verdict::{Heard, Judge, Question, Usage};
 
 /// Which tokens open a text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Bos {
     /// What the chat template writes.
@@ -32,7 +34,7 @@ pub enum Bos {
 }
 
 /// Configuration of [`GeneralPreference`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GeneralPreferenceConfig {
     /// The model: a directory, a hub id.
@@ -41,7 +43,7 @@ pub struct GeneralPreferenceConfig {
     /// code has it commented out.
     #[serde(default = "yes")]
     pub normalise: bool,
-    /// What scores are divided by. Default: 0.1, as in the released code.
+    /// What scores are divided by, above 0. Default: 0.1, as in the released code.
     #[serde(default = "a_tenth")]
     pub temperature: f64,
     /// How a prompt head weighs the blocks: `softmax`, as in the released example, or `scaled_softmax`, as in the released

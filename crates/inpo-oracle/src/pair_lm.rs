@@ -24,7 +24,7 @@ mod template;
 pub use template::PairPrompt;
 
 /// Configuration of [`PairLm`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PairLmConfig {
     /// The model: a directory, a `.gguf` file, a hub id.
@@ -40,7 +40,7 @@ pub struct PairLmConfig {
     /// half. Each is one token. Default: those of the template, else `A`, `B`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
-    /// What the labels' logits are divided by. Default: 1.
+    /// What the labels' logits are divided by, above 0. Default: 1.
     #[serde(default = "one")]
     pub temperature: f64,
     /// The most tokens of a question. Default: the model's context.

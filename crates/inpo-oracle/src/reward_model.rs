@@ -14,7 +14,7 @@ use crate::surroundings::Surroundings;
 use crate::verdict::{Heard, Judge, Question, Usage};
 
 /// Configuration of [`RewardModelJudge`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RewardModelConfig {
     /// The model: a directory, a hub id.

@@ -102,7 +102,7 @@ fn steps(
 ) -> Result<Decoder, TrainError> {
     let mut optimiser = Optimiser::new(config);
     let flops = ModelFlops::of(&decoder);
-    let (total, mut tokens) = (config.steps(pairs.len()), 0);
+    let (total, mut tokens, mut seconds) = (config.steps(pairs.len()), 0, 0.0);
     for (step, batch) in Batches::new(pairs.len(), config, order).enumerate() {
         let started = Instant::now();
         let in_step = |error: TrainError| error.in_step(step + 1);
@@ -151,10 +151,12 @@ fn steps(
             grad_norm,
             seconds: started.elapsed().as_secs_f64(),
             tokens_before: tokens,
+            seconds_before: seconds,
             flops: flops.step(computed),
         };
         let metrics = StepMetrics::new(progress, &figures, &members, objective);
         tokens += metrics.num_tokens;
+        seconds += metrics.progress.seconds;
         log(metrics)?;
     }
     Ok(decoder)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use inpo_oracle::{Oracle, Surroundings};
+use inpo_oracle::{Oracle, Progress, Surroundings};
 
 use crate::config::RunConfig;
 use crate::error::TrainError;
@@ -23,12 +23,27 @@ impl RunConfig {
         device: &Device,
         find: impl Fn(&str) -> Result<PathBuf, E>,
     ) -> Result<Oracle, TrainError> {
+        self.init_oracle_with(device, find, None)
+    }
+
+    /// As [`init_oracle`](Self::init_oracle); `progress` is told of each verdict as it comes.
+    ///
+    /// # Errors
+    ///
+    /// As [`init_oracle`](Self::init_oracle).
+    pub fn init_oracle_with<E: std::fmt::Display>(
+        &self,
+        device: &Device,
+        find: impl Fn(&str) -> Result<PathBuf, E>,
+        progress: Option<&Progress>,
+    ) -> Result<Oracle, TrainError> {
         let find = |name: &str| find(name).map_err(|error| error.to_string());
         let journal = self.common.output_dir.join(JOURNAL);
         Ok(self.oracle.init(&Surroundings {
             find_model: &find,
             device: Some(device),
             journal: Some(&journal),
+            progress,
             ..Surroundings::default()
         })?)
     }

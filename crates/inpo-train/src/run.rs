@@ -187,6 +187,7 @@ fn begin(
     let root = &config.common.output_dir;
     let mut dir = RunDir::open(root, layout, config, &header, &identity, resume)?;
     dir.claim()?;
+    dir.report_to(config.common.train.report_to);
     observer.header(&header);
     let mut session = Session::new(&config.common, policies, dir, observer);
     session.tell();

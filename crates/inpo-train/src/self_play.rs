@@ -2,6 +2,8 @@
 
 mod check;
 
+use std::time::Instant;
+
 use inpo_data::{Completion, PreferenceRecord, PromptInput, ResponseRecord};
 use inpo_eval::{Evaluation, bootstrap, cycles, kl_to_reference, lengths, win_rates};
 use inpo_game::{Counted, PreferenceOracle};
@@ -11,7 +13,7 @@ use inpo_policy::{Engine, GenerationConfig};
 
 use crate::config::RunConfig;
 use crate::error::TrainError;
-use crate::metrics::{EvalMetrics, GenerateMetrics, JudgeMetrics};
+use crate::metrics::{EvalMetrics, GenerateMetrics, JudgeMetrics, TimedEvaluation};
 use crate::objective::Objective;
 use crate::optimise::Order;
 use crate::pair_source::PairSource;
@@ -81,8 +83,13 @@ impl PairSource for SelfPlay<'_> {
         let records = self.sample_held_out(session, of_iteration(Stage::Evaluate, t), id)?;
         let place = of_iteration(Stage::Eval, t);
         let evaluation = session.document(place, |session| {
+            let started = Instant::now();
             let evaluation = self.measure(session, t, &records)?;
-            session.log(place, &EvalMetrics::from(&evaluation))?;
+            let timed = TimedEvaluation {
+                metrics: EvalMetrics::from(&evaluation),
+                seconds: started.elapsed().as_secs_f64(),
+            };
+            session.log(place, &timed)?;
             Ok(evaluation)
         })?;
         session.observer().evaluated(&evaluation);
@@ -206,12 +213,14 @@ impl<'a> SelfPlay<'a> {
             let among = records.iter().zip(&items);
             let among = among.map(|(record, (_, all))| selection.among(record, all, draws));
             let candidates: Vec<_> = among.collect();
+            let started = Instant::now();
             let answers = judge(&self.oracle, &items, |item, answers| {
                 selection.matches(&candidates[item], answers)
             })?;
+            let seconds = started.elapsed().as_secs_f64();
             let comparisons = self.oracle.comparisons() - before.0;
             let counts = self.oracle.counts() - before.1;
-            let metrics = JudgeMetrics::new(&answers, comparisons, &counts);
+            let metrics = JudgeMetrics::new(&answers, comparisons, &counts, seconds);
             session.log(place, &metrics)?;
             let name = self.oracle.name();
             let row = |(record, answers): (&ResponseRecord, Answers)| PreferenceRecord {

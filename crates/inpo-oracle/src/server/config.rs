@@ -13,7 +13,9 @@ use crate::kind::OracleConfigError;
 use crate::surroundings::Surroundings;
 
 /// What of a server is asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum JudgeEndpoint {
     /// `/chat/completions` of any OpenAI-compatible server.
@@ -28,7 +30,9 @@ pub enum JudgeEndpoint {
 }
 
 /// How an answer becomes a verdict.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictMode {
     /// P from the log-probs of the labels as the first token: P(A) / (P(A) + P(B)), a tie counted half.
@@ -41,7 +45,9 @@ pub enum VerdictMode {
 }
 
 /// How an answer is restricted to the labels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum StructuredOutput {
     /// vLLM's `structured_outputs` (0.12 and later).
@@ -52,7 +58,9 @@ pub enum StructuredOutput {
 }
 
 /// The name of the bound on generated tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum MaxTokensName {
     /// `max_tokens`, which most servers know.
@@ -69,6 +77,16 @@ pub enum JudgeTemperature {
     Value(f64),
     /// No temperature is sent, for models that refuse any: `"none"`.
     Unsent,
+}
+
+impl schemars::JsonSchema for JudgeTemperature {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "JudgeTemperature".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"anyOf": [{"type": "number"}, {"const": "none"}]})
+    }
 }
 
 impl Serialize for JudgeTemperature {
@@ -103,7 +121,7 @@ impl fmt::Display for JudgeTemperature {
 }
 
 /// Configuration of [`ServerJudge`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerJudgeConfig {
     /// The address up to and including the version, for instance `http://localhost:8000/v1`. Required; without a password.
@@ -121,8 +139,8 @@ pub struct ServerJudgeConfig {
     pub ca_file: Option<PathBuf>,
     /// Whether the key may be sent over plain `http` to another machine. Default: false.
     pub allow_insecure_http: bool,
-    /// What the judge is asked: `labels`, `mt_bench`, `arena_hard`, or the path of a file as
-    /// [`PairTemplate`](crate::PairTemplate) describes it. Default: `labels`.
+    /// What the judge is asked: `labels`, `mt_bench`, `arena_hard`, or the path of a file of
+    /// the same form. Default: `labels`.
     pub template: String,
     /// How an answer becomes a verdict: `logprobs`, `choice` or `text`. Default: `text` for a template with a `pattern`,
     /// `logprobs` for others.

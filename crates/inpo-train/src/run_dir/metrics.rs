@@ -120,7 +120,11 @@ impl RunDir {
             self.current.held.extend(line);
             return Ok(());
         }
-        Ok(append_jsonl(&self.root.join(METRICS), &row)?)
+        append_jsonl(&self.root.join(METRICS), &row)?;
+        match &mut self.events {
+            Some(events) => Ok(events.add(&row)?),
+            None => Ok(()),
+        }
     }
 
     /// Writes trainer_state.json, as Hugging Face's Trainer does, after `steps` optimiser steps, from the metrics so

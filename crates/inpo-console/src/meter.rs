@@ -1,0 +1,139 @@
+//! How far a piece of work has come.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::form::{Form, event, form};
+
+/// Shortest time between two lines of a meter.
+const BETWEEN_LINES: Duration = Duration::from_secs(1);
+
+/// Progress of one piece of work, with its rate and the time left: a bar where standard error is a terminal, lines for a
+/// program, or nothing. Clones are the same meter.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    bar: ProgressBar,
+    /// Where a program is told.
+    lines: Option<Arc<Lines>>,
+}
+
+/// The lines of a meter.
+#[derive(Debug)]
+struct Lines {
+    /// What each line begins with.
+    of: Value,
+    started: Instant,
+    last: Mutex<Option<Instant>>,
+}
+
+impl Meter {
+    /// A meter of `total` `units` of the work `name`.
+    #[must_use]
+    pub fn new(name: &str, units: &str, total: u64) -> Self {
+        let template =
+            format!("  {{bar:40}} {{pos}}/{{len}} {units}, {{per_sec}}, {{eta}} left {{msg}}");
+        Self::of(
+            json!({ "event": "progress", "stage": name }),
+            &template,
+            total,
+        )
+    }
+
+    /// A meter of bytes that are fetched.
+    #[must_use]
+    pub fn bytes(what: &str, total: u64) -> Self {
+        let template = "{msg} [{bar:30}] {bytes}/{total_bytes}, {eta} left";
+        let of = json!({ "event": "progress", "stage": "fetch", "what": what });
+        let meter = Self::of(of, template, total);
+        meter.bar.set_message(what.to_owned());
+        meter
+    }
+
+    /// A meter whose lines begin with the object `of`; `template` is indicatif's.
+    pub(crate) fn of(of: Value, template: &str, total: u64) -> Self {
+        let style = ProgressStyle::with_template(template).expect("the template is valid");
+        let bar = ProgressBar::new(total).with_style(style);
+        if form() != Form::Text {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        let lines = (form() == Form::Json).then(|| {
+            Arc::new(Lines {
+                of,
+                started: Instant::now(),
+                last: Mutex::new(None),
+            })
+        });
+        Self { bar, lines }
+    }
+
+    /// Draws the bar also while nothing is done.
+    pub(crate) fn ticking(self) -> Self {
+        self.bar.enable_steady_tick(Duration::from_millis(500));
+        self
+    }
+
+    /// Counts `units` that are done, up to the total.
+    pub fn add(&self, units: u64) {
+        let left = self.total().saturating_sub(self.bar.position());
+        self.bar.inc(units.min(left));
+        self.say(false);
+    }
+
+    /// Says that `units` are done in all.
+    pub fn set(&self, units: u64) {
+        self.bar.set_position(units);
+        self.say(false);
+    }
+
+    /// Corrects the total.
+    pub fn set_total(&self, total: u64) {
+        self.bar.set_length(total);
+    }
+
+    /// Shows `text` behind the bar.
+    pub fn show(&self, text: String) {
+        self.bar.set_message(text);
+    }
+
+    /// Runs `tell` with the bar out of the way.
+    pub(crate) fn suspend(&self, tell: impl FnOnce()) {
+        self.bar.suspend(tell);
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        if self.bar.position() < self.total() {
+            self.say(true);
+        }
+        self.bar.finish_and_clear();
+    }
+
+    fn total(&self) -> u64 {
+        self.bar.length().unwrap_or(u64::MAX)
+    }
+
+    /// Tells a program where the work is: not more than once a second, but `at_once` and at its end.
+    fn say(&self, at_once: bool) {
+        let Some(lines) = &self.lines else { return };
+        let (done, total) = (self.bar.position(), self.total());
+        let mut last = lines.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = last.is_some_and(|last| last.elapsed() < BETWEEN_LINES);
+        if recent && done < total && !at_once {
+            return;
+        }
+        *last = Some(Instant::now());
+        let mut line = lines.of.clone();
+        line["done"] = done.into();
+        line["total"] = total.into();
+        let seconds = lines.started.elapsed().as_secs_f64();
+        if done > 0 && seconds > 0.0 {
+            let rate = done as f64 / seconds;
+            line["per_second"] = rate.into();
+            line["seconds_left"] = ((total - done.min(total)) as f64 / rate).into();
+        }
+        event(line);
+    }
+}
