@@ -25,8 +25,9 @@ pub struct PolicySection {
     pub dtype: FloatType,
     /// PEFT adapter directory on the model, which is trained further; not together with `policy.lora`.
     pub adapter: Option<PathBuf>,
-    /// Longest prompt and response together, in tokens, at least 1. Absent, and the most: the model's context. A prompt is
-    /// cut on its left, a response on its right where it does not fit by itself.
+    /// Longest prompt and response together, in tokens, at least 1. Absent, and the most: the model's context. In
+    /// `inpo train` a prompt is cut on its left, a response on its right where it does not fit by itself; in `inpo run` a
+    /// prompt that does not fit beside `generation.max_new_tokens` is refused.
     pub max_length: Option<usize>,
     /// Fresh low-rank adapters, all keys optional. Absent: every weight trains, or the given `adapter`.
     pub lora: Option<LoraConfig>,
