@@ -4,7 +4,7 @@ mod check;
 mod evaluation;
 
 use inpo_data::{Completion, PreferenceRecord, PromptInput, ResponseRecord};
-use inpo_eval::Evaluation;
+use inpo_eval::{Arena, Evaluation};
 use inpo_game::{Counted, PreferenceOracle};
 use inpo_oracle::{Answers, TextOracle, judge};
 use inpo_policy::sample::DrawKey;
@@ -30,13 +30,15 @@ pub(crate) struct SelfPlay<'a> {
     oracle: Counted<&'a TextOracle<'a>>,
     engine: &'a dyn Engine,
     prompts: Prompts,
-    /// Held-out responses of the reference and of the previous policy.
-    held_out: Vec<Vec<ResponseRecord>>,
+    /// The second oracle.
+    eval_oracle: Option<&'a TextOracle<'a>>,
+    /// Everyone's held-out responses, and what was said of them.
+    arena: Arena,
 }
 
 /// One sampling: for which stage, from whom, on what, how.
 struct Sampling<'s> {
-    place: Place<'static>,
+    place: Place<'s>,
     draws: DrawKey,
     from: PairsFrom,
     prompts: &'s [RunPrompt],
@@ -70,12 +72,20 @@ impl PairSource for SelfPlay<'_> {
     ) -> Result<Option<Evaluation>, TrainError> {
         self.evaluate_iteration(session, t)
     }
+
+    fn conclude(
+        &mut self,
+        session: &mut Session<'_>,
+        evaluations: &[Evaluation],
+    ) -> Result<(), TrainError> {
+        self.evaluate_run(session, evaluations)
+    }
 }
 
 impl<'a> SelfPlay<'a> {
     pub(crate) fn new(
         config: &'a RunConfig,
-        oracle: &'a TextOracle<'a>,
+        (oracle, eval_oracle): (&'a TextOracle<'a>, Option<&'a TextOracle<'a>>),
         engine: &'a dyn Engine,
         prompts: Prompts,
     ) -> Self {
@@ -84,7 +94,8 @@ impl<'a> SelfPlay<'a> {
             oracle: Counted::new(oracle),
             engine,
             prompts,
-            held_out: Vec::new(),
+            eval_oracle,
+            arena: Arena::default(),
         }
     }
 
