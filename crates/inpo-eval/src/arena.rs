@@ -39,6 +39,9 @@ pub enum By {
     HeldOut,
 }
 
+/// The tables of a pair of players by a judge, one for each prompt.
+type Tables = HashMap<(usize, usize, By), Vec<Table>>;
+
 /// A player: its name and its responses.
 #[derive(Debug, Clone)]
 struct Player {
@@ -51,7 +54,7 @@ struct Player {
 pub struct Arena {
     players: Vec<Player>,
     /// The tables of a pair, one for each prompt, in the orientation in which it was asked.
-    tables: HashMap<(usize, usize, By), Vec<Table>>,
+    tables: Tables,
 }
 
 impl Arena {
@@ -121,11 +124,8 @@ impl Arena {
     /// # Errors
     ///
     /// The first row that is not about these players' responses, in a sentence.
-    fn sorted(
-        &self,
-        rows: &[MatchRecord],
-    ) -> Result<HashMap<(usize, usize, By), Vec<Table>>, String> {
-        let mut sorted: HashMap<_, Vec<Table>> = HashMap::new();
+    fn sorted(&self, rows: &[MatchRecord]) -> Result<Tables, String> {
+        let mut sorted = Tables::new();
         for (number, row) in rows.iter().enumerate() {
             let number = number + 1;
             let player = |name: &String| {

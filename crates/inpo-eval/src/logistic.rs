@@ -24,7 +24,7 @@ pub(crate) fn fit(samples: &[Sample], c: f64, start: [f64; 3]) -> [f64; 3] {
     let mut margins: Vec<f64> = samples.iter().map(|s| margin(s, &weights)).collect();
     for _ in 0..SWEEPS {
         let mut longest = 0.0_f64;
-        for j in 0..weights.len() {
+        for (j, weight) in weights.iter_mut().enumerate() {
             let (mut slope, mut curvature) = (0.0, 0.0);
             for (sample, &m) in samples.iter().zip(&margins) {
                 let (x, p) = (sample.features[j], sigmoid(m));
@@ -32,7 +32,7 @@ pub(crate) fn fit(samples: &[Sample], c: f64, start: [f64; 3]) -> [f64; 3] {
                 curvature += sample.weight * p * (1.0 - p) * x * x;
             }
             let (slope, curvature) = (c * slope, (c * curvature).max(1e-12));
-            let old = weights[j];
+            let old = *weight;
             // The minimum of slope d + curvature d^2 / 2 + |old + d|.
             let free = old - slope / curvature;
             let target = free.signum() * (free.abs() - 1.0 / curvature).max(0.0);
@@ -52,7 +52,7 @@ pub(crate) fn fit(samples: &[Sample], c: f64, start: [f64; 3]) -> [f64; 3] {
                 shrink *= 0.5;
             }
             step *= shrink;
-            weights[j] = old + step;
+            *weight = old + step;
             for (sample, m) in samples.iter().zip(&mut margins) {
                 *m += step * sample.features[j];
             }

@@ -86,10 +86,10 @@ fn exact_best_of_three(pi: &Policy) -> f64 {
                 .filter(|(_, score)| score + 1e-9 >= best)
                 .map(|(action, _)| action)
                 .collect();
-            for played in 0..4 {
+            for (played, chance) in pi[kind].iter().enumerate() {
                 let wins = winners.iter().map(|&w| preference(kind, w, played));
                 let mean = wins.sum::<f64>() / winners.len() as f64;
-                gain += drawn.iter().product::<f64>() * pi[kind][played] * mean;
+                gain += drawn.iter().product::<f64>() * chance * mean;
             }
         }
         gain - 0.5
