@@ -23,6 +23,12 @@ pub trait Observer {
     fn peak(&mut self, _peak: &Peak) {}
     /// An optimiser step is done.
     fn step(&mut self, _iteration: usize, _metrics: &StepMetrics) {}
+    /// An optimisation is resumed behind so many of its steps.
+    fn resumed(&mut self, _iteration: usize, _step_of: [usize; 2]) {}
+    /// Whether to stop at the next moment from which the run can be resumed.
+    fn is_interrupted(&mut self) -> bool {
+        false
+    }
     /// A policy was evaluated (iteration 0 is the reference).
     fn evaluated(&mut self, _evaluation: &Evaluation) {}
 }

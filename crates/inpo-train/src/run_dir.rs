@@ -4,6 +4,7 @@
 //! The digest of a stage goes into `manifest.json` before its file gets its name. A stage is complete where its files are
 //! there and are what the manifest says: a process that is killed in between leaves a stage that is made again.
 
+mod checkpoint;
 mod foreign;
 mod layout;
 mod ledger;
@@ -24,6 +25,7 @@ use crate::error::TrainError;
 use crate::phases::{Phase, PolicyId};
 use crate::resume::changed_settings;
 use crate::stage::{COMPLETE, Place, Stage};
+pub(crate) use checkpoint::{Checkpoints, Progress};
 pub(crate) use foreign::check_output_dir;
 pub(crate) use layout::{Identity, Layout};
 
@@ -262,10 +264,7 @@ impl RunDir {
         let place = self.training(id).expect("only trained policies are loaded");
         let marker = self.file(place);
         let dir = marker.parent().expect("it is inside of the policy");
-        Ok(match base.lora() {
-            Some(_) => base.reference().with_saved_adapters(dir)?,
-            None => base.with_saved_weights(dir)?,
-        })
+        load_trained(dir, base)
     }
 
     /// Saves a trained policy, which `write` writes into an empty directory; the directory gets its name last.
@@ -376,6 +375,18 @@ impl RunDir {
         }
         self.write_manifest()
     }
+}
+
+/// The policy that was trained from `base` and saved in `dir`.
+///
+/// # Errors
+///
+/// Saved weights that cannot be read.
+pub(crate) fn load_trained(dir: &Path, base: Policy) -> Result<Policy, TrainError> {
+    Ok(match base.lora() {
+        Some(_) => base.reference().with_saved_adapters(dir)?,
+        None => base.with_saved_weights(dir)?,
+    })
 }
 
 /// Removes a stage's files.

@@ -9,11 +9,11 @@ use inpo_oracle::{Answers, TextOracle, judge};
 use inpo_policy::sample::DrawKey;
 use inpo_policy::{Engine, GenerationConfig};
 
+use crate::batches::Order;
 use crate::config::RunConfig;
 use crate::error::TrainError;
 use crate::metrics::{EvalMetrics, GenerateMetrics, JudgeMetrics};
 use crate::objective::Objective;
-use crate::optimise::Order;
 use crate::pair_source::PairSource;
 use crate::phases::{PairsFrom, Phase, PolicyId};
 use crate::prompts::{Prompts, RunPrompt};

@@ -19,7 +19,7 @@ fn is_temporary(name: &str) -> bool {
 }
 
 /// Names in a directory, sorted; none where it does not exist.
-fn names(dir: &Path) -> Result<Vec<String>, DataError> {
+pub(super) fn names(dir: &Path) -> Result<Vec<String>, DataError> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(DataError::read(dir))?,
