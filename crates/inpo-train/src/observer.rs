@@ -23,8 +23,8 @@ pub trait Observer {
     fn peak(&mut self, _peak: &Peak) {}
     /// An optimiser step is done.
     fn step(&mut self, _iteration: usize, _metrics: &StepMetrics) {}
-    /// An optimisation is resumed behind so many of its steps.
-    fn resumed(&mut self, _iteration: usize, _step_of: [usize; 2]) {}
+    /// The stage is resumed: so many units of so many were done by an earlier process.
+    fn resumed(&mut self, _iteration: usize, _done_of: [usize; 2]) {}
     /// Whether to stop at the next moment from which the run can be resumed.
     fn is_interrupted(&mut self) -> bool {
         false

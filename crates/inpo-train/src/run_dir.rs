@@ -10,6 +10,7 @@ mod layout;
 mod ledger;
 mod log;
 mod metrics;
+mod partial;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,8 +29,9 @@ use crate::stage::{COMPLETE, Place, Stage};
 pub(crate) use checkpoint::{Checkpoints, Progress};
 pub(crate) use foreign::check_output_dir;
 pub(crate) use layout::{Identity, Layout};
+pub(crate) use partial::PartialStage;
 
-use foreign::{check_free, check_stages, files_below};
+use foreign::{check_free, check_stages, files_below, folders};
 use ledger::{Damage, FileDigest, Ledger, Record, read_manifest, write_manifest};
 use log::Current;
 
@@ -39,6 +41,9 @@ const STATE: &str = "trainer_state.json";
 
 /// A policy that is being written.
 const PARTIAL_POLICY: &str = "policy.partial";
+
+/// A checkpoint that is being written, or removed.
+const PARTIAL_CHECKPOINT: &str = "checkpoint.partial";
 
 /// `output_dir`, held by this process.
 #[derive(Debug)]
@@ -132,7 +137,22 @@ impl RunDir {
         dir.settings_sha256 = saved.settings.unwrap_or_default();
         dir.ledger = saved.ledger;
         dir.check()?;
+        dir.remove_left_overs()?;
         Ok(dir)
+    }
+
+    /// Removes what a process that was killed left half-written, and the parts of stages that are complete.
+    fn remove_left_overs(&self) -> Result<(), TrainError> {
+        for folder in folders(&self.root, self.layout)? {
+            for name in [PARTIAL_POLICY, PARTIAL_CHECKPOINT] {
+                remove(&self.root.join(&folder).join(name))?;
+            }
+        }
+        let records = self.ledger.iter().flat_map(|ledger| &ledger.records);
+        for record in records.filter(|record| record.damage == Damage::None) {
+            self.remove_partial(record.place())?;
+        }
+        Ok(())
     }
 
     /// Writes the settings' file again where it is not what was written and these settings are. Returns whether they are.
@@ -309,7 +329,8 @@ impl RunDir {
         rows: &[T],
     ) -> Result<(), TrainError> {
         let bytes: Vec<u8> = rows.iter().flat_map(log::line).collect();
-        self.write(place, &bytes, Some(rows.len()))
+        self.write(place, &bytes, Some(rows.len()))?;
+        self.remove_partial(place)
     }
 
     /// Completes a stage whose file holds `bytes`.

@@ -140,6 +140,33 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// A digest of the policies that a phase samples its pairs from.
+    pub(crate) fn behaviour_digest(&mut self, from: PairsFrom) -> Result<String, TrainError> {
+        let mut digest = |id| self.policies.digest(id, &self.dir);
+        Ok(match from {
+            PairsFrom::Policy(id) => digest(id)?,
+            PairsFrom::Mixture {
+                reference,
+                previous,
+                weight,
+            } => format!("{}^{weight} {}", digest(reference)?, digest(previous)?),
+        })
+    }
+
+    /// Stops where the observer asks for it; `at` says what is done.
+    pub(crate) fn stop_if_asked(&mut self, at: impl FnOnce() -> String) -> Result<(), TrainError> {
+        if self.observer.is_interrupted() {
+            return Err(TrainError::Interrupted { at: at() });
+        }
+        Ok(())
+    }
+
+    /// Stops before a stage where the observer asks for it.
+    fn before(&mut self, place: Place<'_>) -> Result<(), TrainError> {
+        let (stage, t) = (place.stage.title(), place.iteration);
+        self.stop_if_asked(|| format!("all before {stage} of iteration {t}"))
+    }
+
     /// Forgets, after iteration `t`, whatever was made before it.
     pub(crate) fn forget_before(&mut self, t: usize) {
         self.policies.forget_before(t);
@@ -172,6 +199,7 @@ impl<'a> Session<'a> {
         let rows = if is_complete {
             read_jsonl(&path)?
         } else {
+            self.before(place)?;
             compute(self)?
         };
         check(&rows).map_err(|reason| TrainError::artefact(&path, reason))?;
@@ -191,6 +219,7 @@ impl<'a> Session<'a> {
         if self.dir.is_complete(place) {
             return Ok(read_json(&self.dir.file(place))?);
         }
+        self.before(place)?;
         let document = compute(self)?;
         let mut bytes = serde_json::to_vec_pretty(&document).expect("plain data is JSON");
         bytes.push(b'\n');
@@ -207,6 +236,10 @@ impl<'a> Session<'a> {
         objective: &Objective,
         pairs: &PhasePairs,
     ) -> Result<Anchors, TrainError> {
+        let place = phase.place(Stage::Anchors);
+        if !self.dir.is_complete(place) {
+            self.before(place)?;
+        }
         let (dir, policies) = (&self.dir, &mut self.policies);
         let is_given = |source| pairs.given.has(source);
         let digests = digests(phase, objective, is_given, |id| {
@@ -218,7 +251,6 @@ impl<'a> Session<'a> {
             policies.release();
             policies.get(source.policy(phase).expect("it has a digest"), dir)
         });
-        let place = phase.place(Stage::Anchors);
         let count = pairs.records.len();
         let (mut anchors, seconds) = if dir.is_complete(place) {
             let path = dir.file(place);

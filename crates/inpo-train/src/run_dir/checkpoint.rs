@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use super::foreign::{files_below, names};
 use super::ledger::{FileDigest, is_sealed, seal};
 use super::metrics::trainer_state;
-use super::{RunDir, STATE, remove};
+use super::{PARTIAL_CHECKPOINT as PARTIAL, RunDir, STATE, remove};
 use crate::config::TrainSection;
 use crate::divergence::Divergence;
 use crate::error::TrainError;
@@ -23,9 +23,6 @@ use crate::stage::Place;
 
 /// What a checkpoint's name begins with, before its step.
 const NAME: &str = "checkpoint-";
-
-/// A checkpoint that is being written, or removed.
-pub(super) const PARTIAL: &str = "checkpoint.partial";
 
 /// The file that is written last.
 const SEALED: &str = "checkpoint.json";

@@ -35,6 +35,7 @@ impl Session<'_> {
             return Ok(());
         }
         let place = phase.place(Stage::Train);
+        self.before(place)?;
         let start = self.policies.digest(phase.start, &self.dir)?;
         let training = sha256(format!("{start} {} {order:?}", digest(pairs)).as_bytes());
         let checkpoints = self.dir.checkpoints(place, training, config);
