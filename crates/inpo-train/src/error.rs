@@ -114,6 +114,12 @@ pub enum TrainError {
         /// `train.max_loss_ratio`.
         limit: f64,
     },
+    /// The observer asked to stop. Everything that is needed to resume is saved.
+    #[error("stopped as asked, after {at}; pass --resume to go on from there")]
+    Interrupted {
+        /// What is done.
+        at: String,
+    },
     /// The first loss is not the one that the cached log-probs give.
     #[error(
         "the loss before the first step is {got:.6}, expected {expected:.6} from the cached log-probs; \
@@ -232,6 +238,7 @@ impl TrainError {
         match self {
             Self::NonFinite { .. }
             | Self::Diverged { .. }
+            | Self::Interrupted { .. }
             | Self::FirstLoss { .. }
             | Self::StaleAnchors { .. }
             | Self::NoPairs { .. }

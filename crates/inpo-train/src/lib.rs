@@ -19,6 +19,7 @@
 //! every setting with its default, [`StepMetrics`] the figures of a step.
 
 mod anchors;
+mod batches;
 pub mod config;
 mod divergence;
 mod error;
@@ -53,6 +54,7 @@ mod streams;
 mod train;
 mod work;
 
+pub use batches::Order;
 pub use config::{CommonConfig, RunConfig, TrainConfig};
 pub use error::TrainError;
 pub use evaluate::{EvaluatedRun, Find, StoredRun};
@@ -63,7 +65,7 @@ pub use models::{Models, StoredPolicy};
 pub use objective::{Evaluated, Objective};
 pub use observer::{Observer, Silent};
 pub use optim::{Optimiser, clip_grad_norm, learning_rate};
-pub use optimise::{Order, optimise};
+pub use optimise::optimise;
 pub use pair::TrainPair;
 pub use pair_source::PairSource;
 pub use ratio::Ratio;

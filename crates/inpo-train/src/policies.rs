@@ -1,6 +1,7 @@
 //! The policies of a run, by what they are.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use burn::tensor::DType;
 use inpo_loss::Role;
@@ -10,7 +11,7 @@ use crate::config::CommonConfig;
 use crate::error::TrainError;
 use crate::models::{Models, StoredPolicy};
 use crate::phases::PolicyId;
-use crate::run_dir::RunDir;
+use crate::run_dir::{RunDir, load_trained};
 
 /// Every policy of a run: those it starts from, and those it made. Weights that are in files leave memory
 /// before an optimisation and are read again when they are needed.
@@ -187,11 +188,28 @@ impl Policies {
             (PolicyId::After(0) | PolicyId::Intermediate(0), None) => self.start.lend()?,
             _ => self.get(id, dir)?,
         };
+        self.for_training();
+        Ok(policy)
+    }
+
+    /// Forgets what an optimisation does not read.
+    fn for_training(&mut self) {
         self.release();
         if self.scored_once {
             self.reference = None;
             self.previous = None;
         }
+    }
+
+    /// The policy of a checkpoint of the training of some policy, which is saved in `path`, to be trained further.
+    pub(crate) fn resumed(&mut self, path: &Path) -> Result<Policy, TrainError> {
+        self.release();
+        let base = match &self.adapted {
+            Some(adapted) => adapted.clone(),
+            None => self.start.lend()?,
+        };
+        let policy = load_trained(path, base)?;
+        self.for_training();
         Ok(policy)
     }
 

@@ -2,27 +2,28 @@
 
 mod check;
 mod evaluation;
+mod sampling;
 
-use inpo_data::{Completion, PreferenceRecord, PromptInput, ResponseRecord};
+use inpo_data::{PreferenceRecord, ResponseRecord};
 use inpo_eval::{Arena, Evaluation};
 use inpo_game::{Counted, PreferenceOracle};
 use inpo_oracle::{Answers, TextOracle, judge};
-use inpo_policy::sample::DrawKey;
-use inpo_policy::{Engine, GenerationConfig};
+use inpo_policy::Engine;
 
+use crate::batches::Order;
 use crate::config::RunConfig;
 use crate::error::TrainError;
-use crate::metrics::{GenerateMetrics, JudgeMetrics};
+use crate::metrics::JudgeMetrics;
 use crate::objective::Objective;
-use crate::optimise::Order;
 use crate::pair_source::PairSource;
-use crate::phases::{PairsFrom, Phase};
-use crate::prompts::{Prompts, RunPrompt};
+use crate::phases::Phase;
+use crate::prompts::Prompts;
 use crate::selection::Selection;
 use crate::session::{PhasePairs, Session};
-use crate::stage::{Place, Stage};
+use crate::stage::Stage;
 use crate::streams::{SelectionDraws, Stream, order_seed};
-use check::{check_preferences, check_responses};
+use check::check_preferences;
+use sampling::Sampling;
 
 /// The policy plays against itself: its own responses are judged by an oracle.
 pub(crate) struct SelfPlay<'a> {
@@ -34,15 +35,6 @@ pub(crate) struct SelfPlay<'a> {
     eval_oracle: Option<&'a TextOracle<'a>>,
     /// Everyone's held-out responses, and what was said of them.
     arena: Arena,
-}
-
-/// One sampling: for which stage, from whom, on what, how.
-struct Sampling<'s> {
-    place: Place<'s>,
-    draws: DrawKey,
-    from: PairsFrom,
-    prompts: &'s [RunPrompt],
-    generation: &'s GenerationConfig,
 }
 
 impl PairSource for SelfPlay<'_> {
@@ -119,36 +111,6 @@ impl<'a> SelfPlay<'a> {
         self.sample(session, &sampling)
     }
 
-    fn sample(
-        &self,
-        session: &mut Session<'_>,
-        of: &Sampling<'_>,
-    ) -> Result<Vec<ResponseRecord>, TrainError> {
-        let count = of.generation.num_generations;
-        let check = |rows: &[ResponseRecord]| check_responses(of.prompts, count, rows);
-        session.stage(of.place, check, |session| {
-            let total = of.prompts.len() * count;
-            let policy = session.behaviour(of.from)?;
-            let observer = session.observer();
-            observer.stage(of.place.iteration, of.place.stage.title(), total);
-            let sampler = self.engine.sampler(policy)?;
-            let prompts: Vec<_> = of.prompts.iter().map(|p| p.prompt.clone()).collect();
-            let mut progress = |done| observer.advance(done);
-            let samples = sampler.sample(&prompts, of.generation, of.draws, &mut progress)?;
-            if let Some(cost) = &samples.cost {
-                session.log(of.place, &GenerateMetrics::from(cost))?;
-            }
-            let lacks = |what| TrainError::Sampler {
-                sampler: sampler.name(),
-                what,
-            };
-            let answers = of.prompts.iter().zip(samples.completions);
-            answers
-                .map(|(prompt, completions)| record(of, self.seed(), prompt, completions, lacks))
-                .collect()
-        })
-    }
-
     /// `preferences.jsonl`: what the oracle said of the matches that `selection` needs.
     fn judge(
         &self,
@@ -222,37 +184,4 @@ impl<'a> SelfPlay<'a> {
         let order = Order::Shuffled(order_seed(self.seed(), phase));
         Ok(PhasePairs::new(pairs, order))
     }
-}
-
-/// A prompt with its samples; `lacks` is the error of a sample without ids or log-probs.
-fn record(
-    of: &Sampling<'_>,
-    seed: u64,
-    prompt: &RunPrompt,
-    completions: Vec<Completion>,
-    lacks: impl Fn(&'static str) -> TrainError,
-) -> Result<ResponseRecord, TrainError> {
-    let mut metadata = prompt.prompt.metadata.clone();
-    metadata.retain(|name, _| !ResponseRecord::COLUMNS.contains(&name.as_str()));
-    let mut record = ResponseRecord {
-        prompt_id: prompt.prompt.number,
-        iteration: of.place.iteration as u64,
-        seed,
-        prompt: Some(PromptInput::clone(&prompt.input)),
-        prompt_token_ids: prompt.ids().to_vec(),
-        responses: Vec::new(),
-        response_token_ids: Vec::new(),
-        finish_reason: Vec::new(),
-        sampling_logps: Vec::new(),
-        metadata,
-    };
-    for completion in completions {
-        let ids = completion.token_ids.ok_or_else(|| lacks("token ids"))?;
-        let logps = completion.token_logps.ok_or_else(|| lacks("log-probs"))?;
-        record.responses.push(completion.text);
-        record.response_token_ids.push(ids);
-        record.finish_reason.push(completion.finish_reason);
-        record.sampling_logps.push(logps.iter().sum());
-    }
-    Ok(record)
 }

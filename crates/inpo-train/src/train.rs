@@ -4,13 +4,13 @@ use inpo_data::Place;
 use inpo_policy::Policy;
 
 use crate::anchors::digests;
+use crate::batches::Order;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::header::TrainHeader;
 use crate::models::Models;
 use crate::objective::Objective;
 use crate::observer::Observer;
-use crate::optimise::Order;
 use crate::pair_source::PairSource;
 use crate::pairs::{PairOptions, read_pairs};
 use crate::phases::{Phase, PolicyId};

@@ -55,7 +55,7 @@ impl FileDigest {
     /// # Errors
     ///
     /// A file that is there and cannot be read.
-    fn difference(&self, path: &Path) -> Result<Option<String>, DataError> {
+    pub(super) fn difference(&self, path: &Path) -> Result<Option<String>, DataError> {
         let metadata = match std::fs::metadata(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Some("is missing".to_owned()));
@@ -279,7 +279,7 @@ pub(super) fn is_manifest_of(path: &Path, header: &Map<String, Value>) -> bool {
 }
 
 /// A JSON object in several lines, with its digest as its last entry.
-fn seal(text: &str) -> String {
+pub(super) fn seal(text: &str) -> String {
     let body = text.strip_suffix("\n}").expect("an object with entries");
     format!(
         "{body},\n  \"{SEAL}\": \"{}\"\n}}\n",
@@ -288,7 +288,7 @@ fn seal(text: &str) -> String {
 }
 
 /// Whether a text is what [`seal`] makes of some object.
-fn is_sealed(text: &str) -> bool {
+pub(super) fn is_sealed(text: &str) -> bool {
     let before = text.rfind(&format!(",\n  \"{SEAL}\": "));
     before.is_some_and(|end| seal(&format!("{}\n}}", &text[..end])) == text)
 }
