@@ -42,7 +42,12 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let oracle = config.init_oracle(&device, find_model)?;
     let models = Models::load(&config.common, None, &device, find_model)?;
     let players = Players::new(models, &oracle);
-    let evaluations = run_loop(&config, players, flags.resume, &mut Console::default())?;
+    let evaluations = run_loop(
+        &config,
+        players,
+        flags.resume,
+        &mut Console::interruptible(),
+    )?;
     tell_base(&config.common.policy);
     if oracle.judged().judge().is_costly() {
         tell(&format!("the judge: {}", oracle.counts()));
