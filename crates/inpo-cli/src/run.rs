@@ -48,7 +48,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
         ..Players::new(models, &oracle)
     };
     // It says last which policy to ship.
-    let mut console = Console::default();
+    let mut console = Console::interruptible();
     let evaluations = run_loop(&config, players, flags.resume, &mut console)?;
     tell_base(&config.common.policy);
     if oracle.judged().judge().is_costly() {

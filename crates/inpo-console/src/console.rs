@@ -7,7 +7,11 @@ use indicatif::ProgressBar;
 use inpo_core::eval::{Evaluation, RunEvaluation};
 use inpo_core::train::{Observer, Peak, StepMetrics};
 
+use crate::interrupt::{is_asked, stage_stops, take_signals};
 use crate::{bar, tell};
+
+/// Stages that look, between two steps or rounds, whether to stop.
+const STOPPING: [&str; 4] = ["generate", "optimise", "evaluate", "evaluate_start"];
 
 /// Progress on standard error: a bar per stage on a terminal, a line per stage elsewhere. Which policy to ship is said last,
 /// when the console is dropped.
@@ -18,6 +22,14 @@ pub struct Console {
 }
 
 impl Console {
+    /// One that stops a run which can be resumed on Ctrl-C, SIGTERM and SIGHUP: when what is under way is saved, or, at the
+    /// second signal, at once.
+    #[must_use]
+    pub fn interruptible() -> Self {
+        take_signals();
+        Self::default()
+    }
+
     fn finish(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
@@ -51,6 +63,7 @@ impl Observer for Console {
     fn stage(&mut self, iteration: usize, name: &str, total: usize) {
         self.finish();
         tell(&format!("iteration {iteration}: {name} ({total})"));
+        stage_stops(STOPPING.contains(&name));
         let template = "  {bar:40} {pos}/{len} {elapsed} eta {eta} {msg}";
         let bar = bar(total as u64, template);
         bar.enable_steady_tick(Duration::from_millis(500));
@@ -61,6 +74,18 @@ impl Observer for Console {
         if let Some(bar) = &self.bar {
             bar.inc(units as u64);
         }
+    }
+
+    fn resumed(&mut self, _iteration: usize, [done, total]: [usize; 2]) {
+        tell(&format!("  resumed at {done} of {total}"));
+        if let Some(bar) = &self.bar {
+            bar.set_position(done as u64);
+            bar.reset_eta();
+        }
+    }
+
+    fn is_interrupted(&mut self) -> bool {
+        is_asked()
     }
 
     fn step(&mut self, _iteration: usize, metrics: &StepMetrics) {

@@ -2,6 +2,7 @@
 //! and [`find_model`], which shows a model being fetched.
 
 mod console;
+mod interrupt;
 mod models;
 
 use std::io::Write;
