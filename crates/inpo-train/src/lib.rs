@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! OUTPUT_DIR/run.toml  manifest.json  metrics.jsonl  trainer_state.json
-//! OUTPUT_DIR/iteration-0001/{responses,preferences,pairs}.jsonl  anchors.safetensors  policy/
+//! OUTPUT_DIR/iteration-0001/{responses,preferences,pairs}.jsonl  anchors.safetensors  checkpoint-000500/  policy/
 //!                           eval_responses.jsonl  eval.json
 //! OUTPUT_DIR/iteration-0000/eval_responses.jsonl (pi_ref's)  start_responses.jsonl (pi_1's, if it is another)
 //!                           aux/ or half/: the first of ONPO's and EGPO's two phases
