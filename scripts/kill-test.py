@@ -14,6 +14,7 @@ import collections
 import json
 import pathlib
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -144,7 +145,7 @@ class Job:
                 process.kill()
                 process.wait()
                 said = (self.folder / "stderr.txt").read_text()
-                stages = [line.split("(")[0].strip() for line in said.splitlines() if line.startswith("iteration ")]
+                stages = re.findall(r"^iteration \d+: \w+(?= \()", said, re.MULTILINE)
                 self.stages[stages[-1] if stages else "before the first stage"] += 1
                 self.kills += 1
         self.rounds += 1
