@@ -73,6 +73,10 @@ impl Observer for Console {
     fn advance(&mut self, units: usize) {
         if let Some(bar) = &self.bar {
             bar.inc(units as u64);
+            if bar.length() == Some(bar.position()) {
+                // What follows, such as the judging of an evaluation, does not look whether to stop.
+                stage_stops(false);
+            }
         }
     }
 

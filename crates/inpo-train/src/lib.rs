@@ -7,12 +7,12 @@
 //!
 //! ```text
 //! OUTPUT_DIR/run.toml  manifest.json  metrics.jsonl  trainer_state.json
-//! OUTPUT_DIR/iteration-0001/{responses,preferences,pairs}.jsonl  anchors.safetensors  policy/
+//! OUTPUT_DIR/iteration-0001/{responses,preferences,pairs}.jsonl  anchors.safetensors  checkpoint-000500/  policy/
 //!                           eval_responses.jsonl  eval_preferences.jsonl  eval.json
+//!                           aux/ or half/: the first of ONPO's and EGPO's two phases
 //! OUTPUT_DIR/iteration-0000/eval_responses.jsonl (pi_ref's)  start_responses.jsonl (pi_1's, if it is another)
 //!                           opponent-1/ (a named opponent's)
 //! OUTPUT_DIR/evaluation.json  empirical_game.json
-//!                           aux/ or half/: the first of ONPO's and EGPO's two phases
 //! ```
 //!
 //! [`methods`] has a file for each method with its keys, anchors and phases. [`RunConfig`] and [`TrainConfig`] have

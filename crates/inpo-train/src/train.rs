@@ -42,8 +42,8 @@ impl PairSource for GivenPairs {
 
 /// Trains on the pairs of `config.data` and returns the trained policy. Writes `train.toml`,
 /// `manifest.json`, `anchors.safetensors`, `metrics.jsonl`, `trainer_state.json` and `policy/` into
-/// `config.common.output_dir`. With `resume`, a directory that was cut off is continued (the optimisation
-/// restarts), and a complete one is read; files that are not what was written are computed again.
+/// `config.common.output_dir`. With `resume`, a training that was cut off is continued at its last
+/// checkpoint, and a complete one is read; files that are not what was written are computed again.
 ///
 /// # Errors
 ///

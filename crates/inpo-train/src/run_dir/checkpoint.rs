@@ -84,10 +84,26 @@ impl RunDir {
 }
 
 impl Checkpoints<'_> {
-    /// The steps that have one, ascending.
-    fn steps(&self) -> Result<Vec<usize>, DataError> {
-        let step = |name: String| name.strip_prefix(NAME)?.parse().ok();
-        let mut steps: Vec<usize> = names(&self.folder)?.into_iter().filter_map(step).collect();
+    /// The steps that have one, ascending. What has another name, as a checkpoint of another trainer does, is none.
+    ///
+    /// # Errors
+    ///
+    /// A directory of such a name without the file that is written last: nothing says that this training wrote it.
+    fn steps(&self) -> Result<Vec<usize>, TrainError> {
+        let mut steps = Vec::new();
+        for name in names(&self.folder)? {
+            let step = name.strip_prefix(NAME).and_then(|step| step.parse().ok());
+            let Some(step) = step.filter(|&step| self.path(step).ends_with(&name)) else {
+                continue;
+            };
+            if !self.path(step).join(SEALED).is_file() {
+                let reason = format!(
+                    "it has no {SEALED}, so that nothing says whose it is; restore the file, or move the directory away"
+                );
+                return Err(TrainError::artefact(&self.path(step), reason));
+            }
+            steps.push(step);
+        }
         steps.sort_unstable();
         Ok(steps)
     }
@@ -175,8 +191,8 @@ impl Checkpoints<'_> {
         let mut files = BTreeMap::new();
         for file in files_below(&self.folder, PARTIAL)? {
             let digest = FileDigest::read(&self.folder.join(&file))?;
-            let name = file.trim_start_matches(PARTIAL).trim_start_matches('/');
-            files.insert(name.to_owned(), digest);
+            let name = file.strip_prefix(PARTIAL).unwrap_or(&file);
+            files.insert(name.trim_start_matches('/').to_owned(), digest);
         }
         let sealed = Sealed {
             progress: progress.clone(),
@@ -186,15 +202,9 @@ impl Checkpoints<'_> {
         let text = serde_json::to_string_pretty(&sealed).expect("plain data is JSON");
         write_whole(&partial.join(SEALED), seal(&text).as_bytes())?;
         let path = self.path(progress.step);
-        remove(&path)?;
         std::fs::rename(&partial, &path).map_err(DataError::write(&path))?;
         sync(&self.folder)?;
-        let steps = self.steps()?;
-        let most = self.config.save_total_limit.unwrap_or(usize::MAX);
-        for &step in &steps[..steps.len().saturating_sub(most)] {
-            self.remove(step)?;
-        }
-        Ok(())
+        self.tidy(Some(progress.step))
     }
 
     /// Removes, once the policy is complete, the checkpoints that a training without interruption would not have.
@@ -203,12 +213,18 @@ impl Checkpoints<'_> {
     ///
     /// Files that cannot be removed.
     pub(crate) fn finish(&self) -> Result<(), TrainError> {
-        for step in self.steps()? {
-            if !self.keeps(step) {
-                self.remove(step)?;
-            }
-        }
-        Ok(())
+        self.tidy(None)
+    }
+
+    /// Removes the oldest checkpoints beyond `train.save_total_limit`, and all that an interruption left but `latest`. Those
+    /// do not count, so that the same ones stay whether or not a training was interrupted.
+    fn tidy(&self, latest: Option<usize>) -> Result<(), TrainError> {
+        let steps = self.steps()?.into_iter();
+        let (kept, left): (Vec<usize>, Vec<usize>) = steps.partition(|&step| self.keeps(step));
+        let most = self.config.save_total_limit.unwrap_or(usize::MAX);
+        let old = &kept[..kept.len().saturating_sub(most)];
+        let left = left.iter().filter(|&&step| Some(step) != latest);
+        left.chain(old).try_for_each(|&step| self.remove(step))
     }
 
     /// Removes a checkpoint, which is none from the first moment on.

@@ -47,10 +47,8 @@ impl RunDir {
         let first = json!({ "made_from": made_from });
         let count = entries.len();
         let mut entries = entries.into_iter();
-        let same = entries
-            .next()
-            .flatten()
-            .is_some_and(|entry| entry == first.to_string());
+        let written = first.to_string();
+        let same = entries.next().flatten().as_ref() == Some(&written);
         let parts = entries.map_while(|entry| serde_json::from_str(&entry?).ok());
         let parts: Vec<T> = if same { parts.collect() } else { Vec::new() };
         if same && parts.len() + 1 == count {

@@ -167,7 +167,18 @@ fn it_resumes_at_the_last_whole_checkpoint() {
                 _ => std::fs::remove_file(&path).unwrap(),
             }
             let mut stopper = Stopper::default();
-            go_on(&config, true, &mut stopper).unwrap();
+            let gone_on = go_on(&config, true, &mut stopper);
+            if (file, damage) == ("checkpoint.json", "gone") {
+                // It may be somebody else's.
+                let error = gone_on.unwrap_err().to_string();
+                assert!(
+                    error.contains("checkpoint-000006: it has no checkpoint.json"),
+                    "{error}"
+                );
+                assert!(named(6).join("optimizer.bpk").exists());
+                continue;
+            }
+            gone_on.unwrap();
             let what = format!("{file} {damage}: {:?}", stopper.notes);
             assert_eq!(stopper.resumed, [3], "{what}");
             let [note] = &stopper.notes[..] else {
@@ -188,11 +199,27 @@ fn the_latest_checkpoints_stay() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = settings(dir.path(), "save_total_limit = 2\n", None);
     let root = config.common.output_dir.clone();
+    let expected = undisturbed(&config);
     stopped(&config, false, 7);
+    // That of the stop comes on top, so that none goes which would have stayed.
+    let names = [
+        "checkpoint-000003",
+        "checkpoint-000006",
+        "checkpoint-000007",
+    ];
+    assert_eq!(checkpoints(&root), names);
+    // Another trainer's is not touched.
+    let other = root.join("checkpoint-3");
+    std::fs::create_dir(&other).unwrap();
+    go_on(&config, true, &mut Stopper::default()).unwrap();
     assert_eq!(
         checkpoints(&root),
-        ["checkpoint-000006", "checkpoint-000007"]
+        ["checkpoint-000006", "checkpoint-000009", "checkpoint-3"]
     );
+    std::fs::remove_dir(other).unwrap();
+    assert_same_files(&snapshot(&root), &expected, "stopped, with a limit");
+    std::fs::remove_dir_all(&root).unwrap();
+    stopped(&config, false, 7);
     config.common.train.save_steps = 4;
     config.common.train.save_total_limit = Some(1);
     let mut stopper = Stopper::default();
