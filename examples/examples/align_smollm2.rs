@@ -95,7 +95,7 @@ fn align(args: Args) -> Result<(), Box<dyn Error>> {
     let policy = Policy::load(&find_model(&config.common.policy.model)?, &device)?;
     let oracle = config.init_oracle(&device, find_model)?;
     let players = Players::new(policy, &oracle);
-    let evaluations = run(&config, players, args.resume, &mut Console::default())?;
+    let evaluations = run(&config, players, args.resume, &mut Console::interruptible())?;
     println!("{}", table(&evaluations));
     println!(
         "The run's files are in {}.",

@@ -109,7 +109,7 @@ fn align(args: &Args) -> Result<(), Box<dyn Error>> {
     let policy = Policy::load(&find_model(&config.common.policy.model)?, &device)?;
     let oracle = config.init_oracle(&device, find_model)?;
     let players = Players::new(policy, &oracle);
-    let evaluations = run(&config, players, true, &mut Console::default())?;
+    let evaluations = run(&config, players, true, &mut Console::interruptible())?;
     println!("{}\n", table(&evaluations));
 
     // Who else prefers the aligned model's answers to held-out prompts.

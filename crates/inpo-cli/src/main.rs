@@ -3,6 +3,7 @@
 mod config;
 mod convert;
 mod error;
+mod eval;
 mod explain;
 mod game;
 mod generate;
@@ -40,6 +41,7 @@ enum Command {
     Generate(generate::GenerateArgs),
     Judge(judge::JudgeArgs),
     Select(select::SelectArgs),
+    Eval(eval::EvalArgs),
     Logps(logps::LogpsArgs),
     Convert(convert::ConvertArgs),
     Config(explain::ExplainArgs),
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Command::Generate(args) => generate::run(&args),
         Command::Judge(args) => judge::run(&args),
         Command::Select(args) => select::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Logps(args) => logps::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Config(args) => explain::run(&args),

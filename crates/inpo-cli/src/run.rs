@@ -1,7 +1,7 @@
 //! `inpo run`: the whole loop.
 
 use clap::Args;
-use inpo_console::{Console, find_model};
+use inpo_console::{Console, Verdicts, find_model};
 use inpo_core::game::PreferenceOracle;
 use inpo_core::train::{Models, Players, RunConfig, run as run_loop};
 
@@ -40,12 +40,20 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     flags.set_device(&mut config.common.device);
     config.check_output_dir()?;
     let device = inpo_core::device(&config.common.device)?;
-    let mut console = Console::default().with_iterations(config.iteration.num_iterations);
-    let verdicts = console.verdicts();
-    let oracle = config.init_oracle_with(&device, find_model, Some(&verdicts))?;
-    console.expect_votes(oracle.judged().votes());
+    let verdicts = Verdicts::default();
+    let oracle = config.init_oracle_with(&device, find_model, Some(&verdicts.progress()))?;
+    verdicts.expect_votes(oracle.judged().votes());
+    let eval_oracle = config.init_eval_oracle(&device, find_model)?;
     let models = Models::load(&config.common, None, &device, find_model)?;
-    let players = Players::new(models, &oracle);
+    let models = models.with_opponents(&config, &device, find_model)?;
+    let players = Players {
+        eval_oracle: eval_oracle.as_ref().map(|oracle| oracle as _),
+        ..Players::new(models, &oracle)
+    };
+    // It says last which policy to ship.
+    let mut console = Console::interruptible()
+        .with_iterations(config.iteration.num_iterations)
+        .with_verdicts(verdicts);
     let evaluations = run_loop(&config, players, flags.resume, &mut console)?;
     tell_base(&config.common.policy);
     if oracle.judged().judge().is_costly() {

@@ -33,7 +33,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<(), CliError> {
     )?;
     let policy = config.common.output_dir.join("policy");
     let before = policy.join(".complete").exists();
-    train(&config, models, args.resume, &mut Console::default())?;
+    train(&config, models, args.resume, &mut Console::interruptible())?;
     let word = if before { "already trained" } else { "trained" };
     tell(&format!("{word}: {}", policy.display()));
     tell_base(&config.common.policy);

@@ -31,6 +31,13 @@ impl RunClock {
         self.current = Some((iteration, now, first));
     }
 
+    /// A part of the stage was done before: the iteration is not seen whole.
+    pub(crate) fn resumed(&mut self) {
+        if let Some((_, _, whole)) = &mut self.current {
+            *whole = false;
+        }
+    }
+
     /// The time left, once an iteration was seen whole: the mean of these for each one to come, and what is left of it for
     /// the current one.
     pub(crate) fn left(&self, now: Instant) -> Option<Duration> {
@@ -78,6 +85,11 @@ mod tests {
         assert_eq!(clock.left(at(2)), None);
         clock.stage(3, true, at(31));
         assert_eq!(clock.left(at(41)), Some(Duration::from_secs(20)));
+        let mut clock = RunClock::new(3);
+        clock.stage(1, true, at(0));
+        clock.resumed();
+        clock.stage(2, true, at(1));
+        assert_eq!(clock.left(at(2)), None);
         assert_eq!(RunClock::default().left(at(0)), None);
     }
 }

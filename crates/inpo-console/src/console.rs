@@ -1,49 +1,44 @@
 //! A run's progress on standard error.
 
 use std::fmt::Display;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use inpo_core::eval::Evaluation;
-use inpo_core::oracle::Progress;
+use inpo_core::eval::{Evaluation, RunEvaluation};
 use inpo_core::train::{Observer, Peak, StepMetrics};
 use serde_json::json;
 
 use crate::clock::RunClock;
 use crate::form::{Form, event, form, tell_as};
+use crate::interrupt::{is_asked, stage_stops, take_signals};
 use crate::meter::Meter;
+use crate::verdicts::Verdicts;
 
-/// The stage whose verdicts are counted as they come, and the one that an iteration begins with.
-const JUDGE: &str = "judge";
+/// The stages whose verdicts are counted as they come, and the one that an iteration begins with.
+const JUDGING: [&str; 2] = ["judge", "eval_judge"];
 const FIRST: &str = "generate";
 
+/// Stages that look, between two steps or rounds, whether to stop.
+const STOPPING: [&str; 4] = ["generate", "optimise", "evaluate", "evaluate_start"];
+
 /// Progress on standard error: a bar per stage on a terminal, a line per stage elsewhere; an object per event for a program.
+/// Which policy to ship is said last, when the console is dropped.
 #[derive(Debug, Default)]
 pub struct Console {
     meter: Option<Meter>,
     clock: RunClock,
-    judging: Arc<Judging>,
-}
-
-/// The judge stage under way, of which verdicts are told from wherever they come.
-#[derive(Debug, Default)]
-struct Judging(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    meter: Option<Meter>,
-    /// Verdicts of a comparison, and those that were heard of the next one.
-    votes: u32,
-    heard: u32,
-}
-
-impl Judging {
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
-    }
+    verdicts: Verdicts,
+    conclusion: Option<RunEvaluation>,
 }
 
 impl Console {
+    /// One that stops a run which can be resumed on Ctrl-C, SIGTERM and SIGHUP: when what is under way is saved, or, at the
+    /// second signal, at once.
+    #[must_use]
+    pub fn interruptible() -> Self {
+        take_signals();
+        Self::default()
+    }
+
     /// Says how many iterations the run has, so that the time left of it can be told.
     #[must_use]
     pub fn with_iterations(mut self, iterations: usize) -> Self {
@@ -51,29 +46,15 @@ impl Console {
         self
     }
 
-    /// What the run's oracle tells each verdict.
+    /// Counts the verdicts of the run's oracle.
     #[must_use]
-    pub fn verdicts(&self) -> Progress {
-        let judging = Arc::clone(&self.judging);
-        Arc::new(move || {
-            judging.change(|state| {
-                let Some(meter) = &state.meter else { return };
-                state.heard += 1;
-                if state.heard >= state.votes {
-                    state.heard = 0;
-                    meter.add(1);
-                }
-            });
-        })
-    }
-
-    /// Says how many verdicts the oracle gives on a comparison.
-    pub fn expect_votes(&self, votes: u32) {
-        self.judging.change(|state| state.votes = votes);
+    pub fn with_verdicts(mut self, verdicts: Verdicts) -> Self {
+        self.verdicts = verdicts;
+        self
     }
 
     fn finish(&mut self) {
-        self.judging.change(|state| state.meter = None);
+        self.verdicts.count_on(None);
         if let Some(meter) = self.meter.take() {
             meter.finish();
         }
@@ -120,6 +101,7 @@ impl Observer for Console {
         self.finish();
         let now = Instant::now();
         self.clock.stage(iteration, name == FIRST, now);
+        stage_stops(STOPPING.contains(&name));
         let mut of = json!({ "event": "stage", "iteration": iteration, "stage": name });
         if let Some(left) = self.clock.left(now) {
             of["run_seconds_left"] = left.as_secs_f64().into();
@@ -139,11 +121,8 @@ impl Observer for Console {
         let template = "  {bar:40} {pos}/{len} {elapsed}, {per_sec}, {eta} left{msg}";
         let meter = Meter::of(of, template, total as u64).ticking();
         meter.show(self.run_left());
-        if name == JUDGE {
-            self.judging.change(|state| {
-                state.meter = Some(meter.clone());
-                state.heard = 0;
-            });
+        if JUDGING.contains(&name) {
+            self.verdicts.count_on(Some(meter.clone()));
         }
         self.meter = Some(meter);
     }
@@ -151,7 +130,29 @@ impl Observer for Console {
     fn advance(&mut self, units: usize) {
         if let Some(meter) = &self.meter {
             meter.add(units as u64);
+            if meter.is_full() {
+                // What follows, such as the judging of an evaluation, does not look whether to stop.
+                stage_stops(false);
+            }
         }
+    }
+
+    fn resumed(&mut self, iteration: usize, [done, total]: [usize; 2]) {
+        self.clock.resumed();
+        if form() == Form::Json {
+            event(
+                json!({ "event": "resumed", "iteration": iteration, "done": done, "total": total }),
+            );
+        } else {
+            tell_as("resumed", &format!("  resumed at {done} of {total}"));
+        }
+        if let Some(meter) = &self.meter {
+            meter.resume(done as u64);
+        }
+    }
+
+    fn is_interrupted(&mut self) -> bool {
+        is_asked()
     }
 
     fn step(&mut self, iteration: usize, metrics: &StepMetrics) {
@@ -181,10 +182,24 @@ impl Observer for Console {
             tell_as("evaluated", &evaluation.to_string());
         }
     }
+
+    fn concluded(&mut self, evaluation: &RunEvaluation) {
+        self.finish();
+        self.conclusion = Some(evaluation.clone());
+    }
 }
 
 impl Drop for Console {
     fn drop(&mut self) {
         self.finish();
+        let Some(evaluation) = self.conclusion.take() else {
+            return;
+        };
+        let recommendation = evaluation.recommendation;
+        if form() == Form::Json {
+            event(json!({ "event": "concluded", "recommendation": recommendation }));
+        } else {
+            tell_as("concluded", &recommendation.to_string());
+        }
     }
 }

@@ -4,10 +4,13 @@
 mod clock;
 mod console;
 mod form;
+mod interrupt;
 mod meter;
 mod models;
+mod verdicts;
 
 pub use console::Console;
 pub use form::{Form, choose, tell, tell_error};
 pub use meter::Meter;
 pub use models::find_model;
+pub use verdicts::Verdicts;

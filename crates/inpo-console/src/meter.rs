@@ -1,6 +1,6 @@
 //! How far a piece of work has come.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -25,8 +25,31 @@ pub struct Meter {
 struct Lines {
     /// What each line begins with.
     of: Value,
-    started: Instant,
-    last: Mutex<Option<Instant>>,
+    state: Mutex<State>,
+}
+
+/// Where the work of this process began, and when its last line was.
+#[derive(Debug)]
+struct State {
+    began: Instant,
+    before: u64,
+    last: Option<Instant>,
+}
+
+impl State {
+    fn new(before: u64) -> Self {
+        Self {
+            began: Instant::now(),
+            before,
+            last: None,
+        }
+    }
+}
+
+impl Lines {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Meter {
@@ -62,8 +85,7 @@ impl Meter {
         let lines = (form() == Form::Json).then(|| {
             Arc::new(Lines {
                 of,
-                started: Instant::now(),
-                last: Mutex::new(None),
+                state: Mutex::new(State::new(0)),
             })
         });
         Self { bar, lines }
@@ -86,6 +108,22 @@ impl Meter {
     pub fn set(&self, units: u64) {
         self.bar.set_position(units);
         self.say(false);
+    }
+
+    /// Says that `units` were done by an earlier process: neither rate nor time left counts them.
+    pub(crate) fn resume(&self, units: u64) {
+        self.bar.set_position(units);
+        // Has the bar's estimate see the new place, before it begins again.
+        self.bar.set_length(self.total());
+        self.bar.reset_eta();
+        if let Some(lines) = &self.lines {
+            *lines.state() = State::new(units);
+        }
+    }
+
+    /// Whether all is done.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bar.position() >= self.total()
     }
 
     /// Corrects the total.
@@ -119,18 +157,19 @@ impl Meter {
     fn say(&self, at_once: bool) {
         let Some(lines) = &self.lines else { return };
         let (done, total) = (self.bar.position(), self.total());
-        let mut last = lines.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let recent = last.is_some_and(|last| last.elapsed() < BETWEEN_LINES);
+        let mut state = lines.state();
+        let recent = state.last.is_some_and(|last| last.elapsed() < BETWEEN_LINES);
         if recent && done < total && !at_once {
             return;
         }
-        *last = Some(Instant::now());
+        state.last = Some(Instant::now());
         let mut line = lines.of.clone();
         line["done"] = done.into();
         line["total"] = total.into();
-        let seconds = lines.started.elapsed().as_secs_f64();
-        if done > 0 && seconds > 0.0 {
-            let rate = done as f64 / seconds;
+        let seconds = state.began.elapsed().as_secs_f64();
+        let done_here = done.saturating_sub(state.before);
+        if done_here > 0 && seconds > 0.0 {
+            let rate = done_here as f64 / seconds;
             line["per_second"] = rate.into();
             line["seconds_left"] = ((total - done.min(total)) as f64 / rate).into();
         }

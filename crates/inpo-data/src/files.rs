@@ -2,6 +2,7 @@
 
 mod lock;
 mod output;
+mod sealed;
 mod whole;
 
 use std::io::Write;
@@ -14,6 +15,7 @@ use crate::DataError;
 
 pub use lock::{lock, open_lock, remove_left_overs};
 pub use output::{Output, check_directory};
+pub use sealed::SealedLog;
 pub use whole::{share_reading, sync, write_whole, write_whole_with};
 
 /// Writes one JSON document.

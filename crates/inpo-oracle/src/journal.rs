@@ -1,16 +1,14 @@
 //! The journal: every verdict that cost something, appended as it comes, so that none is paid for twice.
 //!
-//! A file holds the verdicts of one judge specification. Its lines are `{"sum":"..","entry":{..}}`: the sum is the first 16
-//! digits of the sha256 of the entry as it is written. The first entry is the specification; each other one is a verdict
-//! under the key of its question. A last line without its end was torn by a crash and is cut off; a line whose sum is wrong
-//! is left out, and its question is asked again.
+//! A file holds the verdicts of one judge specification, as the lines of a [`SealedLog`]. The first entry is the
+//! specification; each other one is a verdict under the key of its question. A line that is damaged is left out, and its
+//! question is asked again.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use inpo_data::files::{SealedLog, sync};
 use inpo_data::{DataError, sha256};
 use inpo_game::Preference;
 use serde::{Deserialize, Serialize};
@@ -18,22 +16,12 @@ use serde_json::Value;
 
 use crate::verdict::{Usage, Verdict};
 
-/// Written lines reach the disk this long after they were written, if not before: the kernel holds them until then, so
-/// that only a machine that fails loses them.
-const SYNC_EVERY: Duration = Duration::from_secs(1);
-
-const BEFORE_SUM: &str = r#"{"sum":""#;
-const BEFORE_ENTRY: &str = r#"","entry":"#;
-const SUM_DIGITS: usize = 16;
-
 /// The verdicts of one judge, in memory and in a file.
 #[derive(Debug)]
 pub struct Journal {
-    path: PathBuf,
-    file: File,
+    log: SealedLog,
     known: HashMap<String, Verdict>,
     damaged: usize,
-    synced: Instant,
 }
 
 /// A verdict as it is written.
@@ -89,40 +77,24 @@ impl Journal {
     ///
     /// A file that another process has open, that cannot be read or written, or that is the journal of another judge.
     pub fn open(dir: &Path, label: &str, specification: &Value) -> Result<Self, DataError> {
-        std::fs::create_dir_all(dir).map_err(DataError::write(dir))?;
-        let path = Self::path_in(dir, label, specification);
-        let mut options = OpenOptions::new();
-        let options = options.read(true).append(true).create(true);
-        let mut file = options.open(&path).map_err(DataError::write(&path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(DataError::Busy(path)),
-            Err(TryLockError::Error(error)) => return Err(DataError::write(&path)(error)),
-        }
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)
-            .map_err(DataError::read(&path))?;
-        let whole = bytes.iter().rposition(|&byte| byte == b'\n');
-        let whole = whole.map_or(0, |end| end + 1);
-        if whole < bytes.len() {
-            file.set_len(whole as u64)
-                .map_err(DataError::write(&path))?;
-            file.seek(SeekFrom::End(0))
-                .map_err(DataError::write(&path))?;
-        }
+        let (log, entries) = SealedLog::open(&Self::path_in(dir, label, specification))?;
         let mut journal = Self {
-            path,
-            file,
+            log,
             known: HashMap::new(),
             damaged: 0,
-            synced: Instant::now(),
         };
-        if whole == 0 {
-            journal.write(&serde_json::json!({ "specification": specification }))?;
-            journal.sync()?;
-            inpo_data::files::sync(dir)?;
-        } else {
-            journal.read(&bytes[..whole]);
+        if entries.is_empty() {
+            let first = serde_json::json!({ "specification": specification });
+            journal.log.append(&first)?;
+            journal.log.sync()?;
+            sync(dir)?;
+        }
+        for entry in entries.into_iter().skip(1) {
+            let entry = entry.and_then(|text| serde_json::from_str::<Entry>(&text).ok());
+            match entry.and_then(Entry::verdict) {
+                Some((key, verdict)) => drop(journal.known.insert(key, verdict)),
+                None => journal.damaged += 1,
+            }
         }
         Ok(journal)
     }
@@ -167,7 +139,7 @@ impl Journal {
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.log.path()
     }
 
     /// Appends a verdict.
@@ -176,67 +148,10 @@ impl Journal {
     ///
     /// A file that cannot be written.
     pub fn append(&mut self, key: &str, verdict: &Verdict) -> Result<(), DataError> {
-        self.write(&Entry::new(key, verdict))?;
+        self.log.append(&Entry::new(key, verdict))?;
         self.known.insert(key.to_owned(), verdict.clone());
-        if self.synced.elapsed() >= SYNC_EVERY {
-            self.sync()?;
-        }
         Ok(())
     }
-
-    /// Waits until everything is on the disk.
-    ///
-    /// # Errors
-    ///
-    /// A file that cannot be written.
-    pub fn sync(&mut self) -> Result<(), DataError> {
-        let synced = self.file.sync_data();
-        // From here on: a disk that takes long is not waited for at every line.
-        self.synced = Instant::now();
-        synced.map_err(DataError::write(&self.path))
-    }
-
-    /// One line in one write.
-    fn write(&mut self, entry: &impl Serialize) -> Result<(), DataError> {
-        let entry = serde_json::to_string(entry).expect("plain data is JSON");
-        let sum = sum(&entry);
-        let line = format!("{BEFORE_SUM}{sum}{BEFORE_ENTRY}{entry}}}\n");
-        let written = self.file.write_all(line.as_bytes());
-        written.map_err(DataError::write(&self.path))
-    }
-
-    /// The entries behind the first line, which names the judge.
-    fn read(&mut self, bytes: &[u8]) {
-        let lines = bytes.split(|&byte| byte == b'\n').skip(1);
-        for line in lines.filter(|line| !line.is_empty()) {
-            match std::str::from_utf8(line).ok().and_then(entry) {
-                Some((key, verdict)) => drop(self.known.insert(key, verdict)),
-                None => self.damaged += 1,
-            }
-        }
-    }
-}
-
-impl Drop for Journal {
-    fn drop(&mut self) {
-        // Nobody is left to tell; the lines are written.
-        let _ = self.sync();
-    }
-}
-
-/// The verdict of a line; none of one that is damaged.
-fn entry(line: &str) -> Option<(String, Verdict)> {
-    let rest = line.strip_prefix(BEFORE_SUM)?;
-    let (stated, rest) = rest.split_at_checked(SUM_DIGITS)?;
-    let entry = rest.strip_prefix(BEFORE_ENTRY)?.strip_suffix('}')?;
-    if sum(entry) != stated {
-        return None;
-    }
-    serde_json::from_str::<Entry>(entry).ok()?.verdict()
-}
-
-fn sum(entry: &str) -> String {
-    sha256(entry.as_bytes())[..SUM_DIGITS].to_owned()
 }
 
 /// The letters and digits of a judge's name before its parameters.

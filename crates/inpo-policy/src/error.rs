@@ -19,6 +19,10 @@ pub enum PolicyError {
     #[error(transparent)]
     Data(#[from] DataError),
 
+    /// Sampling that whoever takes the answers broke off.
+    #[error("the sampling was broken off")]
+    BrokenOff,
+
     /// A file that must hold JSON does not.
     #[error("{} is not the JSON expected: {reason}; restore the file from its source", path.display())]
     Json {

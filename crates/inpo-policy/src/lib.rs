@@ -34,7 +34,7 @@ pub use error::PolicyError;
 pub use float_type::FloatType;
 pub use logps::Sequence;
 pub use lora::LoraConfig;
-pub use policy::{Policy, PolicyFiles, PolicyMixture, Precision};
+pub use policy::{Policy, PolicyFiles, PolicyMixture, PolicyWriter, Precision};
 pub use preference::{PreferenceHead, PreferenceHeadConfig, PreferenceModel, PromptScale};
 pub use prefix::PrefixBatch;
 pub use reward::RewardModel;

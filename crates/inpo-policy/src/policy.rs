@@ -3,6 +3,7 @@
 mod files;
 mod mixture;
 mod sampling;
+mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,17 +16,17 @@ use serde_json::{Map, Value};
 
 pub use files::{PolicyFiles, Precision};
 pub use mixture::PolicyMixture;
+pub use writer::PolicyWriter;
 
 use crate::config::ModelConfig;
 use crate::error::PolicyError;
 use crate::files::{ModelFiles, RandomWeights, WeightSource};
 use crate::logps::{Sequence, response_logps};
 use crate::lora::{
-    LoraConfig, adapter_digest, add_adapters, load_adapters, merged, other_base, save_adapters,
-    without_adapters,
+    LoraConfig, adapter_digest, add_adapters, load_adapters, merged, other_base, without_adapters,
 };
 use crate::model::{Decoder, FileBlocks};
-use crate::save::{SaveOptions, Surroundings, save_model, weight_digest};
+use crate::save::{SaveOptions, weight_digest};
 use crate::tokenizer::TextCodec;
 
 /// A language model as a policy over responses: `pi(y | x)` with `log pi(y | x)` the sum of the
@@ -256,9 +257,17 @@ impl Policy {
     ///
     /// Files that cannot be written.
     pub fn save(&self, base_model: &str, dir: &Path) -> Result<(), PolicyError> {
-        match &self.lora {
-            Some(config) => save_adapters(&self.decoder, config, base_model, dir),
-            None => self.save_whole(dir, &SaveOptions::default()),
+        self.writer().save(&self.decoder, base_model, dir)
+    }
+
+    /// Writes weights that were trained from this policy as [`Policy::save`] writes its own. It holds none of them.
+    pub fn writer(&self) -> PolicyWriter {
+        PolicyWriter {
+            config: self.config.clone(),
+            config_json: self.config_json.clone(),
+            codec: self.codec.clone(),
+            source: self.source.clone(),
+            lora: self.lora.clone(),
         }
     }
 
@@ -280,13 +289,8 @@ impl Policy {
         dir: &Path,
         options: &SaveOptions,
     ) -> Result<(), PolicyError> {
-        let around = Surroundings {
-            config: &self.config,
-            original: self.config_json.as_deref(),
-            codec: self.codec.as_deref(),
-            source: &self.source,
-        };
-        save_model(&merged(&self.decoder), heads, &around, options, dir)
+        self.writer()
+            .save_whole(&merged(&self.decoder), heads, options, dir)
     }
 
     /// This policy with its adapters added to its weights.

@@ -67,6 +67,12 @@ pub trait Sampler {
         Ok(cost)
     }
 
+    /// How many prompts must be sampled together, so that sampling that was cut off and is resumed gives the same bytes: where
+    /// rows share a batch, the last bits of a log-prob depend on who shares it. None where each prompt stands for itself.
+    fn round(&self, _config: &GenerationConfig) -> Option<usize> {
+        None
+    }
+
     /// Log-probs of the response tokens of each sequence, in nats, at temperature 1.
     ///
     /// # Errors
@@ -131,6 +137,13 @@ impl Engine for LocalEngine {
     }
 }
 
+/// Prompts whose samples are four times those that are decoded together: the rows that end last, and leave the others of
+/// their batch free, are few among so many.
+fn round(config: &GenerationConfig) -> usize {
+    let rows = config.max_num_seqs.saturating_mul(4);
+    (rows / config.num_generations.max(1)).max(1)
+}
+
 impl Sampler for Policy {
     fn name(&self) -> String {
         self.source().display().to_string()
@@ -153,6 +166,10 @@ impl Sampler for Policy {
         let tasks = self.tasks(prompts)?;
         let generations = self.generate(&tasks, config, draws, progress)?;
         self.samples(tasks, generations)
+    }
+
+    fn round(&self, config: &GenerationConfig) -> Option<usize> {
+        Some(round(config))
     }
 
     fn logps(&self, sequences: &[Sequence]) -> Result<Vec<Vec<f64>>, PolicyError> {
@@ -180,6 +197,10 @@ impl Sampler for PolicyMixture {
         let tasks = self.policy.tasks(prompts)?;
         let generations = self.generate(&tasks, config, draws, progress)?;
         self.policy.samples(tasks, generations)
+    }
+
+    fn round(&self, config: &GenerationConfig) -> Option<usize> {
+        Some(round(config))
     }
 
     fn logps(&self, sequences: &[Sequence]) -> Result<Vec<Vec<f64>>, PolicyError> {

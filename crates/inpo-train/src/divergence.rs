@@ -1,5 +1,7 @@
 //! Watching for a training that goes nowhere: a loss far above the first one, a gradient that stays 0.
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::TrainSection;
 use crate::error::TrainError;
 
@@ -10,7 +12,7 @@ const FAR: f64 = 10.0;
 const STUCK: usize = 10;
 
 /// What was seen of the steps of one optimisation.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Divergence {
     /// `train.max_loss_ratio`.
     limit: Option<f64>,

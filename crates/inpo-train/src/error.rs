@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use inpo_data::DataError;
-use inpo_game::OracleError;
+use inpo_game::{EquilibriumError, OracleError};
 use inpo_loss::LossError;
 use inpo_oracle::{OracleConfigError, SelectionConfigError};
 use inpo_policy::PolicyError;
@@ -114,6 +114,12 @@ pub enum TrainError {
         /// `train.max_loss_ratio`.
         limit: f64,
     },
+    /// The observer asked to stop. Everything that is needed to resume is saved.
+    #[error("stopped as asked, after {at}; pass --resume to go on from there")]
+    Interrupted {
+        /// What is done.
+        at: String,
+    },
     /// The first loss is not the one that the cached log-probs give.
     #[error(
         "the loss before the first step is {got:.6}, expected {expected:.6} from the cached log-probs; \
@@ -167,6 +173,9 @@ pub enum TrainError {
     /// The oracle.
     #[error(transparent)]
     Oracle(#[from] OracleError),
+    /// An empirical game that cannot be solved.
+    #[error("the empirical game: {0}")]
+    Game(#[from] EquilibriumError),
     /// The settings of the oracle.
     #[error(transparent)]
     OracleConfig(#[from] OracleConfigError),
@@ -229,10 +238,12 @@ impl TrainError {
         match self {
             Self::NonFinite { .. }
             | Self::Diverged { .. }
+            | Self::Interrupted { .. }
             | Self::FirstLoss { .. }
             | Self::StaleAnchors { .. }
             | Self::NoPairs { .. }
             | Self::Sampler { .. }
+            | Self::Game(_)
             | Self::Oracle(_) => false,
             Self::Policy(error) => error.is_input(),
             Self::Data(error) => error.is_input(),

@@ -24,11 +24,11 @@ use inpo_policy::{
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
+use crate::batches::Order;
 use crate::divergence::Divergence;
 use crate::error::TrainError;
 use crate::inputs::Inputs;
 use crate::observer::Observer;
-use crate::optimise::Order;
 use crate::phases::PolicyId;
 use crate::run_dir::{Identity, Layout, RunDir};
 use crate::stage::{Place, Stage};

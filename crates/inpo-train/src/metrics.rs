@@ -30,7 +30,9 @@ pub struct StepProgress {
     pub seconds: f64,
     /// Tokens of the phase's steps before this one.
     pub tokens_before: usize,
-    /// Seconds of the phase's steps before this one, those of this process.
+    /// Those of them that this process trained on: without the steps before a checkpoint that it resumed.
+    pub timed_tokens_before: usize,
+    /// Seconds of the phase's steps of this process before this one.
     pub seconds_before: f64,
     /// Floating-point operations that the model needs for the step: 6 a token and trained parameter, 4 a
     /// token and other parameter (docs/training.md).
@@ -39,7 +41,8 @@ pub struct StepProgress {
 
 /// The metrics of one optimiser step, before its update: those of [`BatchMetrics`] over the step's
 /// pairs, `step`, `epoch`, `learning_rate`, `grad_norm`, `num_tokens` (of the phase so far), `perf/*`,
-/// `timing_s/step`, `timing_s/train` (of the phase so far). The loss is the plain mean over pairs, whatever their weights.
+/// `timing_s/step`, `timing_s/train` (of the phase so far); rates and times are those of this process, without the steps that
+/// a resumed checkpoint has. The loss is the plain mean over pairs, whatever their weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepMetrics {
     /// Its place in the phase, and what it took.
@@ -85,10 +88,13 @@ impl StepMetrics {
             grad_norm,
             seconds,
             tokens_before,
+            timed_tokens_before,
             seconds_before,
             flops,
             ..
         } = self.progress;
+        let timed_tokens = timed_tokens_before + self.num_tokens;
+        let timed_seconds = seconds_before + seconds;
         let mut row = Map::new();
         let entries = [
             ("step", json!(step)),
@@ -102,10 +108,10 @@ impl StepMetrics {
             ),
             (
                 "perf/tokens_per_second_avg",
-                json!((tokens_before + self.num_tokens) as f64 / (seconds_before + seconds)),
+                json!(timed_tokens as f64 / timed_seconds),
             ),
             ("timing_s/step", json!(seconds)),
-            ("timing_s/train", json!(seconds_before + seconds)),
+            ("timing_s/train", json!(timed_seconds)),
         ];
         row.extend(entries.map(|(name, value)| (name.to_owned(), value)));
         if let Some(peak) = peak {
@@ -361,7 +367,7 @@ pub(crate) struct TimedEvaluation<T> {
 }
 
 /// An evaluation.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct EvalMetrics {
     #[serde(rename = "game/win_rate_vs_ref")]
     win_rate_vs_ref: f64,
@@ -369,8 +375,9 @@ pub(crate) struct EvalMetrics {
     win_rate_vs_ref_low: f64,
     #[serde(rename = "game/win_rate_vs_ref_high")]
     win_rate_vs_ref_high: f64,
-    #[serde(rename = "game/win_rate_vs_prev")]
-    win_rate_vs_prev: f64,
+    /// What was not asked is left out.
+    #[serde(flatten)]
+    asked: Map<String, Value>,
     #[serde(rename = "game/kl_ref")]
     kl_ref: f64,
     #[serde(rename = "completions/mean_length")]
@@ -383,11 +390,39 @@ pub(crate) struct EvalMetrics {
 
 impl From<&Evaluation> for EvalMetrics {
     fn from(evaluation: &Evaluation) -> Self {
+        let mut asked = Map::new();
+        let controlled = evaluation.length_controlled.as_ref();
+        let means = [
+            ("win_rate_vs_prev", evaluation.win_rate_vs_prev),
+            ("win_rate_vs_init", evaluation.win_rate_vs_init),
+            ("win_rate_vs_ref_lc", controlled.map(|lc| lc.win_rate)),
+            (
+                "win_rate_vs_ref_held_out",
+                evaluation.held_out_win_rate_vs_ref,
+            ),
+            ("probe_of_ref", evaluation.probe_of_ref),
+        ];
+        for (name, interval) in means {
+            asked.extend(interval.map(|i| (format!("game/{name}"), i.mean.into())));
+        }
+        for opponent in &evaluation.opponents {
+            let name = format!("game/win_rate_vs/{}", opponent.opponent);
+            asked.insert(name, opponent.win_rate.mean.into());
+        }
+        for (name, interval) in [
+            ("probe", evaluation.probe),
+            ("oracle_gap", evaluation.oracle_gap),
+        ] {
+            let Some(interval) = interval else { continue };
+            asked.insert(format!("game/{name}"), interval.mean.into());
+            asked.insert(format!("game/{name}_low"), interval.low.into());
+            asked.insert(format!("game/{name}_high"), interval.high.into());
+        }
         Self {
             win_rate_vs_ref: evaluation.win_rate_vs_ref.mean,
             win_rate_vs_ref_low: evaluation.win_rate_vs_ref.low,
             win_rate_vs_ref_high: evaluation.win_rate_vs_ref.high,
-            win_rate_vs_prev: evaluation.win_rate_vs_prev.mean,
+            asked,
             kl_ref: evaluation.kl_ref,
             mean_length: evaluation.mean_length,
             clipped_ratio: evaluation.clipped_ratio,

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use inpo_eval::Evaluation;
+use inpo_eval::{Evaluation, RunEvaluation};
 
 use crate::metrics::StepMetrics;
 use crate::work::Peak;
@@ -23,8 +23,16 @@ pub trait Observer {
     fn peak(&mut self, _peak: &Peak) {}
     /// An optimiser step is done.
     fn step(&mut self, _iteration: usize, _metrics: &StepMetrics) {}
+    /// The stage is resumed: so many units of so many were done by an earlier process.
+    fn resumed(&mut self, _iteration: usize, _done_of: [usize; 2]) {}
+    /// Whether to stop at the next moment from which the run can be resumed.
+    fn is_interrupted(&mut self) -> bool {
+        false
+    }
     /// A policy was evaluated (iteration 0 is the reference).
     fn evaluated(&mut self, _evaluation: &Evaluation) {}
+    /// The whole run was evaluated: which policy to ship, and why.
+    fn concluded(&mut self, _evaluation: &RunEvaluation) {}
 }
 
 /// An observer that ignores everything.

@@ -4,10 +4,17 @@ mod clip;
 mod rules;
 mod schedule;
 
-use burn::module::Module;
+use std::io::Error;
+use std::path::Path;
+
+use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::Tensor;
+use burn_pack::{Reader, Writer};
+use inpo_data::DataError;
 
 use crate::config::{Optim, TrainSection};
+use crate::error::TrainError;
 
 pub use clip::clip_grad_norm;
 use rules::{AdamW, RmsProp, Sgd};
@@ -55,6 +62,58 @@ impl Optimiser {
     /// has tensors without. Parameters without a gradient stay as they are, and so does their state.
     pub fn step<M: Module>(&mut self, rate: f64, module: M, grads: GradientsParams) -> M {
         self.inner.step(rate, module, grads)
+    }
+
+    /// Writes the state, in Burn's own format, under the numbers of the parameters ([`numbered`]).
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be written.
+    pub(crate) fn save(&self, path: &Path) -> Result<(), TrainError> {
+        let save = || {
+            let pack = Reader::from_bytes(self.inner.into_bytes().map_err(Error::other)?);
+            let pack = pack.map_err(Error::other)?;
+            let (scalars, metadata) = (pack.scalars().clone(), pack.metadata().clone());
+            let mut tensors = pack.into_tensors().map_err(Error::other)?;
+            // Burn has them in the order of a hash map.
+            tensors.sort_by(|a, b| a.name.cmp(&b.name));
+            let writer = Writer::new(tensors);
+            let scalars = scalars.iter();
+            let writer = scalars.fold(writer, |to, (key, &value)| to.with_scalar(key, value));
+            let metadata = metadata.iter();
+            let writer = metadata.fold(writer, |to, (key, value)| to.with_metadata(key, value));
+            // Whole or not at all, and synced.
+            writer.write_to_file(path).map_err(Error::other)
+        };
+        Ok(save().map_err(DataError::write(path))?)
+    }
+
+    /// An optimiser with the state that [`Optimiser::save`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// A file that does not hold it.
+    pub(crate) fn load(config: &TrainSection, path: &Path) -> Result<Self, TrainError> {
+        let inner = Self::new(config).inner.load(path);
+        let inner = inner.map_err(|error| TrainError::artefact(path, error.to_string()))?;
+        Ok(Self { inner })
+    }
+}
+
+/// `module` with its parameters numbered in its own order, so that the state of an optimiser, which knows them by their ids,
+/// is theirs in another process too.
+pub(crate) fn numbered<M: Module>(module: M) -> M {
+    module.map(&mut Numbers(0))
+}
+
+/// The last number that was given.
+struct Numbers(u64);
+
+impl ModuleMapper for Numbers {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        self.0 += 1;
+        let (_, value, mapper) = param.consume();
+        Param::from_mapped_value(ParamId::from(self.0), value, mapper)
     }
 }
 

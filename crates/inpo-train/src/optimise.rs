@@ -1,5 +1,6 @@
 //! One optimisation phase: minimise the mean loss over the pairs.
 
+use std::path::Path;
 use std::time::Instant;
 
 use burn::module::Module;
@@ -7,16 +8,14 @@ use burn::optim::GradientsAccumulator;
 use burn::tensor::{DType, Device};
 use inpo_loss::{LabelKind, PairFigures};
 use inpo_policy::model::{Decoder, TraceOptions};
-use inpo_policy::{Policy, Precision};
-use rand::rngs::ChaCha8Rng;
-use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
+use inpo_policy::{Policy, PolicyWriter, Precision};
 
+use crate::batches::{Batches, Order, longest_first};
 use crate::config::TrainSection;
 use crate::error::TrainError;
 use crate::metrics::{StepMetrics, StepProgress};
 use crate::objective::Objective;
-use crate::optim::{Optimiser, clip_grad_norm, learning_rate};
+use crate::optim::{Optimiser, clip_grad_norm, learning_rate, numbered};
 use crate::pair::TrainPair;
 use crate::step::{loss_dtype, pair_gradient};
 use crate::work::{ModelFlops, StepTokens};
@@ -28,31 +27,6 @@ fn anchor_tolerance(activations: DType) -> (f64, f64) {
     match activations {
         DType::BF16 => (1.0, 0.05),
         _ => (0.01, 1e-4),
-    }
-}
-
-/// In which order the pairs come, with the seed of all that is drawn: that order, and the masks of the adapters'
-/// dropout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// As they stand, every epoch.
-    Given(u64),
-    /// Shuffled again each epoch.
-    Shuffled(u64),
-}
-
-impl Order {
-    fn seed(self) -> u64 {
-        match self {
-            Self::Given(seed) | Self::Shuffled(seed) => seed,
-        }
-    }
-
-    /// The key of the dropout masks of a group of a step.
-    pub(crate) fn dropout_key(self, step: usize, group: usize) -> u64 {
-        let [step, group] = [step, group].map(|number| number as u64);
-        let key = self.seed() ^ step.rotate_left(40) ^ group.rotate_left(20);
-        ChaCha8Rng::seed_from_u64(key).random()
     }
 }
 
@@ -79,143 +53,169 @@ pub fn optimise(
     order: Order,
     log: &mut dyn FnMut(StepMetrics) -> Result<(), TrainError>,
 ) -> Result<Policy, TrainError> {
-    if policy.precision() == Precision::Bf16 && policy.lora().is_none() {
-        let allowed = "bf16 weights with adapters, or Bf16Mixed, whose weights are f32";
-        return Err(TrainError::setting("precision", "Bf16", allowed));
-    }
-    let drops = policy.lora().is_some_and(|lora| lora.dropout > 0.0);
-    policy.map_decoder(|decoder| {
-        let decoder = decoder.train();
-        let trained = steps((decoder, drops), pairs, objective, config, order, log)?;
-        Ok(trained)
-    })
-}
-
-/// All steps of [`optimise`] on its decoder, whose adapters may drop some of their input.
-fn steps(
-    (mut decoder, drops): (Decoder, bool),
-    pairs: &[TrainPair],
-    objective: &Objective,
-    config: &TrainSection,
-    order: Order,
-    log: &mut dyn FnMut(StepMetrics) -> Result<(), TrainError>,
-) -> Result<Decoder, TrainError> {
-    let mut optimiser = Optimiser::new(config);
-    let flops = ModelFlops::of(&decoder);
-    let (total, mut tokens, mut seconds) = (config.steps(pairs.len()), 0, 0.0);
-    for (step, batch) in Batches::new(pairs.len(), config, order).enumerate() {
-        let started = Instant::now();
-        let in_step = |error: TrainError| error.in_step(step + 1);
-        let members: Vec<&TrainPair> = batch.iter().map(|&i| &pairs[i]).collect();
-        let mut accumulator = GradientsAccumulator::new();
-        let mut computed = StepTokens::default();
-        let mut figures = vec![None; members.len()];
-        let places = longest_first(&members);
-        let groups = places.chunks(config.per_device_train_batch_size);
-        for (number, places) in groups.enumerate() {
-            let options = TraceOptions {
-                recompute: config.gradient_checkpointing,
-                dropout_key: drops.then(|| order.dropout_key(step, number)),
-            };
-            let group: Vec<&TrainPair> = places.iter().map(|&i| members[i]).collect();
-            computed.add(&group);
-            let scale = 1.0 / members.len() as f64;
-            let gradient = || pair_gradient(&decoder, &group, objective, scale, options);
-            let (grads, part) = decoder.kernels().run(gradient).map_err(in_step)?;
-            accumulator.accumulate(&decoder, grads);
-            for (&i, of_pair) in places.iter().zip(part) {
-                figures[i] = Some(of_pair);
-            }
-        }
-        let figures: Vec<PairFigures> = figures.into_iter().flatten().collect();
-        // With dropout the first log-probs are not the policy's own.
-        if step == 0 && !drops {
-            let options = (&decoder.device().without_autodiff(), loss_dtype(&decoder));
-            let tolerance = anchor_tolerance(decoder.dtype());
-            check_start(&figures, &members, objective, tolerance, options)?;
-        }
-        let mut grads = accumulator.grads();
-        let (clipped, grad_norm) = clip_grad_norm(decoder, &mut grads, config.max_grad_norm);
-        if !grad_norm.is_finite() {
-            let what = "the gradient norm".to_owned();
-            return Err(in_step(TrainError::NonFinite { what }));
-        }
-        let rate = learning_rate(config, step, total);
-        decoder = optimiser.step(rate, clipped, grads);
-        let per_epoch = pairs.len().div_ceil(config.pairs_per_step());
-        let progress = StepProgress {
-            step: step + 1,
-            steps: total,
-            epoch: (step + 1) as f64 / per_epoch as f64,
-            learning_rate: rate,
-            grad_norm,
-            seconds: started.elapsed().as_secs_f64(),
-            tokens_before: tokens,
-            seconds_before: seconds,
-            flops: flops.step(computed),
-        };
-        let metrics = StepMetrics::new(progress, &figures, &members, objective);
-        tokens += metrics.num_tokens;
-        seconds += metrics.progress.seconds;
-        log(metrics)?;
-    }
-    Ok(decoder)
-}
-
-/// Places of `pairs`, longest first by all tokens of a pair: memory peaks in a step's first group, and the pairs
-/// of a group are of much the same length.
-fn longest_first(pairs: &[&TrainPair]) -> Vec<usize> {
-    let length = |pair: &TrainPair| {
-        let explored = pair.explored.as_ref().map_or(0, |s| s.ids.len());
-        pair.chosen.ids.len() + pair.rejected.ids.len() + explored
+    let training = Training {
+        pairs,
+        objective,
+        config,
+        order,
+        resumed: None,
     };
-    let mut places: Vec<usize> = (0..pairs.len()).collect();
-    places.sort_by_key(|&i| std::cmp::Reverse(length(pairs[i])));
-    places
+    training.run(policy, &mut |metrics, _| log(metrics))
 }
 
-/// Index batches of all steps, one epoch of them in memory.
-#[derive(Debug)]
-pub(crate) struct Batches {
-    pairs: usize,
-    size: usize,
-    left: usize,
-    rng: Option<ChaCha8Rng>,
-    epoch: std::vec::IntoIter<usize>,
+/// One optimisation: what is minimised, on which pairs, and where it begins.
+pub(crate) struct Training<'a> {
+    pub(crate) pairs: &'a [TrainPair],
+    pub(crate) objective: &'a Objective,
+    pub(crate) config: &'a TrainSection,
+    pub(crate) order: Order,
+    /// The steps that are done, where a checkpoint is resumed.
+    pub(crate) resumed: Option<Resumed>,
 }
 
-impl Batches {
-    /// The batches of `config.steps(pairs)` steps; none where there is no pair.
-    pub(crate) fn new(pairs: usize, config: &TrainSection, order: Order) -> Self {
-        let rng = match order {
-            Order::Given(_) => None,
-            Order::Shuffled(seed) => Some(ChaCha8Rng::seed_from_u64(seed)),
-        };
-        Self {
+/// Is told of each step, and of what it takes to resume behind it; an error breaks off.
+pub(crate) type Watch<'w> = &'w mut dyn FnMut(StepMetrics, &Snapshot<'_>) -> Result<(), TrainError>;
+
+impl Training<'_> {
+    /// As [`optimise`]; the policy of a checkpoint has the weights that were saved with it.
+    pub(crate) fn run(self, policy: Policy, watch: Watch<'_>) -> Result<Policy, TrainError> {
+        if policy.precision() == Precision::Bf16 && policy.lora().is_none() {
+            let allowed = "bf16 weights with adapters, or Bf16Mixed, whose weights are f32";
+            return Err(TrainError::setting("precision", "Bf16", allowed));
+        }
+        let drops = policy.lora().is_some_and(|lora| lora.dropout > 0.0);
+        let writer = policy.writer();
+        policy.map_decoder(|decoder| self.steps(numbered(decoder.train()), drops, &writer, watch))
+    }
+
+    /// All steps, of a decoder whose adapters may drop some of their input.
+    fn steps(
+        self,
+        mut decoder: Decoder,
+        drops: bool,
+        writer: &PolicyWriter,
+        watch: Watch<'_>,
+    ) -> Result<Decoder, TrainError> {
+        let Self {
             pairs,
-            size: config.pairs_per_step(),
-            left: if pairs == 0 { 0 } else { config.steps(pairs) },
-            rng,
-            epoch: Vec::new().into_iter(),
-        }
-    }
-}
-
-impl Iterator for Batches {
-    type Item = Vec<usize>;
-
-    fn next(&mut self) -> Option<Vec<usize>> {
-        self.left = self.left.checked_sub(1)?;
-        if self.epoch.len() == 0 {
-            let mut order: Vec<usize> = (0..self.pairs).collect();
-            if let Some(rng) = &mut self.rng {
-                order.shuffle(rng);
+            objective,
+            config,
+            order,
+            resumed,
+        } = self;
+        let flops = ModelFlops::of(&decoder);
+        let total = config.steps(pairs.len());
+        let (mut timed_tokens, mut seconds) = (0, 0.0);
+        let (done, mut tokens, mut optimiser) = match resumed {
+            None => (0, 0, Optimiser::new(config)),
+            Some(Resumed {
+                step,
+                num_tokens,
+                optimiser,
+            }) => (step, num_tokens, optimiser),
+        };
+        let batches = Batches::new(pairs.len(), config, order);
+        for (step, batch) in batches.enumerate().skip(done) {
+            let started = Instant::now();
+            let in_step = |error: TrainError| error.in_step(step + 1);
+            let members: Vec<&TrainPair> = batch.iter().map(|&i| &pairs[i]).collect();
+            let mut accumulator = GradientsAccumulator::new();
+            let mut computed = StepTokens::default();
+            let mut figures = vec![None; members.len()];
+            let places = longest_first(&members);
+            let groups = places.chunks(config.per_device_train_batch_size);
+            for (number, places) in groups.enumerate() {
+                let options = TraceOptions {
+                    recompute: config.gradient_checkpointing,
+                    dropout_key: drops.then(|| order.dropout_key(step, number)),
+                };
+                let group: Vec<&TrainPair> = places.iter().map(|&i| members[i]).collect();
+                computed.add(&group);
+                let scale = 1.0 / members.len() as f64;
+                let gradient = || pair_gradient(&decoder, &group, objective, scale, options);
+                let (grads, part) = decoder.kernels().run(gradient).map_err(in_step)?;
+                accumulator.accumulate(&decoder, grads);
+                for (&i, of_pair) in places.iter().zip(part) {
+                    figures[i] = Some(of_pair);
+                }
             }
-            self.epoch = order.into_iter();
+            let figures: Vec<PairFigures> = figures.into_iter().flatten().collect();
+            // With dropout the first log-probs are not the policy's own.
+            if step == 0 && !drops {
+                let options = (&decoder.device().without_autodiff(), loss_dtype(&decoder));
+                let tolerance = anchor_tolerance(decoder.dtype());
+                check_start(&figures, &members, objective, tolerance, options)?;
+            }
+            let mut grads = accumulator.grads();
+            let (clipped, grad_norm) = clip_grad_norm(decoder, &mut grads, config.max_grad_norm);
+            if !grad_norm.is_finite() {
+                let what = "the gradient norm".to_owned();
+                return Err(in_step(TrainError::NonFinite { what }));
+            }
+            let rate = learning_rate(config, step, total);
+            decoder = optimiser.step(rate, clipped, grads);
+            let per_epoch = pairs.len().div_ceil(config.pairs_per_step());
+            let progress = StepProgress {
+                step: step + 1,
+                steps: total,
+                epoch: (step + 1) as f64 / per_epoch as f64,
+                learning_rate: rate,
+                grad_norm,
+                seconds: started.elapsed().as_secs_f64(),
+                tokens_before: tokens,
+                timed_tokens_before: timed_tokens,
+                seconds_before: seconds,
+                flops: flops.step(computed),
+            };
+            let metrics = StepMetrics::new(progress, &figures, &members, objective);
+            tokens += metrics.num_tokens;
+            timed_tokens += metrics.num_tokens;
+            seconds += metrics.progress.seconds;
+            let snapshot = Snapshot {
+                num_tokens: tokens,
+                decoder: &decoder,
+                optimiser: &optimiser,
+                writer,
+            };
+            watch(metrics, &snapshot)?;
         }
-        Some(self.epoch.by_ref().take(self.size).collect())
+        Ok(decoder)
     }
 }
+
+/// Where an optimisation is resumed.
+pub(crate) struct Resumed {
+    /// Steps that are done.
+    pub(crate) step: usize,
+    /// Their tokens.
+    pub(crate) num_tokens: usize,
+    /// The optimiser after them.
+    pub(crate) optimiser: Optimiser,
+}
+
+/// What it takes to resume behind a step.
+pub(crate) struct Snapshot<'a> {
+    /// Tokens of the steps so far.
+    pub(crate) num_tokens: usize,
+    decoder: &'a Decoder,
+    optimiser: &'a Optimiser,
+    writer: &'a PolicyWriter,
+}
+
+impl Snapshot<'_> {
+    /// Writes the policy, as [`Policy::save`] does, and the optimiser's state into `dir`.
+    ///
+    /// # Errors
+    ///
+    /// Files that cannot be written.
+    pub(crate) fn write(&self, base_model: &str, dir: &Path) -> Result<(), TrainError> {
+        self.writer.save(&self.decoder.valid(), base_model, dir)?;
+        self.optimiser.save(&dir.join(OPTIMISER))
+    }
+}
+
+/// The file of a checkpoint that has the optimiser's state.
+pub(crate) const OPTIMISER: &str = "optimizer.bpk";
 
 /// Before the first step the policy's log-probs must be the cached ones, and the loss what they give. Where the
 /// policy is each of its anchors it is known beforehand: (1/(2 eta))^2 for INPO.
@@ -278,67 +278,6 @@ fn check_start(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_pair_is_seen_once_an_epoch() {
-        let config = TrainSection {
-            per_device_train_batch_size: 2,
-            gradient_accumulation_steps: 2,
-            num_train_epochs: 3.0,
-            ..TrainSection::default()
-        };
-        let batches: Vec<Vec<usize>> = Batches::new(10, &config, Order::Shuffled(5)).collect();
-        let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
-        assert_eq!(sizes, [4, 4, 2, 4, 4, 2, 4, 4, 2]);
-        for epoch in batches.chunks(3) {
-            let mut seen: Vec<usize> = epoch.concat();
-            seen.sort_unstable();
-            assert_eq!(seen, (0..10).collect::<Vec<_>>());
-        }
-        let limited = TrainSection {
-            max_steps: Some(4),
-            ..config
-        };
-        let given = Batches::new(3, &limited, Order::Given(5));
-        assert_eq!(given.collect::<Vec<_>>(), vec![vec![0, 1, 2]; 4]);
-        assert_eq!(Batches::new(10, &limited, Order::Shuffled(5)).count(), 4);
-        assert_eq!(Batches::new(0, &limited, Order::Given(5)).count(), 0);
-    }
-
-    /// As many steps as a number holds: they are not built before the first.
-    #[test]
-    fn steps_without_end_take_no_memory() {
-        let endless = TrainSection {
-            max_steps: Some(usize::MAX),
-            per_device_train_batch_size: usize::MAX,
-            gradient_accumulation_steps: usize::MAX,
-            ..TrainSection::default()
-        };
-        let mut batches = Batches::new(2, &endless, Order::Given(0));
-        assert_eq!(batches.nth(3), Some(vec![0, 1]));
-        let long = TrainSection {
-            num_train_epochs: f64::MAX,
-            ..TrainSection::default()
-        };
-        assert_eq!(long.steps(10), usize::MAX);
-    }
-
-    /// 7, 9, 9 and 6 tokens, prompts included: the two of 9 stay in their order. With a third response of 10
-    /// tokens the last has 16.
-    #[test]
-    fn the_longest_pairs_come_first() {
-        let sequence = |count| inpo_policy::Sequence::new(&[1], &vec![3; count]);
-        let pair = |chosen, rejected| {
-            TrainPair::new(sequence(chosen), sequence(rejected), [0.0; 2], vec![])
-        };
-        let pairs = [pair(1, 4), pair(3, 4), pair(6, 1), pair(3, 1)];
-        let mut members: Vec<&TrainPair> = pairs.iter().collect();
-        assert_eq!(longest_first(&members), [1, 2, 0, 3]);
-        let mut with_third = pairs[3].clone();
-        with_third.explored = Some(sequence(9));
-        members[3] = &with_third;
-        assert_eq!(longest_first(&members), [3, 1, 2, 0]);
-    }
 
     /// Two pairs whose cached log-probs are 0.003 off, which is within f32's reach for 40 tokens: h = 0,
     /// loss 25 at eta = 0.1, slope 10, so a loss of 25.05 passes and one of 26 does not. A log-prob 0.2 off is

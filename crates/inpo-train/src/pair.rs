@@ -1,5 +1,6 @@
 //! A pair ready for training.
 
+use inpo_data::Digester;
 use inpo_policy::Sequence;
 
 /// A pair ready for training: ids, labels and the anchors' log-prob sums, in nats.
@@ -57,4 +58,14 @@ impl TrainPair {
     pub fn tokens(&self) -> [usize; 2] {
         [&self.chosen, &self.rejected].map(|sequence| sequence.response().len())
     }
+}
+
+/// A digest of everything that training reads of the pairs, in their order.
+pub(crate) fn digest(pairs: &[TrainPair]) -> String {
+    let mut digester = Digester::default();
+    for pair in pairs {
+        // Every field is in it, and a float as the shortest text that reads back as it.
+        digester.update(format!("{pair:?}\n").as_bytes());
+    }
+    digester.hex()
 }

@@ -1,6 +1,7 @@
 //! The policies of a run, by what they are.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use burn::tensor::DType;
 use inpo_loss::Role;
@@ -10,7 +11,7 @@ use crate::config::CommonConfig;
 use crate::error::TrainError;
 use crate::models::{Models, StoredPolicy};
 use crate::phases::PolicyId;
-use crate::run_dir::RunDir;
+use crate::run_dir::{RunDir, load_trained};
 
 /// Every policy of a run: those it starts from, and those it made. Weights that are in files leave memory
 /// before an optimisation and are read again when they are needed.
@@ -22,6 +23,8 @@ pub(crate) struct Policies {
     adapted: Option<Policy>,
     reference: Option<StoredPolicy>,
     previous: Option<StoredPolicy>,
+    /// Those that `eval.opponents` names by their paths.
+    opponents: Vec<StoredPolicy>,
     /// Whether the models are scored before the only optimisation, and never again.
     scored_once: bool,
     made: BTreeMap<PolicyId, Policy>,
@@ -54,6 +57,7 @@ impl Policies {
             adapted,
             reference: models.reference,
             previous: models.previous,
+            opponents: models.opponents,
             scored_once: false,
             made: BTreeMap::new(),
             digests: BTreeMap::new(),
@@ -71,7 +75,9 @@ impl Policies {
 
     /// Tokens that every policy of the run can read.
     pub(crate) fn context(&self) -> usize {
-        self.start.context().min(self.reference().context())
+        let opponents = self.opponents.iter().map(StoredPolicy::context);
+        let others = opponents.fold(self.reference().context(), usize::min);
+        self.start.context().min(others)
     }
 
     /// Float type that the trained policy computes in.
@@ -130,6 +136,7 @@ impl Policies {
             PolicyId::Previous => Some(self.previous.as_ref().unwrap_or(&self.start)),
             PolicyId::After(0) | PolicyId::Intermediate(0) => Some(&self.start),
             PolicyId::After(_) | PolicyId::Intermediate(_) => None,
+            PolicyId::Opponent(number) => self.opponents.get(number),
         }
     }
 
@@ -181,11 +188,28 @@ impl Policies {
             (PolicyId::After(0) | PolicyId::Intermediate(0), None) => self.start.lend()?,
             _ => self.get(id, dir)?,
         };
+        self.for_training();
+        Ok(policy)
+    }
+
+    /// Forgets what an optimisation does not read.
+    fn for_training(&mut self) {
         self.release();
         if self.scored_once {
             self.reference = None;
             self.previous = None;
         }
+    }
+
+    /// The policy of a checkpoint of the training of some policy, which is saved in `path`, to be trained further.
+    pub(crate) fn resumed(&mut self, path: &Path) -> Result<Policy, TrainError> {
+        self.release();
+        let base = match &self.adapted {
+            Some(adapted) => adapted.clone(),
+            None => self.start.lend()?,
+        };
+        let policy = load_trained(path, base)?;
+        self.for_training();
         Ok(policy)
     }
 
@@ -199,7 +223,7 @@ impl Policies {
     /// directory has them.
     pub(crate) fn forget_before(&mut self, t: usize) {
         self.made.retain(|id, _| match id {
-            PolicyId::Reference | PolicyId::Previous => true,
+            PolicyId::Reference | PolicyId::Previous | PolicyId::Opponent(_) => true,
             PolicyId::After(of) | PolicyId::Intermediate(of) => *of >= t,
         });
     }

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 /// The settings in which `saved`, TOML, differs from `config`, each with its old and its new value. The device is left
-/// out: a run may be resumed elsewhere. Settings that an older version did not know have their defaults.
+/// out, as a run may be resumed elsewhere, and so are the checkpoints, which change nothing of its result. Settings that an older version did not know have their defaults.
 ///
 /// # Errors
 ///
@@ -18,6 +18,9 @@ pub(crate) fn changed_settings<T: DeserializeOwned + Serialize>(
     let [saved, now] = [&saved, config].map(|config| {
         let mut table = Table::try_from(config).expect("a configuration is TOML");
         table.remove("device");
+        if let Some(train) = table.get_mut("train").and_then(Value::as_table_mut) {
+            train.retain(|key, _| !["save_steps", "save_total_limit"].contains(&key));
+        }
         table
     });
     let mut changed = Vec::new();
@@ -65,6 +68,10 @@ mod tests {
         let whole = toml::to_string_pretty(&whole).unwrap();
         assert_eq!(changed(&whole, &[]), [""; 0]);
         assert_eq!(changed(&whole, &["device=cuda:0"]), [""; 0]);
+        assert_eq!(
+            changed(&whole, &["train.save_steps=5", "train.save_total_limit=2"]),
+            [""; 0]
+        );
         assert_eq!(
             changed(&whole, &["train.learning_rate=2e-3"]),
             ["`train.learning_rate` was 0.001, is 0.002"]

@@ -4,11 +4,13 @@
 //! The digest of a stage goes into `manifest.json` before its file gets its name. A stage is complete where its files are
 //! there and are what the manifest says: a process that is killed in between leaves a stage that is made again.
 
+mod checkpoint;
 mod foreign;
 mod layout;
 mod ledger;
 mod log;
 mod metrics;
+mod partial;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,10 +28,12 @@ use crate::phases::{Phase, PolicyId};
 use crate::resume::changed_settings;
 use crate::stage::{COMPLETE, Place, Stage};
 use crate::tensorboard::EventFile;
+pub(crate) use checkpoint::{Checkpoints, Progress};
 pub(crate) use foreign::check_output_dir;
 pub(crate) use layout::{Identity, Layout};
+pub(crate) use partial::PartialStage;
 
-use foreign::{check_free, check_stages, files_below};
+use foreign::{check_free, check_stages, files_below, folders};
 use ledger::{Damage, FileDigest, Ledger, Record, read_manifest, write_manifest};
 use log::Current;
 
@@ -39,6 +43,9 @@ const STATE: &str = "trainer_state.json";
 
 /// A policy that is being written.
 const PARTIAL_POLICY: &str = "policy.partial";
+
+/// A checkpoint that is being written, or removed.
+const PARTIAL_CHECKPOINT: &str = "checkpoint.partial";
 
 /// `output_dir`, held by this process.
 #[derive(Debug)]
@@ -135,7 +142,22 @@ impl RunDir {
         dir.settings_sha256 = saved.settings.unwrap_or_default();
         dir.ledger = saved.ledger;
         dir.check()?;
+        dir.remove_left_overs()?;
         Ok(dir)
+    }
+
+    /// Removes what a process that was killed left half-written, and the parts of stages that are complete.
+    fn remove_left_overs(&self) -> Result<(), TrainError> {
+        for folder in folders(&self.root, self.layout)? {
+            for name in [PARTIAL_POLICY, PARTIAL_CHECKPOINT] {
+                remove(&self.root.join(&folder).join(name))?;
+            }
+        }
+        let records = self.ledger.iter().flat_map(|ledger| &ledger.records);
+        for record in records.filter(|record| record.damage == Damage::None) {
+            self.remove_partial(record.place())?;
+        }
+        Ok(())
     }
 
     /// Writes the settings' file again where it is not what was written and these settings are. Returns whether they are.
@@ -243,7 +265,7 @@ impl RunDir {
     /// Where the training of `id` stands, if it is trained.
     fn training(&self, id: PolicyId) -> Option<Place<'static>> {
         let (iteration, folder) = match (id, self.layout) {
-            (PolicyId::Reference | PolicyId::Previous, _) => return None,
+            (PolicyId::Reference | PolicyId::Previous | PolicyId::Opponent(_), _) => return None,
             (PolicyId::After(0) | PolicyId::Intermediate(0), _) => return None,
             (PolicyId::After(t), _) => (t, None),
             (PolicyId::Intermediate(t), Layout::Iterations { first_phase }) => {
@@ -273,10 +295,7 @@ impl RunDir {
         let place = self.training(id).expect("only trained policies are loaded");
         let marker = self.file(place);
         let dir = marker.parent().expect("it is inside of the policy");
-        Ok(match base.lora() {
-            Some(_) => base.reference().with_saved_adapters(dir)?,
-            None => base.with_saved_weights(dir)?,
-        })
+        load_trained(dir, base)
     }
 
     /// Saves a trained policy, which `write` writes into an empty directory; the directory gets its name last.
@@ -321,7 +340,8 @@ impl RunDir {
         rows: &[T],
     ) -> Result<(), TrainError> {
         let bytes: Vec<u8> = rows.iter().flat_map(log::line).collect();
-        self.write(place, &bytes, Some(rows.len()))
+        self.write(place, &bytes, Some(rows.len()))?;
+        self.remove_partial(place)
     }
 
     /// Completes a stage whose file holds `bytes`.
@@ -387,6 +407,18 @@ impl RunDir {
         }
         self.write_manifest()
     }
+}
+
+/// The policy that was trained from `base` and saved in `dir`.
+///
+/// # Errors
+///
+/// Saved weights that cannot be read.
+pub(crate) fn load_trained(dir: &Path, base: Policy) -> Result<Policy, TrainError> {
+    Ok(match base.lora() {
+        Some(_) => base.reference().with_saved_adapters(dir)?,
+        None => base.with_saved_weights(dir)?,
+    })
 }
 
 /// Removes a stage's files.

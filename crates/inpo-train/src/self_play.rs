@@ -1,29 +1,31 @@
 //! Pairs of a policy's own responses: sampled, judged, selected; and its evaluation on held-out prompts.
 
 mod check;
+mod evaluation;
+mod sampling;
 
 use std::time::Instant;
 
-use inpo_data::{Completion, PreferenceRecord, PromptInput, ResponseRecord};
-use inpo_eval::{Evaluation, bootstrap, cycles, kl_to_reference, lengths, win_rates};
+use inpo_data::{PreferenceRecord, ResponseRecord};
+use inpo_eval::{Arena, Evaluation};
 use inpo_game::{Counted, PreferenceOracle};
 use inpo_oracle::{Answers, TextOracle, judge};
-use inpo_policy::sample::DrawKey;
-use inpo_policy::{Engine, GenerationConfig};
+use inpo_policy::Engine;
 
+use crate::batches::Order;
 use crate::config::RunConfig;
 use crate::error::TrainError;
-use crate::metrics::{EvalMetrics, GenerateMetrics, JudgeMetrics, TimedEvaluation};
+use crate::metrics::JudgeMetrics;
 use crate::objective::Objective;
-use crate::optimise::Order;
 use crate::pair_source::PairSource;
-use crate::phases::{PairsFrom, Phase, PolicyId};
-use crate::prompts::{Prompts, RunPrompt};
+use crate::phases::Phase;
+use crate::prompts::Prompts;
 use crate::selection::Selection;
 use crate::session::{PhasePairs, Session};
-use crate::stage::{Place, Stage};
+use crate::stage::Stage;
 use crate::streams::{SelectionDraws, Stream, order_seed};
-use check::{check_preferences, check_responses};
+use check::check_preferences;
+use sampling::Sampling;
 
 /// The policy plays against itself: its own responses are judged by an oracle.
 pub(crate) struct SelfPlay<'a> {
@@ -31,17 +33,10 @@ pub(crate) struct SelfPlay<'a> {
     oracle: Counted<&'a TextOracle<'a>>,
     engine: &'a dyn Engine,
     prompts: Prompts,
-    /// Held-out responses of the reference and of the previous policy.
-    held_out: Vec<Vec<ResponseRecord>>,
-}
-
-/// One sampling: for which stage, from whom, on what, how.
-struct Sampling<'s> {
-    place: Place<'static>,
-    draws: DrawKey,
-    from: PairsFrom,
-    prompts: &'s [RunPrompt],
-    generation: &'s GenerationConfig,
+    /// The second oracle.
+    eval_oracle: Option<&'a TextOracle<'a>>,
+    /// Everyone's held-out responses, and what was said of them.
+    arena: Arena,
 }
 
 impl PairSource for SelfPlay<'_> {
@@ -64,51 +59,27 @@ impl PairSource for SelfPlay<'_> {
         self.select(session, phase, &selection, &responses, &answers)
     }
 
-    /// `eval.json`: the policy after iteration `t` on the held-out prompts; nothing without any.
-    /// Iteration 0 is the reference against itself: win rates are 1/2 by definition, length and cycles are
-    /// measured.
     fn evaluate(
         &mut self,
         session: &mut Session<'_>,
         t: usize,
     ) -> Result<Option<Evaluation>, TrainError> {
-        session.forget_before(t);
-        if self.prompts.held_out.is_empty() {
-            return Ok(None);
-        }
-        let id = match t {
-            0 => PolicyId::Reference,
-            _ => PolicyId::After(t),
-        };
-        let records = self.sample_held_out(session, of_iteration(Stage::Evaluate, t), id)?;
-        let place = of_iteration(Stage::Eval, t);
-        let evaluation = session.document(place, |session| {
-            let started = Instant::now();
-            let evaluation = self.measure(session, t, &records)?;
-            let timed = TimedEvaluation {
-                metrics: EvalMetrics::from(&evaluation),
-                seconds: started.elapsed().as_secs_f64(),
-            };
-            session.log(place, &timed)?;
-            Ok(evaluation)
-        })?;
-        session.observer().evaluated(&evaluation);
-        self.held_out.truncate(1);
-        self.held_out.push(records);
-        if t == 0 && self.config.common.reference.is_some() {
-            // What iteration 1 is compared with, where the reference is another model.
-            let place = of_iteration(Stage::EvaluateStart, 0);
-            let start = self.sample_held_out(session, place, PolicyId::After(0))?;
-            self.held_out.push(start);
-        }
-        Ok(Some(evaluation))
+        self.evaluate_iteration(session, t)
+    }
+
+    fn conclude(
+        &mut self,
+        session: &mut Session<'_>,
+        evaluations: &[Evaluation],
+    ) -> Result<(), TrainError> {
+        self.evaluate_run(session, evaluations)
     }
 }
 
 impl<'a> SelfPlay<'a> {
     pub(crate) fn new(
         config: &'a RunConfig,
-        oracle: &'a TextOracle<'a>,
+        (oracle, eval_oracle): (&'a TextOracle<'a>, Option<&'a TextOracle<'a>>),
         engine: &'a dyn Engine,
         prompts: Prompts,
     ) -> Self {
@@ -117,7 +88,8 @@ impl<'a> SelfPlay<'a> {
             oracle: Counted::new(oracle),
             engine,
             prompts,
-            held_out: Vec::new(),
+            eval_oracle,
+            arena: Arena::default(),
         }
     }
 
@@ -139,56 +111,6 @@ impl<'a> SelfPlay<'a> {
             generation: &self.config.generation,
         };
         self.sample(session, &sampling)
-    }
-
-    fn sample_held_out(
-        &self,
-        session: &mut Session<'_>,
-        place: Place<'static>,
-        id: PolicyId,
-    ) -> Result<Vec<ResponseRecord>, TrainError> {
-        let generation = GenerationConfig {
-            num_generations: self.config.eval.num_generations,
-            ..self.config.generation.clone()
-        };
-        let sampling = Sampling {
-            place,
-            draws: Stream::HeldOut(place.iteration).key(self.seed()),
-            from: PairsFrom::Policy(id),
-            prompts: &self.prompts.held_out,
-            generation: &generation,
-        };
-        self.sample(session, &sampling)
-    }
-
-    fn sample(
-        &self,
-        session: &mut Session<'_>,
-        of: &Sampling<'_>,
-    ) -> Result<Vec<ResponseRecord>, TrainError> {
-        let count = of.generation.num_generations;
-        let check = |rows: &[ResponseRecord]| check_responses(of.prompts, count, rows);
-        session.stage(of.place, check, |session| {
-            let total = of.prompts.len() * count;
-            let policy = session.behaviour(of.from)?;
-            let observer = session.observer();
-            observer.stage(of.place.iteration, of.place.stage.title(), total);
-            let sampler = self.engine.sampler(policy)?;
-            let prompts: Vec<_> = of.prompts.iter().map(|p| p.prompt.clone()).collect();
-            let mut progress = |done| observer.advance(done);
-            let samples = sampler.sample(&prompts, of.generation, of.draws, &mut progress)?;
-            if let Some(cost) = &samples.cost {
-                session.log(of.place, &GenerateMetrics::from(cost))?;
-            }
-            let lacks = |what| TrainError::Sampler {
-                sampler: sampler.name(),
-                what,
-            };
-            let answers = of.prompts.iter().zip(samples.completions);
-            answers
-                .map(|(prompt, completions)| record(of, self.seed(), prompt, completions, lacks))
-                .collect()
-        })
     }
 
     /// `preferences.jsonl`: what the oracle said of the matches that `selection` needs.
@@ -266,85 +188,4 @@ impl<'a> SelfPlay<'a> {
         let order = Order::Shuffled(order_seed(self.seed(), phase));
         Ok(PhasePairs::new(pairs, order))
     }
-
-    fn measure(
-        &self,
-        session: &Session<'_>,
-        t: usize,
-        records: &[ResponseRecord],
-    ) -> Result<Evaluation, TrainError> {
-        let eval = &self.config.eval;
-        let interval = |rates: &[f64]| bootstrap(rates, eval.confidence, self.seed());
-        let half = interval(&vec![0.5; records.len()]);
-        // The reference and the previous policy; one of them where the two are the same.
-        let opponents = if t == 0 {
-            &[]
-        } else {
-            self.held_out.as_slice()
-        };
-        let mut rates = Vec::with_capacity(opponents.len());
-        for opponent in opponents {
-            rates.push(interval(&win_rates(&self.oracle, records, opponent)?));
-        }
-        let kl_ref = if t == 0 {
-            0.0
-        } else {
-            let reference = session.policies().reference().get()?;
-            kl_to_reference(&reference, records, eval.kl_samples)?
-        };
-        let (mean_length, clipped_ratio) = lengths(records);
-        Ok(Evaluation {
-            iteration: t,
-            prompts: records.len(),
-            samples: eval.num_generations,
-            win_rate_vs_ref: rates.first().copied().unwrap_or(half),
-            win_rate_vs_prev: rates.last().copied().unwrap_or(half),
-            kl_ref,
-            mean_length,
-            clipped_ratio,
-            cycles: cycles(&self.oracle, records)?,
-        })
-    }
-}
-
-/// A stage of iteration `t` itself.
-fn of_iteration(stage: Stage, t: usize) -> Place<'static> {
-    Place {
-        stage,
-        iteration: t,
-        folder: None,
-    }
-}
-
-/// A prompt with its samples; `lacks` is the error of a sample without ids or log-probs.
-fn record(
-    of: &Sampling<'_>,
-    seed: u64,
-    prompt: &RunPrompt,
-    completions: Vec<Completion>,
-    lacks: impl Fn(&'static str) -> TrainError,
-) -> Result<ResponseRecord, TrainError> {
-    let mut metadata = prompt.prompt.metadata.clone();
-    metadata.retain(|name, _| !ResponseRecord::COLUMNS.contains(&name.as_str()));
-    let mut record = ResponseRecord {
-        prompt_id: prompt.prompt.number,
-        iteration: of.place.iteration as u64,
-        seed,
-        prompt: Some(PromptInput::clone(&prompt.input)),
-        prompt_token_ids: prompt.ids().to_vec(),
-        responses: Vec::new(),
-        response_token_ids: Vec::new(),
-        finish_reason: Vec::new(),
-        sampling_logps: Vec::new(),
-        metadata,
-    };
-    for completion in completions {
-        let ids = completion.token_ids.ok_or_else(|| lacks("token ids"))?;
-        let logps = completion.token_logps.ok_or_else(|| lacks("log-probs"))?;
-        record.responses.push(completion.text);
-        record.response_token_ids.push(ids);
-        record.finish_reason.push(completion.finish_reason);
-        record.sampling_logps.push(logps.iter().sum());
-    }
-    Ok(record)
 }

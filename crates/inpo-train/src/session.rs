@@ -1,5 +1,7 @@
 //! What every loop does with pairs, wherever they come from: score them under the fixed policies, train, save.
 
+mod training;
+
 use std::time::Instant;
 
 use inpo_data::PairRecord;
@@ -11,14 +13,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::anchors::{self, AnchorKey, Anchors, Scorers, Source, digests};
+use crate::batches::Order;
 use crate::config::CommonConfig;
-use crate::divergence::Divergence;
 use crate::error::TrainError;
-use crate::metrics::{AnchorMetrics, StepMetrics};
+use crate::metrics::AnchorMetrics;
 use crate::objective::Objective;
 use crate::observer::Observer;
-use crate::optimise::{Order, optimise};
-use crate::pair::TrainPair;
 use crate::pairs::GivenLogps;
 use crate::phases::{PairsFrom, Phase, PolicyId};
 use crate::policies::Policies;
@@ -140,6 +140,33 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// A digest of the policies that a phase samples its pairs from.
+    pub(crate) fn behaviour_digest(&mut self, from: PairsFrom) -> Result<String, TrainError> {
+        let mut digest = |id| self.policies.digest(id, &self.dir);
+        Ok(match from {
+            PairsFrom::Policy(id) => digest(id)?,
+            PairsFrom::Mixture {
+                reference,
+                previous,
+                weight,
+            } => format!("{}^{weight} {}", digest(reference)?, digest(previous)?),
+        })
+    }
+
+    /// Stops where the observer asks for it; `at` says what is done.
+    pub(crate) fn stop_if_asked(&mut self, at: impl FnOnce() -> String) -> Result<(), TrainError> {
+        if self.observer.is_interrupted() {
+            return Err(TrainError::Interrupted { at: at() });
+        }
+        Ok(())
+    }
+
+    /// Stops before a stage where the observer asks for it.
+    fn before(&mut self, place: Place<'_>) -> Result<(), TrainError> {
+        let (stage, t) = (place.stage.title(), place.iteration);
+        self.stop_if_asked(|| format!("all before {stage} of iteration {t}"))
+    }
+
     /// Forgets, after iteration `t`, whatever was made before it.
     pub(crate) fn forget_before(&mut self, t: usize) {
         self.policies.forget_before(t);
@@ -172,6 +199,7 @@ impl<'a> Session<'a> {
         let rows = if is_complete {
             read_jsonl(&path)?
         } else {
+            self.before(place)?;
             compute(self)?
         };
         check(&rows).map_err(|reason| TrainError::artefact(&path, reason))?;
@@ -191,6 +219,7 @@ impl<'a> Session<'a> {
         if self.dir.is_complete(place) {
             return Ok(read_json(&self.dir.file(place))?);
         }
+        self.before(place)?;
         let document = compute(self)?;
         let mut bytes = serde_json::to_vec_pretty(&document).expect("plain data is JSON");
         bytes.push(b'\n');
@@ -207,6 +236,10 @@ impl<'a> Session<'a> {
         objective: &Objective,
         pairs: &PhasePairs,
     ) -> Result<Anchors, TrainError> {
+        let place = phase.place(Stage::Anchors);
+        if !self.dir.is_complete(place) {
+            self.before(place)?;
+        }
         let (dir, policies) = (&self.dir, &mut self.policies);
         let is_given = |source| pairs.given.has(source);
         let digests = digests(phase, objective, is_given, |id| {
@@ -218,7 +251,6 @@ impl<'a> Session<'a> {
             policies.release();
             policies.get(source.policy(phase).expect("it has a digest"), dir)
         });
-        let place = phase.place(Stage::Anchors);
         let count = pairs.records.len();
         let (mut anchors, metrics) = if dir.is_complete(place) {
             let path = dir.file(place);
@@ -251,62 +283,6 @@ impl<'a> Session<'a> {
             anchors.insert(source, logps);
         }
         Ok(anchors)
-    }
-
-    /// `policy/`: what the phase makes of its pairs.
-    pub(crate) fn optimise(
-        &mut self,
-        phase: &Phase,
-        objective: &Objective,
-        pairs: &[TrainPair],
-        order: Order,
-    ) -> Result<(), TrainError> {
-        let config = &self.config.train;
-        let steps = config.steps(pairs.len());
-        if self.dir.has(phase.result) {
-            // Something before it was damaged, and came out as it was.
-            self.steps += steps;
-            return Ok(());
-        }
-        let (t, before) = (phase.iteration, self.steps);
-        let start = self.policies.trainable(phase.start, &self.dir)?;
-        let peak = match self.peak {
-            Some(peak) => peak,
-            None => {
-                let peak = Peak::of(&start);
-                self.observer.peak(&peak);
-                *self.peak.insert(peak)
-            }
-        };
-        if let Some(sentence) = config.warmup_warning(steps) {
-            self.observer.warning(&sentence);
-        }
-        let mut divergence = Divergence::new(config);
-        self.observer.stage(t, Stage::Train.title(), steps);
-        let (dir, observer) = (&mut self.dir, &mut *self.observer);
-        let mut log = |metrics: StepMetrics| {
-            observer.step(t, &metrics);
-            let step = metrics.progress.step;
-            if metrics.is_logged(config.logging_steps) {
-                let mut row = metrics.row(Some(&peak));
-                row.insert("global_step".into(), (before + step).into());
-                dir.log(phase.place(Stage::Train), &row)?;
-            }
-            let (loss, grad_norm) = (metrics.batch.loss, metrics.progress.grad_norm);
-            let sentences = divergence.look([step, metrics.progress.steps], loss, grad_norm)?;
-            sentences
-                .iter()
-                .for_each(|sentence| observer.warning(sentence));
-            Ok(())
-        };
-        let policy = optimise(start, pairs, objective, config, order, &mut log)?;
-        let base = &self.config.policy.model;
-        self.dir
-            .save(phase.result, |path| Ok(policy.save(base, path)?))?;
-        self.tell();
-        self.policies.put(phase.result, policy);
-        self.steps += steps;
-        self.finish()
     }
 
     /// Writes the state of the whole loop.

@@ -4,13 +4,13 @@ use inpo_data::Place;
 use inpo_policy::Policy;
 
 use crate::anchors::digests;
+use crate::batches::Order;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::header::TrainHeader;
 use crate::models::Models;
 use crate::objective::Objective;
 use crate::observer::Observer;
-use crate::optimise::Order;
 use crate::pair_source::PairSource;
 use crate::pairs::{PairOptions, read_pairs};
 use crate::phases::{Phase, PolicyId};
@@ -42,8 +42,8 @@ impl PairSource for GivenPairs {
 
 /// Trains on the pairs of `config.data` and returns the trained policy. Writes `train.toml`,
 /// `manifest.json`, `anchors.safetensors`, `metrics.jsonl`, `trainer_state.json` and `policy/` into
-/// `config.common.output_dir`. With `resume`, a directory that was cut off is continued (the optimisation
-/// restarts), and a complete one is read; files that are not what was written are computed again.
+/// `config.common.output_dir`. With `resume`, a training that was cut off is continued at its last
+/// checkpoint, and a complete one is read; files that are not what was written are computed again.
 ///
 /// # Errors
 ///

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use inpo_data::FinishReason;
+use serde::{Deserialize, Serialize};
 
 use super::DrawKey;
 use super::GenerationConfig;
@@ -43,7 +44,7 @@ pub struct Generations {
 }
 
 /// What sampling took.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct SamplingCost {
     /// Prompt tokens computed: each prompt once, however many models compute it, but again where its samples are
     /// more than fit into memory together.
@@ -54,6 +55,15 @@ pub struct SamplingCost {
     pub decode_tokens: usize,
     /// Time of decoding.
     pub decode_time: Duration,
+}
+
+impl std::ops::AddAssign for SamplingCost {
+    fn add_assign(&mut self, other: Self) {
+        self.prefill_tokens += other.prefill_tokens;
+        self.prefill_time += other.prefill_time;
+        self.decode_tokens += other.decode_tokens;
+        self.decode_time += other.decode_time;
+    }
 }
 
 /// A token as it is drawn.

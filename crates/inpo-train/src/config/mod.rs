@@ -11,17 +11,17 @@ use serde::{Deserialize, Serialize};
 use crate::error::TrainError;
 use crate::run_dir::{Layout, check_output_dir};
 
+mod eval;
 pub(crate) mod file;
 mod objective;
 mod schema;
 mod sections;
 mod train;
 
+pub use eval::EvalSection;
 pub use objective::ObjectiveSection;
 pub use schema::{ConfigFile, ConfigKey, ConfigSection, Word, config_sections};
-pub use sections::{
-    DataSection, EvalSection, IterationSection, ModelSection, PairsSection, PolicySection,
-};
+pub use sections::{DataSection, IterationSection, ModelSection, PairsSection, PolicySection};
 pub(crate) use sections::{at_most, token_limit};
 pub use train::{Optim, ReportTo, Schedule, TrainSection};
 
@@ -311,7 +311,7 @@ impl RunConfig {
         self.data.template()?;
         self.common.validate()?;
         self.iteration.validate()?;
-        self.eval.validate()?;
+        self.eval.validate(self.data.eval_prompts.is_some())?;
         if responses < 2 {
             let key = "generation.num_generations";
             let allowed = "at least 2: a pair needs two responses";

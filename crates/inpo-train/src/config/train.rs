@@ -138,6 +138,10 @@ pub struct TrainSection {
     pub rmsprop_alpha: f64,
     /// Steps between rows of metrics.jsonl, at least 1; the last step has one too.
     pub logging_steps: usize,
+    /// Steps between checkpoints, from which a training that was cut off is resumed.
+    pub save_steps: usize,
+    /// Checkpoints that are kept of each optimisation, the latest ones; absent: all.
+    pub save_total_limit: Option<usize>,
 }
 
 impl TrainSection {
@@ -185,6 +189,8 @@ impl TrainSection {
                 self.gradient_accumulation_steps,
             ),
             ("logging_steps", self.logging_steps),
+            ("save_steps", self.save_steps),
+            ("save_total_limit", self.save_total_limit.unwrap_or(1)),
         ] {
             if value == 0 {
                 return Err(TrainError::setting(
@@ -286,6 +292,8 @@ impl Default for TrainSection {
             momentum: 0.0,
             rmsprop_alpha: 0.99,
             logging_steps: 1,
+            save_steps: 500,
+            save_total_limit: None,
         }
     }
 }

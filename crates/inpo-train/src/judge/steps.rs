@@ -9,10 +9,10 @@ use inpo_policy::model::TraceOptions;
 use serde::Serialize;
 
 use super::learner::{Group, Learner, Lesson};
+use crate::batches::{Batches, Order};
 use crate::config::TrainSection;
 use crate::error::TrainError;
 use crate::optim::{Optimiser, clip_grad_norm, learning_rate};
-use crate::optimise::{Batches, Order};
 
 /// The metrics of one optimiser step, before its update.
 #[derive(Debug, Clone, Copy, Serialize)]

@@ -19,7 +19,7 @@ fn is_temporary(name: &str) -> bool {
 }
 
 /// Names in a directory, sorted; none where it does not exist.
-fn names(dir: &Path) -> Result<Vec<String>, DataError> {
+pub(super) fn names(dir: &Path) -> Result<Vec<String>, DataError> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(DataError::read(dir))?,
@@ -108,25 +108,11 @@ pub(super) fn check_stages(dir: &RunDir, ledger: &Ledger) -> Result<(), TrainErr
             lacks: None,
         })
     };
-    let mut folders = Vec::new();
     let stages: &[Stage] = match dir.layout {
-        Layout::OnePhase => {
-            folders.push(String::new());
-            &[Stage::Anchors, Stage::Train]
-        }
-        Layout::Iterations { first_phase } => {
-            for name in names(root)? {
-                if name.starts_with(ITERATION) {
-                    folders.push(format!("{name}/"));
-                    if !first_phase.is_empty() {
-                        folders.push(format!("{name}/{first_phase}/"));
-                    }
-                }
-            }
-            &Stage::ALL
-        }
+        Layout::OnePhase => &[Stage::Anchors, Stage::Train],
+        Layout::Iterations { .. } => &Stage::ALL,
     };
-    for folder in folders {
+    for folder in folders(root, dir.layout)? {
         for stage in stages {
             let file = match stage {
                 Stage::Train => POLICY,
@@ -148,6 +134,27 @@ pub(super) fn check_stages(dir: &RunDir, ledger: &Ledger) -> Result<(), TrainErr
         }
     }
     Ok(())
+}
+
+/// The folders of `root` that stages write their files into, each with its slash.
+///
+/// # Errors
+///
+/// A directory that cannot be read.
+pub(super) fn folders(root: &Path, layout: Layout) -> Result<Vec<String>, DataError> {
+    let Layout::Iterations { first_phase } = layout else {
+        return Ok(vec![String::new()]);
+    };
+    let mut folders = Vec::new();
+    for name in names(root)? {
+        if name.starts_with(ITERATION) {
+            folders.push(format!("{name}/"));
+            if !first_phase.is_empty() {
+                folders.push(format!("{name}/{first_phase}/"));
+            }
+        }
+    }
+    Ok(folders)
 }
 
 /// Paths of all files below a folder of `root`, from `root` on, but for temporary ones.
@@ -190,9 +197,10 @@ pub(super) fn check_inputs(root: &Path, config: &impl Serialize) -> Result<(), T
 }
 
 /// Keys, in whatever section, whose text is or may be the path of what is read.
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 10] = [
     "model",
     "adapter",
+    "opponents",
     "prompts",
     "eval_prompts",
     "pairs",

@@ -55,7 +55,7 @@ impl FileDigest {
     /// # Errors
     ///
     /// A file that is there and cannot be read.
-    fn difference(&self, path: &Path) -> Result<Option<String>, DataError> {
+    pub(super) fn difference(&self, path: &Path) -> Result<Option<String>, DataError> {
         let metadata = match std::fs::metadata(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Some("is missing".to_owned()));
@@ -135,10 +135,12 @@ impl Record {
     fn depends(&self, on: &Self) -> bool {
         match on.stage {
             Stage::Eval => false,
-            // An evaluation reads the responses of its policy, of the previous one and of the reference.
+            // An evaluation reads the responses of its policy and of those before it, and what was said of them.
             Stage::Evaluate | Stage::EvaluateStart => {
-                self.stage == Stage::Eval && self.iteration >= on.iteration
+                matches!(self.stage, Stage::EvalJudge | Stage::Eval)
+                    && self.iteration >= on.iteration
             }
+            Stage::EvalJudge => self.stage == Stage::Eval && self.iteration >= on.iteration,
             _ => self.iteration >= on.iteration,
         }
     }
@@ -277,7 +279,7 @@ pub(super) fn is_manifest_of(path: &Path, header: &Map<String, Value>) -> bool {
 }
 
 /// A JSON object in several lines, with its digest as its last entry.
-fn seal(text: &str) -> String {
+pub(super) fn seal(text: &str) -> String {
     let body = text.strip_suffix("\n}").expect("an object with entries");
     format!(
         "{body},\n  \"{SEAL}\": \"{}\"\n}}\n",
@@ -286,7 +288,7 @@ fn seal(text: &str) -> String {
 }
 
 /// Whether a text is what [`seal`] makes of some object.
-fn is_sealed(text: &str) -> bool {
+pub(super) fn is_sealed(text: &str) -> bool {
     let before = text.rfind(&format!(",\n  \"{SEAL}\": "));
     before.is_some_and(|end| seal(&format!("{}\n}}", &text[..end])) == text)
 }
@@ -325,13 +327,18 @@ mod tests {
             Record::new(place, BTreeMap::new(), metrics)
         };
         let all = || {
-            let mut records = vec![record(Stage::Evaluate, 0), record(Stage::Eval, 0)];
+            let mut records = vec![
+                record(Stage::Evaluate, 0),
+                record(Stage::EvalJudge, 0),
+                record(Stage::Eval, 0),
+            ];
             for t in [1, 2] {
                 for stage in [
                     Stage::Generate,
                     Stage::Select,
                     Stage::Train,
                     Stage::Evaluate,
+                    Stage::EvalJudge,
                     Stage::Eval,
                 ] {
                     records.push(record(stage, t));
@@ -347,16 +354,29 @@ mod tests {
             taken(0),
             [
                 (Stage::Evaluate, 0),
+                (Stage::EvalJudge, 0),
                 (Stage::Eval, 0),
+                (Stage::EvalJudge, 1),
                 (Stage::Eval, 1),
+                (Stage::EvalJudge, 2),
                 (Stage::Eval, 2)
             ]
         );
-        assert_eq!(taken(6), [(Stage::Eval, 1)]);
-        assert_eq!(taken(3).len(), 9);
+        assert_eq!(taken(8), [(Stage::Eval, 1)]);
         assert_eq!(
-            taken(5),
-            [(Stage::Evaluate, 1), (Stage::Eval, 1), (Stage::Eval, 2)]
+            taken(7),
+            [(Stage::EvalJudge, 1), (Stage::Eval, 1), (Stage::Eval, 2)]
+        );
+        assert_eq!(taken(4).len(), 11);
+        assert_eq!(
+            taken(6),
+            [
+                (Stage::Evaluate, 1),
+                (Stage::EvalJudge, 1),
+                (Stage::Eval, 1),
+                (Stage::EvalJudge, 2),
+                (Stage::Eval, 2)
+            ]
         );
     }
 }

@@ -135,21 +135,7 @@ impl RunDir {
     /// Files that cannot be read or written.
     pub(crate) fn save_state(&self, config: &TrainSection, steps: usize) -> Result<(), TrainError> {
         let rows: Vec<Value> = read_jsonl(&self.root.join(METRICS))?;
-        let state = json!({
-            "best_global_step": null,
-            "best_metric": null,
-            "best_model_checkpoint": null,
-            "epoch": rows.iter().rev().find_map(|row| row["epoch"].as_f64()),
-            "global_step": steps,
-            "is_hyper_param_search": false,
-            "is_local_process_zero": true,
-            "is_world_process_zero": true,
-            "log_history": rows,
-            "logging_steps": config.logging_steps,
-            "max_steps": steps,
-            "num_train_epochs": config.num_train_epochs.ceil() as u64,
-            "train_batch_size": config.per_device_train_batch_size,
-        });
+        let state = trainer_state(config, steps, rows);
         Ok(write_json(&self.root.join(STATE), &state)?)
     }
 
@@ -164,6 +150,25 @@ impl RunDir {
         let kept = groups.of_complete(|place| self.is_complete(place));
         Ok(write_whole(&path, &kept)?)
     }
+}
+
+/// The state of a training after `steps` optimiser steps that logged `rows`, as Hugging Face's Trainer writes it.
+pub(super) fn trainer_state(config: &TrainSection, steps: usize, rows: Vec<Value>) -> Value {
+    json!({
+        "best_global_step": null,
+        "best_metric": null,
+        "best_model_checkpoint": null,
+        "epoch": rows.iter().rev().find_map(|row| row["epoch"].as_f64()),
+        "global_step": steps,
+        "is_hyper_param_search": false,
+        "is_local_process_zero": true,
+        "is_world_process_zero": true,
+        "log_history": rows,
+        "logging_steps": config.logging_steps,
+        "max_steps": steps,
+        "num_train_epochs": config.num_train_epochs.ceil() as u64,
+        "train_batch_size": config.per_device_train_batch_size,
+    })
 }
 
 /// The bytes of a log, none where it does not exist.

@@ -80,6 +80,12 @@ pub(crate) fn without_times(files: &Snapshot) -> Snapshot {
                 }
                 *bytes = manifest.to_string().into_bytes();
             }
+            "checkpoint.json" => {
+                let mut checkpoint = json(bytes);
+                checkpoint["sha256"].take();
+                checkpoint["files"]["trainer_state.json"].take();
+                *bytes = checkpoint.to_string().into_bytes();
+            }
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 //! One phase on given pairs: where its anchors come from, its first losses by hand, resumption, refusals.
 
 mod batches;
+mod checkpoints;
 mod dropout;
 #[path = "../common/files.rs"]
 mod files;
