@@ -204,12 +204,11 @@ fn markdown(sections: &[ConfigSection]) -> String {
         let title = heading(section).replace('[', "`[").replace(']', "]`");
         let files = files(section);
         let _ = write!(page, "\n## {title}\n\nOf {files}");
-        page.push_str(if section.is_required {
-            ", required. "
-        } else {
-            ". "
-        });
-        let _ = writeln!(page, "{}\n", section.about);
+        if section.is_required {
+            page.push_str(", required");
+        }
+        let about = format!(". {}", section.about);
+        let _ = writeln!(page, "{}\n", about.trim_end());
         if section.keys.is_empty() {
             continue;
         }

@@ -19,7 +19,8 @@ pub(crate) struct ProgressArgs {
 enum ProgressForm {
     /// Lines, and on a terminal bars.
     Text,
-    /// One JSON object a line, each with an `event`: stage, progress, step, evaluated, warning, note, error.
+    /// One JSON object a line, each with an `event`: stage, resumed, progress, step, evaluated, concluded, header, peak,
+    /// warning, note, error.
     Json,
 }
 

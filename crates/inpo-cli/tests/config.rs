@@ -67,8 +67,24 @@ fn a_key_is_explained_by_its_name_its_end_or_its_section() {
     let band = says(&["--explain", "oracle.tie_band"]);
     assert!(band.contains("[oracle] kind = \"rules\""), "{band}");
     assert!(
-        band.contains("default 0.05") && band.contains("number, absent"),
+        band.contains("default 0.05") && band.contains("number, default 0.0\n"),
         "{band}"
+    );
+    let kind = says(&["--explain", "oracle.kind"]);
+    assert!(
+        kind.contains("\"server\": A language model behind"),
+        "{kind}"
+    );
+    let second = says(&["--explain", "eval.oracle"]);
+    assert!(
+        second.contains("table with the keys of [oracle], absent"),
+        "{second}"
+    );
+    // The struct has an empty text where a file must have one.
+    let address = says(&["--explain", "base_url"]);
+    assert!(
+        address.contains("oracle.base_url    text, required"),
+        "{address}"
     );
     let all = says(&["--explain"]);
     for section in ["[previous]", "[judge]", "[eval]", "kind = \"server\""] {

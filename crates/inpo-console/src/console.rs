@@ -60,6 +60,14 @@ impl Console {
         }
     }
 
+    /// Tells a line above the bar.
+    fn tell_above(&self, name: &str, text: &str) {
+        match &self.meter {
+            Some(meter) => meter.suspend(|| tell_as(name, text)),
+            None => tell_as(name, text),
+        }
+    }
+
     /// The time left of the run, behind a comma.
     fn run_left(&self) -> String {
         match self.clock.left(Instant::now()) {
@@ -90,11 +98,7 @@ impl Observer for Console {
     }
 
     fn warning(&mut self, sentence: &str) {
-        let warn = || tell_as("warning", &format!("warning: {sentence}"));
-        match &self.meter {
-            Some(meter) => meter.suspend(warn),
-            None => warn(),
-        }
+        self.tell_above("warning", &format!("warning: {sentence}"));
     }
 
     fn stage(&mut self, iteration: usize, name: &str, total: usize) {
@@ -144,7 +148,7 @@ impl Observer for Console {
                 json!({ "event": "resumed", "iteration": iteration, "done": done, "total": total }),
             );
         } else {
-            tell_as("resumed", &format!("  resumed at {done} of {total}"));
+            self.tell_above("resumed", &format!("  resumed at {done} of {total}"));
         }
         if let Some(meter) = &self.meter {
             meter.resume(done as u64);

@@ -44,6 +44,21 @@ impl State {
             last: None,
         }
     }
+
+    /// A line of so many units of so many; rate and time left are those of this process.
+    fn line(&self, of: &Value, [done, total]: [u64; 2], now: Instant) -> Value {
+        let mut line = of.clone();
+        line["done"] = done.into();
+        line["total"] = total.into();
+        let seconds = (now - self.began).as_secs_f64();
+        let done_here = done.saturating_sub(self.before);
+        if done_here > 0 && seconds > 0.0 {
+            let rate = done_here as f64 / seconds;
+            line["per_second"] = rate.into();
+            line["seconds_left"] = (total.saturating_sub(done) as f64 / rate).into();
+        }
+        line
+    }
 }
 
 impl Lines {
@@ -158,21 +173,42 @@ impl Meter {
         let Some(lines) = &self.lines else { return };
         let (done, total) = (self.bar.position(), self.total());
         let mut state = lines.state();
-        let recent = state.last.is_some_and(|last| last.elapsed() < BETWEEN_LINES);
+        let recent = state
+            .last
+            .is_some_and(|last| last.elapsed() < BETWEEN_LINES);
         if recent && done < total && !at_once {
             return;
         }
         state.last = Some(Instant::now());
-        let mut line = lines.of.clone();
-        line["done"] = done.into();
-        line["total"] = total.into();
-        let seconds = state.began.elapsed().as_secs_f64();
-        let done_here = done.saturating_sub(state.before);
-        if done_here > 0 && seconds > 0.0 {
-            let rate = done_here as f64 / seconds;
-            line["per_second"] = rate.into();
-            line["seconds_left"] = ((total - done.min(total)) as f64 / rate).into();
-        }
-        event(line);
+        event(state.line(&lines.of, [done, total], Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 280 of 300 were done before; 10 more in 20 seconds are half a unit a second, and the last 10 take 20 seconds.
+    #[test]
+    fn what_an_earlier_process_did_does_not_count() {
+        let bar = ProgressBar::with_draw_target(Some(300), ProgressDrawTarget::hidden());
+        let lines = Arc::new(Lines {
+            of: json!({}),
+            state: Mutex::new(State::new(0)),
+        });
+        let meter = Meter {
+            bar,
+            lines: Some(Arc::clone(&lines)),
+        };
+        meter.resume(280);
+        assert_eq!(meter.bar.position(), 280);
+        let state = lines.state();
+        let line = |done, seconds| {
+            let now = state.began + Duration::from_secs(seconds);
+            state.line(&lines.of, [done, 300], now)
+        };
+        let known = json!({ "done": 290, "total": 300, "per_second": 0.5, "seconds_left": 20.0 });
+        assert_eq!(line(290, 20), known);
+        assert_eq!(line(280, 20), json!({ "done": 280, "total": 300 }));
     }
 }

@@ -31,7 +31,7 @@ pub struct EnsembleConfig {
     /// The members, each with the keys of an `[oracle]`: `[[oracle.members]]`.
     #[schemars(with = "Vec<serde_json::Map<String, Value>>")]
     pub members: Vec<Table>,
-    /// How their answers become one. Default: `majority`.
+    /// How their answers become one.
     #[serde(default)]
     pub combine: Combine,
 }

@@ -156,7 +156,7 @@ fn list(
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct InstructionsOracleConfig {
-    /// When an instruction counts as followed. Default: `strict`.
+    /// When an instruction counts as followed.
     pub mode: InstructionMode,
 }
 

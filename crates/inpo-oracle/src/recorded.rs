@@ -33,7 +33,7 @@ pub struct RecordedOracleConfig {
     #[serde(alias = "file", alias = "path")]
     #[schemars(extend("x-aliases" = ["file", "path"]))]
     pub votes: PathBuf,
-    /// What becomes of a comparison without a vote. Default: `error`.
+    /// What becomes of a comparison without a vote.
     #[serde(default)]
     pub missing: MissingVote,
 }

@@ -32,15 +32,15 @@ impl Vote {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RulesOracleConfig {
-    /// The criteria that vote, one vote each. Default: all five, an odd number, so that ties are rare.
+    /// The criteria that vote, one vote each; all five are an odd number, so that ties are rare.
     pub criteria: Vec<Criterion>,
-    /// How votes become a preference. Default: `majority`.
+    /// How votes become a preference.
     pub vote: Vote,
-    /// The wanted length of a response in words, at least 1. Default: 30, which fits into 64 tokens with room to end.
+    /// The wanted length of a response in words, at least 1; 30 fits into 64 tokens with room to end.
     pub target_words: usize,
-    /// Scores nearer than this are a tie of their criterion, from 0 to below 1. Default: 0.05.
+    /// Scores nearer than this are a tie of their criterion, from 0 to below 1.
     pub tie_band: f64,
-    /// Fewer words than this are no answer. Default: 4.
+    /// Fewer words than this are no answer.
     pub min_words: usize,
 }
 

@@ -17,7 +17,7 @@ pub enum FloatType {
     #[serde(alias = "bfloat16")]
     #[schemars(extend("x-aliases" = ["bfloat16"]))]
     Bf16,
-    /// 16 bits with a range of 65504; a weight beyond it is refused.
+    /// 16 bits with a range of 65504, for files alone; a weight beyond it is refused.
     #[serde(alias = "float16")]
     #[schemars(extend("x-aliases" = ["float16"]))]
     F16,

@@ -105,10 +105,12 @@ pub struct SelectionConfig {
     pub tie_policy: Option<TiePolicy>,
     /// The score of a response with `round_robin`, `best_worst` and `adaptive`.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub score: ScoreKind,
     /// Taken from the score of a response, times its length over that of the longest, with `round_robin`, `best_worst`
     /// and `adaptive`, from 0 to 1: 0.1 costs the longest response (in characters) 0.1 of its win rate.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub length_penalty: f64,
     /// The most comparisons a prompt of `adaptive`, at least 2. Absent: 2 K.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,6 +118,7 @@ pub struct SelectionConfig {
     /// Whether responses cut off at the token limit are left out before anything is asked, and those that are empty or
     /// equal to an earlier one with them.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub drop_truncated: bool,
 }
 

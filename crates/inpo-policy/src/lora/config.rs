@@ -37,26 +37,29 @@ pub struct LoraConfig {
     pub target_modules: Modules,
     /// Modules that get none although `target_modules` names them.
     #[serde(skip_serializing_if = "Modules::is_empty")]
+    #[schemars(!skip_serializing_if)]
     pub exclude_modules: Modules,
     /// Numbers of the layers that get adapters, from 0; empty: all. Not for a `target_modules` in one text.
     #[serde(
         deserialize_with = "one_or_many",
         skip_serializing_if = "Vec::is_empty"
     )]
+    #[schemars(!skip_serializing_if)]
     pub layers_to_transform: Vec<usize>,
     /// Names of the list of layers in a module's path, for `layers_to_transform`; empty: any.
     #[serde(
         deserialize_with = "one_or_many",
         skip_serializing_if = "Vec::is_empty"
     )]
+    #[schemars(!skip_serializing_if)]
     pub layers_pattern: Vec<String>,
     /// Ranks of modules that have another one, by regular expressions of their paths.
     #[serde(skip_serializing_if = "Patterns::is_empty")]
-    #[schemars(with = "BTreeMap<String, usize>")]
+    #[schemars(with = "BTreeMap<String, usize>", !skip_serializing_if)]
     pub rank_pattern: Patterns<usize>,
     /// Alphas of modules that have another one, by regular expressions of their paths.
     #[serde(skip_serializing_if = "Patterns::is_empty")]
-    #[schemars(with = "BTreeMap<String, f64>")]
+    #[schemars(with = "BTreeMap<String, f64>", !skip_serializing_if)]
     pub alpha_pattern: Patterns<f64>,
 }
 

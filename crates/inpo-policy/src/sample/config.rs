@@ -37,11 +37,12 @@ pub struct GenerationConfig {
     /// Texts that end a response, of a character or more: its last token is the one that completes the text. The texts of special
     /// tokens do not count, and the prompt's text does not either.
     pub stop_strings: Vec<String>,
-    /// Samples that are decoded together at most, at least 1. Many read the weights less often; the text does not depend on
-    /// it.
+    /// Samples that are decoded together at most, at least 1: more of them read the weights less often. Every sample has
+    /// random draws of its own, so that another number changes the last bits of log-probs (`sampling_logps`), and a text only
+    /// where a draw falls within that rounding.
     pub max_num_seqs: usize,
     /// Tokens that the cache of all these samples has room for, at least 1, those of a prompt once for its samples: 16384
-    /// tokens of SmolLM2 in f32 are 750 MB.
+    /// tokens of SmolLM2 in f32 are 750 MB. Another number changes what another `max_num_seqs` does.
     pub max_cache_tokens: usize,
 }
 

@@ -3,6 +3,7 @@
 use inpo_eval::Lineup;
 use inpo_oracle::{OracleConfig, SelectionConfig};
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use super::sections::{at_least_one, at_most};
 use crate::error::TrainError;
@@ -93,28 +94,36 @@ impl EvalSection {
                 allowed,
             ));
         }
-        self.validate_opponents(held_out)?;
-        let Some(oracle) = &self.oracle else {
-            return Ok(());
-        };
-        let refuse = |key: &str, got: &str, allowed: &str| {
-            Err(TrainError::setting(
-                &format!("eval.oracle{key}"),
-                got,
-                allowed,
-            ))
-        };
-        if !held_out {
-            return refuse("", "set", "absent: there are no data.eval_prompts");
-        }
-        if oracle.shared.all_pairs {
+        self.validate_opponents()?;
+        if let Some(oracle) = &self.oracle
+            && oracle.shared.all_pairs
+        {
             let allowed = "absent: the second oracle compares responses with the reference's alone";
-            return refuse(".all_pairs", "true", allowed);
+            let key = "eval.oracle.all_pairs";
+            return Err(TrainError::setting(key, "true", allowed));
+        }
+        if held_out { Ok(()) } else { self.refuse_all() }
+    }
+
+    /// Refuses whatever is not as by default: there is nothing to evaluate on.
+    fn refuse_all(&self) -> Result<(), TrainError> {
+        let table = |section| Table::try_from(section).expect("a section is TOML");
+        let defaults = table(Self::default());
+        for (key, value) in table(self.clone()) {
+            if defaults.get(&key) == Some(&value) {
+                continue;
+            }
+            let got = match value {
+                Value::Table(_) => "set".to_owned(),
+                value => value.to_string(),
+            };
+            let allowed = "absent: there are no data.eval_prompts";
+            return Err(TrainError::setting(&format!("eval.{key}"), got, allowed));
         }
         Ok(())
     }
 
-    fn validate_opponents(&self, held_out: bool) -> Result<(), TrainError> {
+    fn validate_opponents(&self) -> Result<(), TrainError> {
         let key = "eval.opponents";
         let got = || format!("[{}]", self.opponents.join(", "));
         if !self.opponents.iter().any(|name| name == REFERENCE) {
@@ -131,10 +140,6 @@ impl EvalSection {
                     "\"reference\", \"previous\", \"initial\" or the path of a model or an adapter";
                 return Err(TrainError::setting(key, format!("{name:?}"), allowed));
             }
-        }
-        if !held_out && self.opponents != Self::default().opponents {
-            let allowed = "absent: there are no data.eval_prompts";
-            return Err(TrainError::setting(key, got(), allowed));
         }
         Ok(())
     }

@@ -9,8 +9,12 @@ use serde_json::Value;
 use super::{RunConfig, TrainConfig};
 use crate::judge::JudgeTrainConfig;
 
+/// The key that says which one of several kinds a section is.
+const KIND: &str = "kind";
 /// In the schema, other names of a key or a word.
 const ALIASES: &str = "x-aliases";
+/// In the schema, the section whose keys a table has.
+const KEYS_OF: &str = "x-keys-of";
 /// In the schema, the words of `algorithm` or `optim` with which a key is read.
 const READERS: &str = "x-read-with";
 
@@ -145,7 +149,12 @@ fn walk(mut section: ConfigSection, schema: &Value, into: &mut Vec<ConfigSection
     };
     for (name, of_key) in schema["properties"].as_object().into_iter().flatten() {
         let about = text(&of_key["description"]);
-        if let Some(table) = table(of_key) {
+        let keys_of = of_key[KEYS_OF].as_str();
+        // Which kind a section is stands in its heading, and the kinds where their common keys are.
+        if of_key["const"].is_string() {
+            continue;
+        }
+        if let Some(table) = table(of_key).filter(|_| keys_of.is_none()) {
             let path = [section.path.as_str(), name].join(".");
             let section = ConfigSection {
                 path: path.trim_start_matches('.').to_owned(),
@@ -161,7 +170,10 @@ fn walk(mut section: ConfigSection, schema: &Value, into: &mut Vec<ConfigSection
         section.keys.push(ConfigKey {
             name: name.clone(),
             is_required: required(name),
-            value: value_words(of_key),
+            value: match keys_of {
+                Some(section) => format!("table with the keys of [{section}]"),
+                None => value_words(of_key),
+            },
             default: of_key.get("default").filter(|d| !d.is_null()).cloned(),
             about,
             words: words(of_key),
@@ -170,12 +182,34 @@ fn walk(mut section: ConfigSection, schema: &Value, into: &mut Vec<ConfigSection
         });
     }
     // A section of one of several kinds: each has keys of its own.
-    for kind in schema["oneOf"].as_array().into_iter().flatten() {
+    let kinds = schema["oneOf"].as_array().into_iter().flatten();
+    let kinds = kinds.filter_map(|kind| {
+        let name = kind["properties"][KIND]["const"].as_str()?;
+        Some((kind, name.to_owned(), text(&kind["description"])))
+    });
+    let kinds: Vec<_> = kinds.collect();
+    if !kinds.is_empty() {
+        let word = |(_, name, about): &(&Value, String, String)| Word {
+            name: name.clone(),
+            aliases: Vec::new(),
+            about: about.clone(),
+        };
+        let key = ConfigKey {
+            name: KIND.to_owned(),
+            is_required: true,
+            value: "text".to_owned(),
+            default: None,
+            about: "Which one it is; each has further keys of its own.".to_owned(),
+            words: kinds.iter().map(word).collect(),
+            aliases: Vec::new(),
+            read_with: Vec::new(),
+        };
+        section.keys.insert(0, key);
+    }
+    for (kind, name, about) in kinds {
         let of_kind = ConfigSection {
-            kind: kind["properties"]["kind"]["const"]
-                .as_str()
-                .map(str::to_owned),
-            about: text(&kind["description"]),
+            kind: Some(name),
+            about,
             is_required: false,
             keys: Vec::new(),
             ..section.clone()
@@ -289,9 +323,13 @@ mod tests {
             assert!(of_top || !section.about.is_empty(), "[{}]", section.path);
             for key in &section.keys {
                 let name = format!("{}.{} {:?}", section.path, key.name, section.kind);
-                let tells = key.name == "kind" || key.about.len() > 10;
-                assert!(tells, "{name}: a doc comment is missing");
                 let texts = key.words.iter().map(|word| &word.about);
+                let mut texts_of_key = texts.clone().chain([&key.about]);
+                let tells = texts_of_key.all(|text| text.len() > 5);
+                assert!(tells, "{name}: a doc comment is missing");
+                // The default stands beside the text.
+                assert!(!key.about.contains("Default"), "{name}: {}", key.about);
+                assert!(key.default != Some("".into()), "{name}: it is required");
                 for text in texts.chain([&key.about, &section.about]) {
                     assert!(!text.contains("[`"), "{name}: {text}");
                 }

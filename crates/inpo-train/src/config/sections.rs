@@ -122,6 +122,7 @@ pub struct PairsSection {
     pub shuffle: bool,
     /// Variables of the chat template, for instance `{ enable_thinking = false }`; those of a row win.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schemars(!skip_serializing_if)]
     pub chat_template_kwargs: Map<String, Value>,
 }
 
@@ -157,6 +158,7 @@ pub struct DataSection {
     pub shuffle: bool,
     /// Variables of the chat template, for instance `{ enable_thinking = false }`; those of a row win.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schemars(!skip_serializing_if)]
     pub chat_template_kwargs: Map<String, Value>,
 }
 

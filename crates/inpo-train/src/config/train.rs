@@ -100,13 +100,13 @@ pub struct TrainSection {
     /// Share of the steps in which the rate rises from 0, from 0 to below 1, rounded up; the first step then has rate 0.
     /// Absent: 0.03. Not together with `warmup_steps`.
     pub warmup_ratio: Option<f64>,
-    /// Steps in which the rate rises from 0, a whole number of at least 0; below 1 a share, as `warmup_ratio`.
+    /// Steps in which the rate rises from 0, a whole number of at least 0; below 1 a share, as `warmup_ratio`, with which it cannot be together.
     pub warmup_steps: Option<f64>,
     /// Passes over an iteration's pairs, above 0; a fraction ends within one.
     pub num_train_epochs: f64,
     /// Optimiser steps of an iteration, at least 1; overrides the epochs.
     pub max_steps: Option<usize>,
-    /// Pairs that are held in memory together, at least 1.
+    /// Pairs, or a judge's votes, that are held in memory together, at least 1.
     pub per_device_train_batch_size: usize,
     /// Such groups per optimiser step, at least 1, the longest pairs first.
     pub gradient_accumulation_steps: usize,
@@ -138,9 +138,10 @@ pub struct TrainSection {
     pub rmsprop_alpha: f64,
     /// Steps between rows of metrics.jsonl, at least 1; the last step has one too.
     pub logging_steps: usize,
-    /// Steps between checkpoints, from which a training that was cut off is resumed.
+    /// Steps between checkpoints, at least 1, from which a training that was cut off is resumed. `inpo train-oracle` keeps
+    /// none.
     pub save_steps: usize,
-    /// Checkpoints that are kept of each optimisation, the latest ones; absent: all.
+    /// Checkpoints that are kept of each optimisation, the latest ones, at least 1. Absent: all.
     pub save_total_limit: Option<usize>,
 }
 

@@ -142,6 +142,14 @@ impl JudgeTrainConfig {
         }
         self.policy.validate()?;
         self.train.validate()?;
+        let allowed = "its default: the training of a judge keeps no checkpoints";
+        if self.train.save_steps != TrainSection::default().save_steps {
+            let got = self.train.save_steps;
+            return Err(TrainError::setting("train.save_steps", got, allowed));
+        }
+        if let Some(got) = self.train.save_total_limit {
+            return Err(TrainError::setting("train.save_total_limit", got, allowed));
+        }
         let judge = &self.judge;
         let turns = matches!(judge.form, JudgeForm::General | JudgeForm::Hybrid);
         if turns && (judge.values == 0 || judge.values % 2 == 1) {

@@ -66,7 +66,7 @@ impl RunDir {
     /// Puts the rows of metrics.jsonl in the order of their stages, without those of stages that are gone; `held` replaces
     /// those of `place`.
     pub(super) fn arrange_metrics(
-        &self,
+        &mut self,
         place: Place<'_>,
         held: Option<&[u8]>,
     ) -> Result<(), TrainError> {
@@ -81,6 +81,9 @@ impl RunDir {
         let arranged: Vec<u8> = records.flat_map(rows).collect();
         if arranged != bytes {
             write_whole(&path, &arranged)?;
+            if let Some(events) = &mut self.events {
+                events.rewrite()?;
+            }
         }
         Ok(())
     }

@@ -130,9 +130,10 @@ impl SelfPlay<'_> {
             // Comparisons of a prompt's responses: each with each, or, of one player alone, each two.
             let n = self.config.eval.num_generations;
             let second_pairs = second.iter().flat_map(|(_, pairs)| pairs);
-            let of_prompt = pairs.iter().chain(second_pairs).map(|(a, b)| {
-                if a == b { n * (n - 1) / 2 } else { n * n }
-            });
+            let of_prompt = pairs
+                .iter()
+                .chain(second_pairs)
+                .map(|(a, b)| if a == b { n * (n - 1) / 2 } else { n * n });
             let total = of_prompt.sum::<usize>() * self.prompts.held_out.len();
             let title = place.stage.title();
             session.observer().stage(t, title, total);

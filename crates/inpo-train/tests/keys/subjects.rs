@@ -58,7 +58,9 @@ impl Subject {
     }
 
     fn new(file: ConfigFile, base: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        // In memory, where there is such a directory: every run syncs its files.
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        let dir = dir.unwrap();
         let root = dir.path();
         let model = model(root);
         // A template that reads a variable.
@@ -127,6 +129,12 @@ impl Subject {
             .map_err(|error| error.to_string())?;
         let mut files = contents(&written);
         files.retain(|(name, _)| !name.ends_with("train.toml") && !name.ends_with("judge.toml"));
+        for (name, bytes) in &mut files {
+            // These of a checkpoint hold times.
+            if name.ends_with("/trainer_state.json") || name.ends_with("/checkpoint.json") {
+                bytes.clear();
+            }
+        }
         let rows = format!("{:?}", metrics(&written));
         files.push(("metrics".to_owned(), rows.into_bytes()));
         Ok(files)
@@ -141,8 +149,14 @@ impl Subject {
             ConfigFile::Run => {
                 let config = RunConfig::parse(text, "run.toml", sets)?;
                 let oracle = config.init_oracle(&device, find)?;
+                let eval_oracle = config.init_eval_oracle(&device, find)?;
                 let models = Models::load(&config.common, None, &device, find)?;
-                run(&config, Players::new(models, &oracle), false, &mut Silent)?;
+                let models = models.with_opponents(&config, &device, find)?;
+                let players = Players {
+                    eval_oracle: eval_oracle.as_ref().map(|oracle| oracle as _),
+                    ..Players::new(models, &oracle)
+                };
+                run(&config, players, false, &mut Silent)?;
                 Ok(config.common.output_dir)
             }
             ConfigFile::Train => {

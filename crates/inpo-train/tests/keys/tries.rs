@@ -35,6 +35,8 @@ use Effect::{Cost, Output, Refusal};
 
 const BEST_WORST: &[&str] = &["selection.strategy='best_worst'"];
 const TRANSFORMED: &[&str] = &["policy.lora.layers_to_transform=[0]"];
+const CHECKPOINTS: &[&str] = &["train.save_steps=1"];
+const NO_EVALUATION: &[&str] = &["-data.eval_prompts", "-eval"];
 const FULL: &[&str] = &["-policy.lora"];
 
 /// Values for keys of which the schema does not say enough.
@@ -69,6 +71,17 @@ const GIVEN: &[Given] = &[
         "train.lr_scheduler_type",
         &["'linear'", "'constant'"],
         &["train.num_train_epochs=4"],
+        Output,
+    ),
+    (
+        "",
+        "oracle.kind",
+        &["'ensemble'"],
+        &[
+            "-oracle",
+            "oracle.members=[{ kind = 'rules', target_words = 3 }]",
+            "oracle.kind='game'",
+        ],
         Output,
     ),
     ("", "oracle.both_orders", &["false"], &[], Output),
@@ -326,9 +339,39 @@ const GIVEN: &[Given] = &[
         Output,
     ),
     ("", "train.logging_steps", &["2"], &[], Output),
+    ("", "train.save_steps", &["1"], &[], Output),
+    ("", "train.save_total_limit", &["1"], CHECKPOINTS, Output),
+    ("judge.toml", "train.save_steps", &["1"], &[], Refusal),
+    ("judge.toml", "train.save_total_limit", &["1"], &[], Refusal),
     ("", "eval.num_prompts", &["2"], &[], Output),
     ("", "eval.num_generations", &["3"], &[], Output),
     ("", "eval.kl_samples", &["2"], &[], Output),
+    ("", "eval.opponents", &["['reference']"], &[], Output),
+    (
+        "",
+        "eval.opponents",
+        &["['reference', 'initial']"],
+        &["eval.opponents=['reference']"],
+        Output,
+    ),
+    (
+        "",
+        "eval.opponents",
+        &["['reference', 'DIR/other']"],
+        &["eval.opponents=['reference']"],
+        Output,
+    ),
+    ("", "eval.opponents", &["['previous']"], &[], Refusal),
+    (
+        "",
+        "eval.oracle",
+        &[
+            "{ kind = 'rules', target_words = 3 }",
+            "{ kind = 'rules', all_pairs = true }",
+        ],
+        &[],
+        Output,
+    ),
     ("", "judge.temperature", &["2.0"], &[], Output),
     // Oracles.
     ("rules", "criteria", &["['brevity']", "[]"], &[], Output),
@@ -538,6 +581,15 @@ pub(crate) fn of(file: &str, name: &str, key: &ConfigKey) -> Vec<Try> {
             values: from_type(key),
             context: &[],
             effect: Output,
+        });
+    }
+    if name.starts_with("eval.") {
+        // What is said of an evaluation that does not take place.
+        let values = tries[0].values.clone();
+        tries.push(Try {
+            values,
+            context: NO_EVALUATION,
+            effect: Refusal,
         });
     }
     tries
