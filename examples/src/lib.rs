@@ -20,7 +20,8 @@ pub fn table(evaluations: &[Evaluation]) -> String {
         let [against_ref, against_prev] = if e.iteration == 0 {
             ["(reference)".to_owned(), String::new()]
         } else {
-            [e.win_rate_vs_ref, e.win_rate_vs_prev].map(|rate| rate.to_string())
+            let previous = e.win_rate_vs_prev.map(|rate| rate.to_string());
+            [e.win_rate_vs_ref.to_string(), previous.unwrap_or_default()]
         };
         table.push_str(&format!(
             "\n| {} | {against_ref} | {against_prev} | {:.2} | {:.1} | {:.0} % | {} of {} |",

@@ -3,6 +3,7 @@
 mod config;
 mod convert;
 mod error;
+mod eval;
 mod game;
 mod generate;
 mod judge;
@@ -38,6 +39,7 @@ enum Command {
     Generate(generate::GenerateArgs),
     Judge(judge::JudgeArgs),
     Select(select::SelectArgs),
+    Eval(eval::EvalArgs),
     Logps(logps::LogpsArgs),
     Convert(convert::ConvertArgs),
 
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Command::Generate(args) => generate::run(&args),
         Command::Judge(args) => judge::run(&args),
         Command::Select(args) => select::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Logps(args) => logps::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Game(command) => game::run(command),

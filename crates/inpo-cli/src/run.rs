@@ -40,14 +40,16 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     config.check_output_dir()?;
     let device = inpo_core::device(&config.common.device)?;
     let oracle = config.init_oracle(&device, find_model)?;
+    let eval_oracle = config.init_eval_oracle(&device, find_model)?;
     let models = Models::load(&config.common, None, &device, find_model)?;
-    let players = Players::new(models, &oracle);
-    let evaluations = run_loop(
-        &config,
-        players,
-        flags.resume,
-        &mut Console::interruptible(),
-    )?;
+    let models = models.with_opponents(&config, &device, find_model)?;
+    let players = Players {
+        eval_oracle: eval_oracle.as_ref().map(|oracle| oracle as _),
+        ..Players::new(models, &oracle)
+    };
+    // It says last which policy to ship.
+    let mut console = Console::interruptible();
+    let evaluations = run_loop(&config, players, flags.resume, &mut console)?;
     tell_base(&config.common.policy);
     if oracle.judged().judge().is_costly() {
         tell(&format!("the judge: {}", oracle.counts()));

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use inpo_core::eval::Evaluation;
+use inpo_core::eval::{Evaluation, RunEvaluation};
 use inpo_core::train::{Observer, Peak, StepMetrics};
 
 use crate::interrupt::{is_asked, stage_stops, take_signals};
@@ -13,10 +13,12 @@ use crate::{bar, tell};
 /// Stages that look, between two steps or rounds, whether to stop.
 const STOPPING: [&str; 4] = ["generate", "optimise", "evaluate", "evaluate_start"];
 
-/// Progress on standard error: a bar per stage on a terminal, a line per stage elsewhere.
+/// Progress on standard error: a bar per stage on a terminal, a line per stage elsewhere. Which policy to ship is said last,
+/// when the console is dropped.
 #[derive(Debug, Default)]
 pub struct Console {
     bar: Option<ProgressBar>,
+    conclusion: Option<String>,
 }
 
 impl Console {
@@ -102,10 +104,17 @@ impl Observer for Console {
         self.finish();
         tell(&evaluation.to_string());
     }
+
+    fn concluded(&mut self, evaluation: &RunEvaluation) {
+        self.conclusion = Some(evaluation.recommendation.to_string());
+    }
 }
 
 impl Drop for Console {
     fn drop(&mut self) {
         self.finish();
+        if let Some(sentence) = self.conclusion.take() {
+            tell(&sentence);
+        }
     }
 }

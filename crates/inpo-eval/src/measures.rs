@@ -2,13 +2,11 @@
 
 use inpo_data::{Completion, FinishReason, Prompt, ResponseRecord};
 use inpo_game::{Comparison, OracleError};
-use inpo_oracle::{CycleReport, TextOracle, cycle_report, judge};
+use inpo_oracle::{Answers, CycleReport, TextOracle, cycle_report, judge};
 #[cfg(feature = "models")]
 use inpo_policy::{PolicyError, Sampler, Sequence};
-use rand::rngs::ChaCha8Rng;
-use rand::{RngExt, SeedableRng};
 
-use crate::Interval;
+use crate::arena::{Table, item, mean};
 
 /// Win rate of `policy` over `opponent` per prompt: the mean preference over all pairs of samples, asked in one batch; 1/2
 /// without a sample of each. Both have the same prompts in the same order.
@@ -21,26 +19,33 @@ pub fn win_rates(
     policy: &[ResponseRecord],
     opponent: &[ResponseRecord],
 ) -> Result<Vec<f64>, OracleError> {
-    let prompts: Vec<Prompt> = policy.iter().map(ResponseRecord::to_prompt).collect();
-    let of = |records: &[ResponseRecord]| -> Vec<Vec<Completion>> {
-        records.iter().map(ResponseRecord::completions).collect()
-    };
-    let (ours, theirs) = (of(policy), of(opponent));
-    let sides = ours.iter().zip(&theirs);
-    let comparisons: Vec<Comparison<'_, Prompt, Completion>> = prompts
-        .iter()
-        .zip(sides)
-        .flat_map(|(prompt, (ours, theirs))| {
-            let pairs = ours
-                .iter()
-                .flat_map(move |a| theirs.iter().map(move |b| (a, b)));
-            pairs.map(move |(first, second)| Comparison {
+    Ok(cross(oracle, policy, opponent)?.iter().map(mean).collect())
+}
+
+/// P(a response of `policy` beats one of `opponent`) for every pair of samples of a prompt, asked in one batch. Both have
+/// the same prompts in the same order. Each pair is one comparison; an oracle whose order matters asks both.
+///
+/// # Errors
+///
+/// Those of the oracle.
+pub fn cross(
+    oracle: &TextOracle<'_>,
+    policy: &[ResponseRecord],
+    opponent: &[ResponseRecord],
+) -> Result<Vec<Table>, OracleError> {
+    let ours: Vec<_> = policy.iter().map(item).collect();
+    let theirs: Vec<_> = opponent.iter().map(ResponseRecord::completions).collect();
+    let mut comparisons: Vec<Comparison<'_, Prompt, Completion>> = Vec::new();
+    for ((prompt, ours), theirs) in ours.iter().zip(&theirs) {
+        for first in ours {
+            let pair = |second| Comparison {
                 prompt,
                 first,
                 second,
-            })
-        })
-        .collect();
+            };
+            comparisons.extend(theirs.iter().map(pair));
+        }
+    }
     let verdicts = oracle.compare(&comparisons)?;
     if verdicts.len() != comparisons.len() {
         return Err(OracleError::WrongCount {
@@ -49,62 +54,40 @@ pub fn win_rates(
             got: verdicts.len(),
         });
     }
-    let mut rest = verdicts.as_slice();
-    let rate = |(ours, theirs): (&Vec<Completion>, &Vec<Completion>)| {
-        let (of_prompt, others) = rest.split_at(ours.len() * theirs.len());
-        rest = others;
-        match of_prompt.len() {
-            0 => 0.5,
-            count => of_prompt.iter().map(|p| p.get()).sum::<f64>() / count as f64,
-        }
-    };
-    Ok(ours.iter().zip(&theirs).map(rate).collect())
+    let mut verdicts = verdicts.into_iter().map(inpo_game::Preference::get);
+    let mut row = |columns: usize| verdicts.by_ref().take(columns).collect::<Vec<f64>>();
+    let mut tables = Vec::with_capacity(ours.len());
+    for ((_, ours), theirs) in ours.iter().zip(&theirs) {
+        tables.push(ours.iter().map(|_| row(theirs.len())).collect());
+    }
+    Ok(tables)
 }
 
-/// Cyclic triples of the judge among each prompt's responses, every two of which are compared.
+/// P(response i beats response j) among each prompt's responses, every two of which are compared; 1/2 on the diagonal.
 ///
 /// # Errors
 ///
 /// Those of the oracle.
-pub fn cycles(
+pub fn among(
     oracle: &TextOracle<'_>,
     records: &[ResponseRecord],
-) -> Result<CycleReport, OracleError> {
-    let item = |record: &ResponseRecord| (record.to_prompt(), record.completions());
+) -> Result<Vec<Table>, OracleError> {
     let items: Vec<_> = records.iter().map(item).collect();
     let answers = judge(oracle, &items, |_, answers| answers.missing())?;
-    let reports = answers.iter().map(|answers| cycle_report(answers.matrix()));
-    Ok(reports
-        .map(|report| report.expect("answers are complementary"))
-        .sum())
+    let row = |row: &Vec<Option<f64>>| row.iter().map(|p| p.expect("all were asked")).collect();
+    let table = |answers: &Answers| answers.matrix().iter().map(row).collect();
+    Ok(answers.iter().map(table).collect())
 }
 
-/// The mean of `values`, shares in [0, 1], with a percentile bootstrap interval over them (2000 resamples from `seed`).
-/// Without values it is [`Interval::UNKNOWN`].
-pub fn bootstrap(values: &[f64], confidence: f64, seed: u64) -> Interval {
-    const RESAMPLES: usize = 2000;
-    if values.is_empty() {
-        return Interval::UNKNOWN;
-    }
-    let count = values.len();
-    let mean = values.iter().sum::<f64>() / count as f64;
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut means: Vec<f64> = (0..RESAMPLES)
-        .map(|_| {
-            (0..count)
-                .map(|_| values[rng.random_range(0..count)])
-                .sum::<f64>()
-                / count as f64
-        })
-        .collect();
-    means.sort_unstable_by(f64::total_cmp);
-    let at = |share: f64| means[((share * RESAMPLES as f64) as usize).min(RESAMPLES - 1)];
-    let tail = (1.0 - confidence) / 2.0;
-    Interval {
-        mean,
-        low: at(tail),
-        high: at(1.0 - tail),
-    }
+/// Cyclic triples of the judge among each prompt's responses, from the tables of [`among`].
+///
+/// # Panics
+///
+/// If a table is no square of complementary probabilities.
+#[must_use]
+pub fn cycles(tables: &[Table]) -> CycleReport {
+    let report = |table: &Table| cycle_report(table).expect("answers are complementary");
+    tables.iter().map(report).sum()
 }
 
 /// Monte-Carlo KL(policy || reference) in nats per response: the mean of log pi(y) - log pi_ref(y) over
@@ -152,29 +135,4 @@ pub fn lengths(records: &[ResponseRecord]) -> (f64, f64) {
         all().map(Vec::len).sum::<usize>() as f64 / count,
         cut as f64 / count,
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// For values 0 and 1 in equal parts the mean's standard error is 0.5/sqrt(400) = 0.025, so the
-    /// 95 % interval is 0.5 -+ 0.049; the bootstrap agrees to a few thousandths.
-    #[test]
-    fn bootstrap_matches_the_normal_interval() {
-        let values: Vec<f64> = (0..400).map(|i| f64::from(i % 2)).collect();
-        let interval = bootstrap(&values, 0.95, 1);
-        assert_eq!(interval.mean, 0.5);
-        assert!((interval.low - 0.451).abs() < 0.006, "{interval:?}");
-        assert!((interval.high - 0.549).abs() < 0.006, "{interval:?}");
-    }
-
-    /// Nothing is known of nothing, and JSON can say so: it has no NaN.
-    #[test]
-    fn the_share_of_nothing_is_read_again() {
-        let interval = bootstrap(&[], 0.95, 1);
-        let text = serde_json::to_string(&interval).unwrap();
-        assert_eq!(text, r#"{"mean":0.5,"low":0.0,"high":1.0}"#);
-        assert_eq!(serde_json::from_str::<Interval>(&text).unwrap(), interval);
-    }
 }

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use inpo_data::DataError;
-use inpo_game::OracleError;
+use inpo_game::{EquilibriumError, OracleError};
 use inpo_loss::LossError;
 use inpo_oracle::{OracleConfigError, SelectionConfigError};
 use inpo_policy::PolicyError;
@@ -173,6 +173,9 @@ pub enum TrainError {
     /// The oracle.
     #[error(transparent)]
     Oracle(#[from] OracleError),
+    /// An empirical game that cannot be solved.
+    #[error("the empirical game: {0}")]
+    Game(#[from] EquilibriumError),
     /// The settings of the oracle.
     #[error(transparent)]
     OracleConfig(#[from] OracleConfigError),
@@ -240,6 +243,7 @@ impl TrainError {
             | Self::StaleAnchors { .. }
             | Self::NoPairs { .. }
             | Self::Sampler { .. }
+            | Self::Game(_)
             | Self::Oracle(_) => false,
             Self::Policy(error) => error.is_input(),
             Self::Data(error) => error.is_input(),

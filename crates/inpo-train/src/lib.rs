@@ -8,9 +8,11 @@
 //! ```text
 //! OUTPUT_DIR/run.toml  manifest.json  metrics.jsonl  trainer_state.json
 //! OUTPUT_DIR/iteration-0001/{responses,preferences,pairs}.jsonl  anchors.safetensors  checkpoint-000500/  policy/
-//!                           eval_responses.jsonl  eval.json
-//! OUTPUT_DIR/iteration-0000/eval_responses.jsonl (pi_ref's)  start_responses.jsonl (pi_1's, if it is another)
+//!                           eval_responses.jsonl  eval_preferences.jsonl  eval.json
 //!                           aux/ or half/: the first of ONPO's and EGPO's two phases
+//! OUTPUT_DIR/iteration-0000/eval_responses.jsonl (pi_ref's)  start_responses.jsonl (pi_1's, if it is another)
+//!                           opponent-1/ (a named opponent's)
+//! OUTPUT_DIR/evaluation.json  empirical_game.json
 //! ```
 //!
 //! [`methods`] has a file for each method with its keys, anchors and phases. [`RunConfig`] and [`TrainConfig`] have
@@ -21,6 +23,7 @@ mod batches;
 pub mod config;
 mod divergence;
 mod error;
+mod evaluate;
 mod header;
 mod inputs;
 pub mod judge;
@@ -54,6 +57,7 @@ mod work;
 pub use batches::Order;
 pub use config::{CommonConfig, RunConfig, TrainConfig};
 pub use error::TrainError;
+pub use evaluate::{EvaluatedRun, Find, StoredRun};
 pub use inpo_loss::PairFigures;
 pub use methods::Algorithm;
 pub use metrics::{StepMetrics, StepProgress};

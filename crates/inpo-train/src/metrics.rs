@@ -267,7 +267,7 @@ pub(crate) struct AnchorMetrics {
 }
 
 /// An evaluation.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct EvalMetrics {
     #[serde(rename = "game/win_rate_vs_ref")]
     win_rate_vs_ref: f64,
@@ -275,8 +275,9 @@ pub(crate) struct EvalMetrics {
     win_rate_vs_ref_low: f64,
     #[serde(rename = "game/win_rate_vs_ref_high")]
     win_rate_vs_ref_high: f64,
-    #[serde(rename = "game/win_rate_vs_prev")]
-    win_rate_vs_prev: f64,
+    /// What was not asked is left out.
+    #[serde(flatten)]
+    asked: Map<String, Value>,
     #[serde(rename = "game/kl_ref")]
     kl_ref: f64,
     #[serde(rename = "completions/mean_length")]
@@ -289,11 +290,39 @@ pub(crate) struct EvalMetrics {
 
 impl From<&Evaluation> for EvalMetrics {
     fn from(evaluation: &Evaluation) -> Self {
+        let mut asked = Map::new();
+        let controlled = evaluation.length_controlled.as_ref();
+        let means = [
+            ("win_rate_vs_prev", evaluation.win_rate_vs_prev),
+            ("win_rate_vs_init", evaluation.win_rate_vs_init),
+            ("win_rate_vs_ref_lc", controlled.map(|lc| lc.win_rate)),
+            (
+                "win_rate_vs_ref_held_out",
+                evaluation.held_out_win_rate_vs_ref,
+            ),
+            ("probe_of_ref", evaluation.probe_of_ref),
+        ];
+        for (name, interval) in means {
+            asked.extend(interval.map(|i| (format!("game/{name}"), i.mean.into())));
+        }
+        for opponent in &evaluation.opponents {
+            let name = format!("game/win_rate_vs/{}", opponent.opponent);
+            asked.insert(name, opponent.win_rate.mean.into());
+        }
+        for (name, interval) in [
+            ("probe", evaluation.probe),
+            ("oracle_gap", evaluation.oracle_gap),
+        ] {
+            let Some(interval) = interval else { continue };
+            asked.insert(format!("game/{name}"), interval.mean.into());
+            asked.insert(format!("game/{name}_low"), interval.low.into());
+            asked.insert(format!("game/{name}_high"), interval.high.into());
+        }
         Self {
             win_rate_vs_ref: evaluation.win_rate_vs_ref.mean,
             win_rate_vs_ref_low: evaluation.win_rate_vs_ref.low,
             win_rate_vs_ref_high: evaluation.win_rate_vs_ref.high,
-            win_rate_vs_prev: evaluation.win_rate_vs_prev.mean,
+            asked,
             kl_ref: evaluation.kl_ref,
             mean_length: evaluation.mean_length,
             clipped_ratio: evaluation.clipped_ratio,

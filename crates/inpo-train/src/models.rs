@@ -1,11 +1,11 @@
 //! The models a run or a training phase starts from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device};
 use inpo_policy::{Policy, PolicyFiles};
 
-use crate::config::{CommonConfig, ModelSection};
+use crate::config::{CommonConfig, ModelSection, RunConfig};
 use crate::error::TrainError;
 
 /// A policy that need not stay in memory between its uses: weights that were read from files can be read
@@ -120,6 +120,8 @@ pub struct Models {
     pub reference: Option<StoredPolicy>,
     /// pi_t, unless it is the starting policy.
     pub previous: Option<StoredPolicy>,
+    /// The opponents that `eval.opponents` names by their paths, in this order.
+    pub opponents: Vec<StoredPolicy>,
 }
 
 impl From<Policy> for Models {
@@ -129,6 +131,7 @@ impl From<Policy> for Models {
             policy,
             reference: None,
             previous: None,
+            opponents: Vec::new(),
         }
     }
 }
@@ -174,7 +177,41 @@ impl Models {
             policy: first,
             reference: other("reference", config.reference.as_ref())?,
             previous: other("previous", previous)?,
+            opponents: Vec::new(),
         })
+    }
+
+    /// Loads, one after the other, the opponents that `[eval]` names by their paths: models, or adapters of the run's model.
+    /// None stays in memory.
+    ///
+    /// # Errors
+    ///
+    /// A model that cannot be found or read.
+    pub fn with_opponents<E: std::fmt::Display>(
+        self,
+        config: &RunConfig,
+        device: &Device,
+        mut find: impl FnMut(&str) -> Result<PathBuf, E>,
+    ) -> Result<Self, TrainError> {
+        const KEY: &str = "eval.opponents";
+        let section = &config.common.policy;
+        let mut load = |name: &str| {
+            let is_adapter = Path::new(name).join("adapter_config.json").exists();
+            let model = if is_adapter { &section.model } else { name };
+            let path = find(model).map_err(|e| TrainError::Model(format!("{KEY}: {e}")))?;
+            let policy = Policy::load_in(&path, device, section.frozen_precision());
+            let mut policy = policy.map_err(|error| error.named_by(KEY))?;
+            if is_adapter {
+                let adapted = policy.with_saved_adapters(Path::new(name));
+                policy = adapted.map_err(|error| error.named_by(KEY))?;
+            }
+            let mut stored = StoredPolicy::from(policy);
+            stored.forget();
+            Ok::<_, TrainError>(stored)
+        };
+        let opponents = config.eval.named().map(&mut load);
+        let opponents = opponents.collect::<Result<_, _>>()?;
+        Ok(Self { opponents, ..self })
     }
 
     /// Checks that the models are those of the configuration and speak of the same tokens; `reference` and
@@ -201,21 +238,28 @@ impl Models {
             }
         }
         let expected = self.policy.config().vocab_size;
-        let others = [("reference", &self.reference), ("previous", &self.previous)];
-        for (section, policy) in others {
-            let got = policy.as_ref().map_or(expected, |p| p.vocab_size);
+        let others = [
+            ("reference.model", &self.reference),
+            ("previous.model", &self.previous),
+        ];
+        let others = others
+            .iter()
+            .filter_map(|(key, policy)| Some((*key, policy.as_ref()?)));
+        let opponents = self.opponents.iter().map(|p| ("eval.opponents", p));
+        for (section, policy) in others.chain(opponents) {
+            let got = policy.vocab_size;
             if got != expected {
                 let allowed = format!("{expected}, as the policy has");
-                let key = format!("{section}.model's vocabulary");
+                let key = format!("{section}'s vocabulary");
                 return Err(TrainError::setting(&key, got, &allowed));
             }
             let ours = self.policy.codec().ok();
-            let theirs = policy.as_ref().and_then(|p| p.tokenizer.as_ref());
+            let theirs = policy.tokenizer.as_ref();
             if let (Some(ours), Some(theirs)) = (ours, theirs)
                 && ours.tokenizer_hash() != *theirs
             {
                 let allowed = "the policy's: ids would mean other tokens";
-                let key = format!("{section}.model's tokenizer");
+                let key = format!("{section}'s tokenizer");
                 return Err(TrainError::setting(&key, "another one", allowed));
             }
         }

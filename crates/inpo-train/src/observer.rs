@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use inpo_eval::Evaluation;
+use inpo_eval::{Evaluation, RunEvaluation};
 
 use crate::metrics::StepMetrics;
 use crate::work::Peak;
@@ -31,6 +31,8 @@ pub trait Observer {
     }
     /// A policy was evaluated (iteration 0 is the reference).
     fn evaluated(&mut self, _evaluation: &Evaluation) {}
+    /// The whole run was evaluated: which policy to ship, and why.
+    fn concluded(&mut self, _evaluation: &RunEvaluation) {}
 }
 
 /// An observer that ignores everything.

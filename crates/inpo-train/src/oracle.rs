@@ -1,9 +1,9 @@
-//! The oracle that a run's configuration names.
+//! The oracles that a run's configuration names.
 
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use inpo_oracle::{Oracle, Surroundings};
+use inpo_oracle::{Oracle, OracleConfig, Surroundings};
 
 use crate::config::RunConfig;
 use crate::error::TrainError;
@@ -23,9 +23,40 @@ impl RunConfig {
         device: &Device,
         find: impl Fn(&str) -> Result<PathBuf, E>,
     ) -> Result<Oracle, TrainError> {
+        self.init(&self.oracle, device, find)
+    }
+
+    /// The second oracle, that of `[eval.oracle]`, if there is one, as [`RunConfig::init_oracle`] makes the first.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunConfig::init_oracle`].
+    pub fn init_eval_oracle<E: std::fmt::Display>(
+        &self,
+        device: &Device,
+        find: impl Fn(&str) -> Result<PathBuf, E>,
+    ) -> Result<Option<Oracle>, TrainError> {
+        let oracle = self.eval.oracle.as_ref();
+        let oracle = oracle.map(|oracle| self.init(oracle, device, find));
+        // Its sentences name the keys of [oracle].
+        oracle.transpose().map_err(|error| match error {
+            TrainError::OracleConfig(error) => TrainError::Config {
+                origin: "[eval.oracle]".to_owned(),
+                reason: error.to_string(),
+            },
+            other => other,
+        })
+    }
+
+    fn init<E: std::fmt::Display>(
+        &self,
+        oracle: &OracleConfig,
+        device: &Device,
+        find: impl Fn(&str) -> Result<PathBuf, E>,
+    ) -> Result<Oracle, TrainError> {
         let find = |name: &str| find(name).map_err(|error| error.to_string());
         let journal = self.common.output_dir.join(JOURNAL);
-        Ok(self.oracle.init(&Surroundings {
+        Ok(oracle.init(&Surroundings {
             find_model: &find,
             device: Some(device),
             journal: Some(&journal),

@@ -37,4 +37,18 @@ pub trait PairSource {
         let _ = (session, t);
         Ok(None)
     }
+
+    /// What is left to do after the last iteration, given all evaluations. Nothing by default.
+    ///
+    /// # Errors
+    ///
+    /// Files that cannot be written.
+    fn conclude(
+        &mut self,
+        session: &mut Session<'_>,
+        evaluations: &[Evaluation],
+    ) -> Result<(), TrainError> {
+        let _ = (session, evaluations);
+        Ok(())
+    }
 }

@@ -30,6 +30,8 @@ pub enum PolicyId {
     /// The result of the first of iteration t's two phases: ONPO's auxiliary policy aux_{t+1}, EGPO's half step;
     /// `Intermediate(0)` is the starting policy.
     Intermediate(usize),
+    /// An opponent that `eval.opponents` names by its path, counted from 0.
+    Opponent(usize),
 }
 
 /// Whom a phase samples its responses from.

@@ -23,6 +23,8 @@ pub(crate) struct Policies {
     adapted: Option<Policy>,
     reference: Option<StoredPolicy>,
     previous: Option<StoredPolicy>,
+    /// Those that `eval.opponents` names by their paths.
+    opponents: Vec<StoredPolicy>,
     /// Whether the models are scored before the only optimisation, and never again.
     scored_once: bool,
     made: BTreeMap<PolicyId, Policy>,
@@ -55,6 +57,7 @@ impl Policies {
             adapted,
             reference: models.reference,
             previous: models.previous,
+            opponents: models.opponents,
             scored_once: false,
             made: BTreeMap::new(),
             digests: BTreeMap::new(),
@@ -72,7 +75,9 @@ impl Policies {
 
     /// Tokens that every policy of the run can read.
     pub(crate) fn context(&self) -> usize {
-        self.start.context().min(self.reference().context())
+        let opponents = self.opponents.iter().map(StoredPolicy::context);
+        let others = opponents.fold(self.reference().context(), usize::min);
+        self.start.context().min(others)
     }
 
     /// Float type that the trained policy computes in.
@@ -131,6 +136,7 @@ impl Policies {
             PolicyId::Previous => Some(self.previous.as_ref().unwrap_or(&self.start)),
             PolicyId::After(0) | PolicyId::Intermediate(0) => Some(&self.start),
             PolicyId::After(_) | PolicyId::Intermediate(_) => None,
+            PolicyId::Opponent(number) => self.opponents.get(number),
         }
     }
 
@@ -217,7 +223,7 @@ impl Policies {
     /// directory has them.
     pub(crate) fn forget_before(&mut self, t: usize) {
         self.made.retain(|id, _| match id {
-            PolicyId::Reference | PolicyId::Previous => true,
+            PolicyId::Reference | PolicyId::Previous | PolicyId::Opponent(_) => true,
             PolicyId::After(of) | PolicyId::Intermediate(of) => *of >= t,
         });
     }

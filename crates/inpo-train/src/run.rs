@@ -24,6 +24,8 @@ pub struct Players<'a> {
     pub models: Models,
     /// P(one completion beats another | prompt).
     pub oracle: &'a TextOracle<'a>,
+    /// A second oracle, which does not train: it scores the held-out responses against the reference's.
+    pub eval_oracle: Option<&'a TextOracle<'a>>,
     /// Where the policies are sampled.
     pub engine: &'a dyn Engine,
 }
@@ -34,6 +36,7 @@ impl<'a> Players<'a> {
         Self {
             models: models.into(),
             oracle,
+            eval_oracle: None,
             engine: &LocalEngine,
         }
     }
@@ -115,6 +118,8 @@ pub(crate) fn play(
         evaluations.extend(source.evaluate(session, t)?);
     }
     session.finish()?;
+    // Which of them to ship.
+    source.conclude(session, &evaluations)?;
     Ok(evaluations)
 }
 
@@ -136,14 +141,35 @@ pub fn run(
     observer: &mut dyn Observer,
 ) -> Result<Vec<Evaluation>, TrainError> {
     config.validate()?;
+    check_players(config, &players)?;
     let policies = Policies::new(&config.common, false, players.models)?;
     let prompts = Prompts::read(config, &policies.start()?, policies.context())?;
     let pairs = SelfPlayHeader::new(config, &prompts, players.oracle.name())?;
     pairs
         .comparisons
         .check(config.oracle.shared.max_comparisons)?;
-    let mut source = SelfPlay::new(config, players.oracle, players.engine, prompts);
+    let oracles = (players.oracle, players.eval_oracle);
+    let mut source = SelfPlay::new(config, oracles, players.engine, prompts);
     begin(config, policies, &mut source, Some(pairs), resume, observer)
+}
+
+/// Checks that the players are those of `[eval]`.
+fn check_players(config: &RunConfig, players: &Players<'_>) -> Result<(), TrainError> {
+    let (named, given) = (config.eval.named().count(), players.models.opponents.len());
+    if named != given {
+        let allowed =
+            format!("as many paths as the models given to the run have opponents, {given}");
+        return Err(TrainError::setting(
+            "eval.opponents' paths",
+            named,
+            &allowed,
+        ));
+    }
+    if config.eval.oracle.is_some() && players.eval_oracle.is_none() {
+        let allowed = "absent, as the run was given no second oracle";
+        return Err(TrainError::setting("eval.oracle", "set", allowed));
+    }
+    Ok(())
 }
 
 /// Runs `config` from `models` on pairs from `source`: the same loop for pairs of another origin. The

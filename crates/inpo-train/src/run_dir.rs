@@ -254,7 +254,7 @@ impl RunDir {
     /// Where the training of `id` stands, if it is trained.
     fn training(&self, id: PolicyId) -> Option<Place<'static>> {
         let (iteration, folder) = match (id, self.layout) {
-            (PolicyId::Reference | PolicyId::Previous, _) => return None,
+            (PolicyId::Reference | PolicyId::Previous | PolicyId::Opponent(_), _) => return None,
             (PolicyId::After(0) | PolicyId::Intermediate(0), _) => return None,
             (PolicyId::After(t), _) => (t, None),
             (PolicyId::Intermediate(t), Layout::Iterations { first_phase }) => {

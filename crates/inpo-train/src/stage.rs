@@ -20,6 +20,8 @@ pub enum Stage {
     Evaluate,
     /// Responses of the starting policy to held-out prompts, where the reference is another model.
     EvaluateStart,
+    /// What the oracles say of the responses to held-out prompts.
+    EvalJudge,
     /// What the responses to held-out prompts say of the policy.
     Eval,
 }
@@ -41,7 +43,7 @@ pub(crate) const COMPLETE: &str = ".complete";
 
 impl Stage {
     /// All stages.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Generate,
         Self::Judge,
         Self::Select,
@@ -49,6 +51,7 @@ impl Stage {
         Self::Train,
         Self::Evaluate,
         Self::EvaluateStart,
+        Self::EvalJudge,
         Self::Eval,
     ];
 
@@ -62,6 +65,7 @@ impl Stage {
             Self::Train => "policy/.complete",
             Self::Evaluate => "eval_responses.jsonl",
             Self::EvaluateStart => "start_responses.jsonl",
+            Self::EvalJudge => "eval_preferences.jsonl",
             Self::Eval => "eval.json",
         }
     }
@@ -81,7 +85,13 @@ impl Stage {
             Self::Train => "optimise",
             Self::Evaluate => "evaluate",
             Self::EvaluateStart => "evaluate_start",
+            Self::EvalJudge => "eval_judge",
             Self::Eval => "eval",
         }
     }
+}
+
+/// The folder of the held-out responses of an opponent by name, counted from 0.
+pub(crate) fn opponent_folder(number: usize) -> String {
+    format!("opponent-{}", number + 1)
 }

@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 use crate::error::TrainError;
 use crate::run_dir::{Layout, check_output_dir};
 
+mod eval;
 pub(crate) mod file;
 mod objective;
 mod sections;
 mod train;
 
+pub use eval::EvalSection;
 pub use objective::ObjectiveSection;
-pub use sections::{
-    DataSection, EvalSection, IterationSection, ModelSection, PairsSection, PolicySection,
-};
+pub use sections::{DataSection, IterationSection, ModelSection, PairsSection, PolicySection};
 pub(crate) use sections::{at_most, token_limit};
 pub use train::{Optim, Schedule, TrainSection};
 
@@ -302,7 +302,7 @@ impl RunConfig {
         self.data.template()?;
         self.common.validate()?;
         self.iteration.validate()?;
-        self.eval.validate()?;
+        self.eval.validate(self.data.eval_prompts.is_some())?;
         if responses < 2 {
             let key = "generation.num_generations";
             let allowed = "at least 2: a pair needs two responses";

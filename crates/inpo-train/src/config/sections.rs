@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use inpo_data::TemplateInput;
-use inpo_oracle::SelectionConfig;
 use inpo_policy::{FloatType, LoraConfig, Precision};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -219,49 +218,8 @@ impl Default for IterationSection {
     }
 }
 
-/// `[eval]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EvalSection {
-    /// Held-out prompts used; absent: all.
-    pub num_prompts: Option<usize>,
-    /// Samples per prompt of each policy.
-    pub num_generations: usize,
-    /// Confidence of the bootstrap intervals.
-    pub confidence: f64,
-    /// Samples per prompt on which the KL to the reference is estimated.
-    pub kl_samples: usize,
-}
-
-impl EvalSection {
-    pub(super) fn validate(&self) -> Result<(), TrainError> {
-        let key = "eval.num_generations";
-        at_least_one(key, Some(self.num_generations))?;
-        at_most(key, self.num_generations, SelectionConfig::MOST_RESPONSES)?;
-        at_least_one("eval.kl_samples", Some(self.kl_samples))?;
-        at_least_one("eval.num_prompts", self.num_prompts)?;
-        if !(0.0..1.0).contains(&self.confidence) {
-            let allowed = "from 0 to below 1";
-            return Err(TrainError::setting(
-                "eval.confidence",
-                self.confidence,
-                allowed,
-            ));
-        }
-        if self.kl_samples > self.num_generations {
-            let allowed = "at most eval.num_generations";
-            return Err(TrainError::setting(
-                "eval.kl_samples",
-                self.kl_samples,
-                allowed,
-            ));
-        }
-        Ok(())
-    }
-}
-
 /// Refuses 0, by the key's name.
-fn at_least_one(key: &str, value: Option<usize>) -> Result<(), TrainError> {
+pub(super) fn at_least_one(key: &str, value: Option<usize>) -> Result<(), TrainError> {
     match value {
         Some(0) => Err(TrainError::setting(key, 0, "at least 1")),
         _ => Ok(()),
@@ -274,15 +232,4 @@ pub(crate) fn at_most(key: &str, value: usize, most: usize) -> Result<(), TrainE
         return Err(TrainError::setting(key, value, &format!("at most {most}")));
     }
     Ok(())
-}
-
-impl Default for EvalSection {
-    fn default() -> Self {
-        Self {
-            num_prompts: None,
-            num_generations: 4,
-            confidence: 0.95,
-            kl_samples: 1,
-        }
-    }
 }

@@ -77,11 +77,8 @@ impl ComparisonBudget {
         let per_prompt = selection.comparisons(config.generation.num_generations);
         let asked: usize = prompts.slices.iter().map(Vec::len).sum();
         let samples = config.eval.num_generations;
-        // Every policy's samples among themselves, for cycles; from iteration 1 on also against the reference's, and
-        // against those of the previous policy where that is another one.
-        let among = samples * (samples - 1) / 2;
-        let others = 2 * iterations - usize::from(config.common.reference.is_none());
-        let held_out = (iterations + 1) * among + others * samples * samples;
+        let lineup = config.eval.lineup(config.common.reference.is_some());
+        let held_out = lineup.comparisons(iterations, samples);
         Self {
             per_prompt,
             training: asked.saturating_mul(phases * per_prompt),
@@ -171,6 +168,7 @@ fn sampler(phase: &Phase) -> String {
         PolicyId::Reference => "pi_ref",
         PolicyId::Previous | PolicyId::After(_) => "pi_t",
         PolicyId::Intermediate(_) => "half_t",
+        PolicyId::Opponent(_) => "an opponent",
     };
     match phase.pairs_from {
         PairsFrom::Policy(id) => name(id).to_owned(),

@@ -71,6 +71,7 @@ fn pairs_from(algorithm: Algorithm) -> String {
         PolicyId::Reference | PolicyId::Previous => "ref",
         PolicyId::After(_) => "pi_t",
         PolicyId::Intermediate(_) => "the half step",
+        PolicyId::Opponent(_) => "an opponent",
     };
     let phases = algorithm.phases(&Round::new(2));
     let sampled = phases.iter().filter(|phase| phase.samples());

@@ -197,9 +197,10 @@ pub(super) fn check_inputs(root: &Path, config: &impl Serialize) -> Result<(), T
 }
 
 /// Keys, in whatever section, whose text is or may be the path of what is read.
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 10] = [
     "model",
     "adapter",
+    "opponents",
     "prompts",
     "eval_prompts",
     "pairs",

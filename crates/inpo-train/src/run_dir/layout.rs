@@ -19,7 +19,7 @@ pub(crate) enum Layout {
 
 impl Layout {
     /// The file that holds the settings.
-    pub(super) fn settings(self) -> &'static str {
+    pub(crate) fn settings(self) -> &'static str {
         match self {
             Self::Iterations { .. } => "run.toml",
             Self::OnePhase => "train.toml",
@@ -43,7 +43,7 @@ impl Layout {
     }
 
     /// The file of a stage, from the directory on.
-    pub(super) fn name(self, place: Place<'_>) -> String {
+    pub(crate) fn name(self, place: Place<'_>) -> String {
         let file = place.stage.file();
         match (self, place.folder) {
             (Self::OnePhase, _) => file.to_owned(),

@@ -135,10 +135,12 @@ impl Record {
     fn depends(&self, on: &Self) -> bool {
         match on.stage {
             Stage::Eval => false,
-            // An evaluation reads the responses of its policy, of the previous one and of the reference.
+            // An evaluation reads the responses of its policy and of those before it, and what was said of them.
             Stage::Evaluate | Stage::EvaluateStart => {
-                self.stage == Stage::Eval && self.iteration >= on.iteration
+                matches!(self.stage, Stage::EvalJudge | Stage::Eval)
+                    && self.iteration >= on.iteration
             }
+            Stage::EvalJudge => self.stage == Stage::Eval && self.iteration >= on.iteration,
             _ => self.iteration >= on.iteration,
         }
     }
@@ -325,13 +327,18 @@ mod tests {
             Record::new(place, BTreeMap::new(), metrics)
         };
         let all = || {
-            let mut records = vec![record(Stage::Evaluate, 0), record(Stage::Eval, 0)];
+            let mut records = vec![
+                record(Stage::Evaluate, 0),
+                record(Stage::EvalJudge, 0),
+                record(Stage::Eval, 0),
+            ];
             for t in [1, 2] {
                 for stage in [
                     Stage::Generate,
                     Stage::Select,
                     Stage::Train,
                     Stage::Evaluate,
+                    Stage::EvalJudge,
                     Stage::Eval,
                 ] {
                     records.push(record(stage, t));
@@ -347,16 +354,29 @@ mod tests {
             taken(0),
             [
                 (Stage::Evaluate, 0),
+                (Stage::EvalJudge, 0),
                 (Stage::Eval, 0),
+                (Stage::EvalJudge, 1),
                 (Stage::Eval, 1),
+                (Stage::EvalJudge, 2),
                 (Stage::Eval, 2)
             ]
         );
-        assert_eq!(taken(6), [(Stage::Eval, 1)]);
-        assert_eq!(taken(3).len(), 9);
+        assert_eq!(taken(8), [(Stage::Eval, 1)]);
         assert_eq!(
-            taken(5),
-            [(Stage::Evaluate, 1), (Stage::Eval, 1), (Stage::Eval, 2)]
+            taken(7),
+            [(Stage::EvalJudge, 1), (Stage::Eval, 1), (Stage::Eval, 2)]
+        );
+        assert_eq!(taken(4).len(), 11);
+        assert_eq!(
+            taken(6),
+            [
+                (Stage::Evaluate, 1),
+                (Stage::EvalJudge, 1),
+                (Stage::Eval, 1),
+                (Stage::EvalJudge, 2),
+                (Stage::Eval, 2)
+            ]
         );
     }
 }

@@ -17,7 +17,7 @@ use crate::stage::Place;
 
 /// One sampling: for which stage, from whom, on what, how.
 pub(super) struct Sampling<'s> {
-    pub(super) place: Place<'static>,
+    pub(super) place: Place<'s>,
     pub(super) draws: DrawKey,
     pub(super) from: PairsFrom,
     pub(super) prompts: &'s [RunPrompt],

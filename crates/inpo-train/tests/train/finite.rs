@@ -42,6 +42,7 @@ fn log_probs_that_are_not_finite_stop_everything_and_are_named() {
             policy,
             reference: reference.map(Into::into),
             previous: None,
+            opponents: Vec::new(),
         };
         let error = train(&config, models, false, &mut Silent).unwrap_err();
         assert!(matches!(error, TrainError::NonFinite { .. }), "{error}");

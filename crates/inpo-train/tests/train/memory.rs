@@ -56,6 +56,7 @@ fn only_the_policy_is_in_memory_while_training() {
         policy: tiny(16_384, 16),
         reference: large(),
         previous: large(),
+        opponents: Vec::new(),
     };
     let mut memory = Memory::default();
     train(&config, models, false, &mut memory).unwrap();
