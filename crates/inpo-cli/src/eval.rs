@@ -18,7 +18,7 @@ pub(crate) struct EvalArgs {
     /// The output directory of a run. Several: their mean, standard deviation and intervals over runs and over prompts.
     #[arg(long = "run", value_name = "DIR", required = true)]
     runs: Vec<PathBuf>,
-    /// Override a setting of [eval], for instance `eval.confidence=0.9`.
+    /// Override a setting of `[eval]`, for instance `eval.confidence=0.9`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Where the evaluation goes, as JSON; default: `evaluation.json` and `empirical_game.json` of a single run.

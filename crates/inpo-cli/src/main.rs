@@ -2,6 +2,7 @@
 
 mod config;
 mod convert;
+mod doctor;
 mod error;
 mod eval;
 mod explain;
@@ -36,6 +37,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArgs),
+    Doctor(doctor::DoctorArgs),
     Train(train::TrainArgs),
     TrainOracle(train_oracle::TrainOracleArgs),
     Generate(generate::GenerateArgs),
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
     keep_quiet_about_foreign_bytes();
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Train(args) => train::run(&args),
         Command::TrainOracle(args) => train_oracle::run(&args),
         Command::Generate(args) => generate::run(&args),

@@ -1,5 +1,7 @@
 //! `inpo run`: the whole loop.
 
+use std::path::Path;
+
 use clap::Args;
 use inpo_console::{Console, Verdicts, find_model};
 use inpo_core::game::PreferenceOracle;
@@ -21,10 +23,10 @@ pub(crate) struct RunArgs {
 }
 
 /// The configuration of `--config`. That of a training is a common mistake.
-fn read(flags: &ConfigArgs) -> Result<RunConfig, CliError> {
-    RunConfig::load(&flags.config, &flags.overrides).map_err(|error| {
+pub(crate) fn read(path: &Path, overrides: &[String]) -> Result<RunConfig, CliError> {
+    RunConfig::load(path, overrides).map_err(|error| {
         let error = CliError::from(error.named_by("--config"));
-        match has_section(&flags.config, &["data.pairs", "previous"]) {
+        match has_section(path, &["data.pairs", "previous"]) {
             Some(key) => error.with_hint(&format!(
                 "`{key}` is of `inpo train --config`: `inpo run` samples responses to [data] prompts and judges them"
             )),
@@ -36,7 +38,7 @@ fn read(flags: &ConfigArgs) -> Result<RunConfig, CliError> {
 pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let flags = &args.config;
     flags.progress.choose();
-    let mut config = read(flags)?;
+    let mut config = read(&flags.config, &flags.overrides)?;
     flags.set_device(&mut config.common.device);
     config.check_output_dir()?;
     let device = inpo_core::device(&config.common.device)?;

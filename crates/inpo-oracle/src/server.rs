@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use inpo_data::http::Client;
+use inpo_data::http::redact_address;
 use inpo_data::{DataError, Message, Prompt, excerpt};
 use inpo_game::{OracleError, Preference};
 use serde_json::{Value, json};
@@ -262,6 +263,22 @@ fn mean(samples: Vec<Result<Preference, String>>) -> Result<Preference, String> 
     Preference::new(sum / f64::from(valid as u32)).map_err(|error| error.to_string())
 }
 
+/// What a list of models says of `model`.
+fn listed(list: &Value, model: &str) -> String {
+    let entries = list["data"].as_array().map_or(&[][..], Vec::as_slice);
+    let names: Vec<&str> = entries.iter().filter_map(|m| m["id"].as_str()).collect();
+    if names.contains(&model) {
+        return format!("it has {}", excerpt(model));
+    }
+    let names = names.iter().take(5).map(|name| excerpt(name));
+    let names = names.collect::<Vec<_>>().join(", ");
+    format!(
+        "its list of models lacks {}, and has {}",
+        excerpt(model),
+        if names.is_empty() { "none" } else { &names }
+    )
+}
+
 impl Judge for ServerJudge {
     fn judge(&self, questions: &[Question<'_>], heard: &mut Heard<'_>) -> Result<(), OracleError> {
         // Before anything is paid for: every question can be asked.
@@ -343,6 +360,42 @@ impl Judge for ServerJudge {
 
     fn prompt_key(&self, prompt: &Prompt) -> Value {
         self.template.prompt_key(prompt)
+    }
+
+    /// Whether the server's list of models has the one that is asked for, and how it is asked.
+    fn look(&self) -> Result<Vec<String>, OracleError> {
+        let ServerJudgeConfig {
+            base_url,
+            model,
+            template,
+            ..
+        } = &self.config;
+        let address = redact_address(base_url);
+        let path = match self.config.endpoint {
+            JudgeEndpoint::Chat => "/models",
+            JudgeEndpoint::Score | JudgeEndpoint::GenerativeScoring => "/v1/models",
+        };
+        let listed = match self.client.get(path) {
+            Ok(list) => listed(&list, model),
+            // Servers need not have a list.
+            Err(DataError::Request { reason, .. }) if reason.contains("404") => {
+                "it has no list of models".to_owned()
+            }
+            Err(error) => return Err(self.unavailable(error)),
+        };
+        let how = match self.mode {
+            VerdictMode::Logprobs => format!(
+                "P from the log-probs of {} (top_logprobs {})",
+                self.labels.join(" and "),
+                self.config.top_logprobs
+            ),
+            VerdictMode::Choice => format!("a label of {}", self.labels.join(", ")),
+            VerdictMode::Text => format!("a text of at most {} tokens", self.max_tokens),
+        };
+        Ok(vec![
+            format!("the server at {address} answers; {listed}"),
+            format!("it is asked for {how} with the template {template}"),
+        ])
     }
 
     /// One request a question, and one more a pair where nothing is generated. Prompt tokens are guessed at four characters each, without the server's chat template;

@@ -114,6 +114,15 @@ pub trait Judge: Send + Sync {
         })
     }
 
+    /// What can be found out about the judge without a question, a sentence each: `inpo doctor` shows it.
+    ///
+    /// # Errors
+    ///
+    /// A judge that cannot be reached.
+    fn look(&self) -> Result<Vec<String>, OracleError> {
+        Ok(Vec::new())
+    }
+
     /// What the oracles that this judge asks counted; none for a judge that answers itself.
     fn inner_counts(&self) -> Option<OracleCounts> {
         None

@@ -22,6 +22,7 @@ mod anchors;
 mod batches;
 pub mod config;
 mod divergence;
+pub mod doctor;
 mod error;
 mod evaluate;
 mod header;

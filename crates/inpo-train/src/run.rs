@@ -52,7 +52,7 @@ pub(crate) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn online(config: &'a RunConfig) -> Self {
+    pub(crate) fn online(config: &'a RunConfig) -> Self {
         Self {
             objective: &config.common.objective,
             iterations: config.iteration.num_iterations,
@@ -70,7 +70,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn objective(&self, t: usize) -> Result<Objective, TrainError> {
+    pub(crate) fn objective(&self, t: usize) -> Result<Objective, TrainError> {
         if self.given_pairs {
             self.objective.offline()
         } else {
@@ -154,7 +154,7 @@ pub fn run(
 }
 
 /// Checks that the players are those of `[eval]`.
-fn check_players(config: &RunConfig, players: &Players<'_>) -> Result<(), TrainError> {
+pub(crate) fn check_players(config: &RunConfig, players: &Players<'_>) -> Result<(), TrainError> {
     let (named, given) = (config.eval.named().count(), players.models.opponents.len());
     if named != given {
         let allowed =
@@ -191,7 +191,7 @@ pub fn run_from(
 }
 
 /// Opens the directory, shows the header and plays.
-fn begin(
+pub(crate) fn begin(
     config: &RunConfig,
     policies: Policies,
     source: &mut dyn PairSource,

@@ -232,9 +232,9 @@ fn rows_of_another_policy_are_not_kept() {
     let expected = snapshot(&root);
     std::fs::remove_dir_all(&root).unwrap();
     let kept = root.join("iteration-0001/responses.partial.jsonl");
-    // Iteration 0's responses to 5 held-out prompts are 10 samples, and a round has 8.
+    // Iteration 0 has 10 samples of 5 held-out prompts and 5 comparisons of them; a round has 8 samples.
     let mut stopper = Stopper {
-        left: 11,
+        left: 16,
         stage: String::new(),
     };
     let error = play(&config, &LocalEngine, dir.path(), false, &mut stopper).unwrap_err();

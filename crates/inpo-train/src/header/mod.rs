@@ -5,5 +5,5 @@ mod run;
 mod train;
 
 pub(crate) use objective::ObjectiveHeader;
-pub(crate) use run::{RunHeader, SelfPlayHeader};
+pub(crate) use run::{ComparisonBudget, RunHeader, SelfPlayHeader};
 pub(crate) use train::TrainHeader;
