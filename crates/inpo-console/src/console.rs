@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::clock::RunClock;
 use crate::form::{Form, event, form, tell_as};
-use crate::interrupt::{is_asked, stage_stops, take_signals};
+use crate::interrupt::{is_asked, shows, stage_stops, take_signals};
 use crate::meter::Meter;
 use crate::verdicts::Verdicts;
 
@@ -55,6 +55,7 @@ impl Console {
 
     fn finish(&mut self) {
         self.verdicts.count_on(None);
+        shows(None);
         if let Some(meter) = self.meter.take() {
             meter.finish();
         }
@@ -128,6 +129,7 @@ impl Observer for Console {
         if JUDGING.contains(&name) {
             self.verdicts.count_on(Some(meter.clone()));
         }
+        shows(Some(meter.clone()));
         self.meter = Some(meter);
     }
 

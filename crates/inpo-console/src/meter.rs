@@ -1,9 +1,10 @@
 //! How far a piece of work has come.
 
+use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::form::{Form, event, form};
@@ -93,6 +94,17 @@ impl Meter {
     /// A meter whose lines begin with the object `of`; `template` is indicatif's.
     pub(crate) fn of(of: Value, template: &str, total: u64) -> Self {
         let style = ProgressStyle::with_template(template).expect("the template is valid");
+        let style = style
+            .with_key("per_sec", |state: &ProgressState, to: &mut dyn Write| {
+                let _ = to.write_str(&rate(state.per_sec()));
+            })
+            .with_key("eta", |state: &ProgressState, to: &mut dyn Write| {
+                let left = (state.per_sec() > 0.0).then(|| HumanDuration(state.eta()));
+                let _ = match left {
+                    Some(left) => write!(to, "{left:#}"),
+                    None => to.write_str("?"),
+                };
+            });
         let bar = ProgressBar::new(total).with_style(style);
         if form() != Form::Text {
             bar.set_draw_target(ProgressDrawTarget::hidden());
@@ -115,8 +127,10 @@ impl Meter {
     /// Counts `units` that are done, up to the total.
     pub fn add(&self, units: u64) {
         let left = self.total().saturating_sub(self.bar.position());
-        self.bar.inc(units.min(left));
-        self.say(false);
+        if left > 0 {
+            self.bar.inc(units.min(left));
+            self.say(false);
+        }
     }
 
     /// Says that `units` are done in all.
@@ -184,9 +198,28 @@ impl Meter {
     }
 }
 
+/// A rate in units a second, a slow one in seconds a unit.
+fn rate(per_second: f64) -> String {
+    if per_second >= 10.0 {
+        format!("{per_second:.0}/s")
+    } else if per_second >= 1.0 {
+        format!("{per_second:.1}/s")
+    } else if per_second > 0.0 {
+        format!("{:.1} s each", 1.0 / per_second)
+    } else {
+        "?/s".to_owned()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slow_rate_is_told_in_seconds() {
+        let told = [659.6582, 2.56, 0.4, 0.0].map(rate);
+        assert_eq!(told, ["660/s", "2.6/s", "2.5 s each", "?/s"]);
+    }
 
     /// 280 of 300 were done before; 10 more in 20 seconds are half a unit a second, and the last 10 take 20 seconds.
     #[test]
