@@ -6,7 +6,7 @@ use crate::interval::Interval;
 
 const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 264.0;
-const LEFT: f64 = 56.0;
+const LEFT: f64 = 66.0;
 const RIGHT: f64 = WIDTH - 12.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = HEIGHT - 44.0;
@@ -186,9 +186,7 @@ impl Plot {
         };
         let count = self.lines.len();
         Some(Figure {
-            x_ticks: x_ticks
-                .map(|x| tick(&across, x, format!("{x}")))
-                .collect(),
+            x_ticks: x_ticks.map(|x| tick(&across, x, format!("{x}"))).collect(),
             y_ticks: y_ticks
                 .iter()
                 .map(|&y| tick(&up, y, label(scale * y, scale * most)))
@@ -325,7 +323,10 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_labels_short() {
-        assert_eq!(ticks(0.0, 1.0, 5), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
+        assert_eq!(
+            ticks(0.0, 1.0, 5),
+            [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]
+        );
         assert_eq!(ticks(-0.35, 3.35, 8), [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]);
         let label = |value: f64| label(value, value.abs());
         assert_eq!([label(0.6000000000000001), label(-20.0)], ["0.6", "-20"]);
@@ -347,7 +348,10 @@ mod tests {
             y_label: "win rate".to_owned(),
             unit: Unit::Share,
             lines: vec![
-                ("a".to_owned(), vec![Point::of(0.0, interval(0.5)), Point::new(1.0, 0.4)]),
+                (
+                    "a".to_owned(),
+                    vec![Point::of(0.0, interval(0.5)), Point::new(1.0, 0.4)],
+                ),
                 ("b".to_owned(), Vec::new()),
             ],
             borders: Vec::new(),
@@ -372,7 +376,10 @@ mod tests {
         let wild = [f64::MAX, -f64::MAX, 0.0].into_iter().enumerate();
         let wild = Plot {
             unit: Unit::Plain,
-            lines: vec![("a".to_owned(), wild.map(|(x, y)| Point::new(x as f64, y)).collect())],
+            lines: vec![(
+                "a".to_owned(),
+                wild.map(|(x, y)| Point::new(x as f64, y)).collect(),
+            )],
             ..plot
         };
         let figure = wild.draw().unwrap();

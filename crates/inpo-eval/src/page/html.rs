@@ -4,12 +4,12 @@ use inpo_data::printable_lines;
 use minijinja::{Environment, Value as Shown, context};
 use serde_json::{Map, Value};
 
+use super::RunReport;
 use super::comparison::Comparison;
 use super::figure::{Figure, Plot, Point, Unit};
 use super::samples::FIRST_PROMPTS;
 use super::settings::Setting;
 use super::training::{MOST_POINTS, Training};
-use super::RunReport;
 use crate::empirical::EmpiricalGameReport;
 use crate::evaluation::Evaluation;
 use crate::interval::Interval;
@@ -28,14 +28,16 @@ impl RunReport {
     #[must_use]
     pub fn to_html(&self) -> String {
         let report = safe(serde_json::json!(self));
+        // Of the reference against itself nothing is to be learned.
+        let shipped = self.shipped().filter(|shipped| shipped.iteration > 0);
         let figures: Vec<Figure> = self.curves().into_iter().filter_map(Plot::draw).collect();
         let measures = self.measures().into_iter().filter_map(Plot::draw);
         render(
             "run.html",
             context! {
                 report,
-                shipped => self.shipped().or(self.iterations.last()),
-                is_shipped => self.shipped().is_some(),
+                shipped => safe(serde_json::json!(shipped.or(self.iterations.last()))),
+                is_shipped => shipped.is_some(),
                 measures => safe(serde_json::json!(measures.collect::<Vec<_>>())),
                 curves => safe(serde_json::json!(figures)),
                 most_points => MOST_POINTS,
@@ -160,27 +162,33 @@ impl Comparison {
         };
         let mut cautions = Vec::new();
         if differ(&|run| run.summary.judge.clone()) {
-            cautions.push("The runs have different judges: their win rates are of different games.");
+            cautions
+                .push("The runs have different judges: their win rates are of different games.");
         }
         if differ(&|run| setting(run, "data.eval_prompts"))
             || differ(&|run| setting(run, "eval.num_prompts"))
             || differ(&|run| input(run, "prompts"))
         {
-            cautions.push("The runs have different prompts: their win rates are of different questions.");
+            cautions.push(
+                "The runs have different prompts: their win rates are of different questions.",
+            );
         }
         if differ(&|run| input(run, "reference")) {
-            cautions.push("The runs have different references: a win rate is against the run's own.");
+            cautions
+                .push("The runs have different references: a win rate is against the run's own.");
         }
         cautions
     }
 
     fn figures(&self) -> Vec<Plot> {
         let runs = |of: &dyn Fn(&RunReport) -> Vec<Point>| -> Vec<(String, Vec<Point>)> {
-            self.runs.iter().map(|run| (run.run.clone(), of(run))).collect()
+            self.runs
+                .iter()
+                .map(|run| (run.run.clone(), of(run)))
+                .collect()
         };
-        let rates = |of: fn(&Evaluation) -> Option<Interval>| {
-            runs(&|run| over(&run.iterations, &of))
-        };
+        let rates =
+            |of: fn(&Evaluation) -> Option<Interval>| runs(&|run| over(&run.iterations, &of));
         let mut plots = vec![
             by_iteration(
                 "Win rate against the reference",
@@ -229,7 +237,10 @@ impl Comparison {
                     let mut own = lines.filter(|other| other.metric == line.metric);
                     own.next().map(points).unwrap_or_default()
                 };
-                let title = format!("{} ({})", curve.title, line.metric);
+                let title = match curve.lines.len() {
+                    1 => curve.title.clone(),
+                    _ => format!("{} ({})", curve.title, line.metric),
+                };
                 plots.push(over_steps(&title, &curve.unit, runs(&of_run), None));
             }
         }
@@ -421,9 +432,14 @@ fn shown(value: &Shown, unit: &str) -> String {
 fn duration(value: &Shown) -> String {
     match number(value) {
         None => value.to_string(),
+        Some(seconds) if seconds < 1.0 => format!("{:.0} ms", 1000.0 * seconds),
         Some(seconds) if seconds < 100.0 => format!("{seconds:.1} s"),
         Some(seconds) if seconds < 6000.0 => {
-            format!("{:.0} min {:02.0} s", (seconds / 60.0).floor(), seconds % 60.0)
+            format!(
+                "{:.0} min {:02.0} s",
+                (seconds / 60.0).floor(),
+                seconds % 60.0
+            )
         }
         Some(seconds) => format!(
             "{:.0} h {:02.0} min",
@@ -434,7 +450,10 @@ fn duration(value: &Shown) -> String {
 }
 
 fn number(value: &Shown) -> Option<f64> {
-    value.is_number().then(|| f64::try_from(value.clone()).ok()).flatten()
+    value
+        .is_number()
+        .then(|| f64::try_from(value.clone()).ok())
+        .flatten()
 }
 
 #[cfg(test)]
@@ -447,9 +466,12 @@ mod tests {
         assert_eq!(shown(0.58333, "share"), "58.3 %");
         assert_eq!(shown(-0.004, "points"), "-0.4");
         let plain = [0.0, 25.0, 0.81131, 19.125, 183.06, 5e-7, 2.34e7].map(|x| shown(x, "plain"));
-        assert_eq!(plain, ["0", "25", "0.811", "19.1", "183", "5.00e-7", "23400000"]);
-        let duration = [2.44, 125.0, 7384.0].map(|x| duration(&Shown::from(x)));
-        assert_eq!(duration, ["2.4 s", "2 min 05 s", "2 h 03 min"]);
+        assert_eq!(
+            plain,
+            ["0", "25", "0.811", "19.1", "183", "5.00e-7", "23400000"]
+        );
+        let duration = [0.0234, 2.44, 125.0, 7384.0].map(|x| duration(&Shown::from(x)));
+        assert_eq!(duration, ["23 ms", "2.4 s", "2 min 05 s", "2 h 03 min"]);
         assert_eq!(super::shown(&Shown::from("<b>"), "share"), "<b>");
     }
 }

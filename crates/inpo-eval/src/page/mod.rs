@@ -79,8 +79,8 @@ pub struct Summary {
     pub method: Option<String>,
     /// The judge, with its parameters.
     pub judge: Option<String>,
-    /// Whether a second, held-out judge scores the policies.
-    pub has_held_out_judge: bool,
+    /// The kind of the second, held-out judge, which does not train.
+    pub held_out_judge: Option<String>,
     /// Iterations whose policies are trained.
     pub iterations_done: usize,
     /// Iterations that the settings ask for.
@@ -111,7 +111,11 @@ impl RunReport {
         let mut files = RunFiles::new(root);
         let settings = read_settings(&mut files, settings_file);
         let mut manifest: Map<String, Value> = files
-            .json(Section::Settings, "manifest.json", "the run refuses to go on")
+            .json(
+                Section::Settings,
+                "manifest.json",
+                "the run refuses to go on",
+            )
             .unwrap_or_default();
         for key in ["stages", "sha256"] {
             manifest.shift_remove(key);
@@ -156,7 +160,8 @@ impl RunReport {
         command: &str,
     ) {
         let section = |name: &str| settings.and_then(|table| table.get(name)?.as_table());
-        if let Some(confidence) = section("eval").and_then(|eval| eval.get("confidence")?.as_float())
+        if let Some(confidence) =
+            section("eval").and_then(|eval| eval.get("confidence")?.as_float())
         {
             self.confidence = confidence;
         }
@@ -176,8 +181,11 @@ impl RunReport {
         }
         for t in 0.. {
             let name = format!("iteration-{t:04}/eval.json");
-            let Some(evaluation) = files.json(Section::Evaluation, &name, "the run's `--resume` repairs it")
-            else {
+            let Some(evaluation) = files.json(
+                Section::Evaluation,
+                &name,
+                "the run's `--resume` repairs it",
+            ) else {
                 break;
             };
             self.iterations.push(evaluation);
@@ -249,7 +257,8 @@ fn summary(
         reference: text(manifest.get("reference")),
         method: text(manifest.get("objective").and_then(|o| o.get("algorithm"))),
         judge: text(manifest.get("oracle")),
-        has_held_out_judge: setting("eval", "oracle").is_some(),
+        held_out_judge: setting("eval", "oracle")
+            .and_then(|oracle| Some(oracle.get("kind")?.as_str()?.to_owned())),
         iterations_done: (1..).take_while(|&t| is_trained(t)).count(),
         iterations_planned: planned,
         is_finished: files.has("trainer_state.json"),

@@ -29,6 +29,8 @@ pub struct Samples {
 /// A prompt with responses to it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Sample {
+    /// Its place among the held-out prompts, from 1.
+    pub place: usize,
     /// The prompt's number.
     pub prompt_id: u64,
     /// Why it is shown.
@@ -180,6 +182,7 @@ fn sample(players: &[Player], place: usize, why: &'static str) -> Option<Sample>
     let id = record.prompt_id;
     let responses: Vec<Response> = players.iter().filter_map(|p| p.response(id)).collect();
     Some(Sample {
+        place: place + 1,
         prompt_id: id,
         why,
         prompt: shortened(&conversation(record)),

@@ -87,7 +87,10 @@ mod tests {
             .parse()
             .unwrap();
         let flat = flat(&table);
-        let lines: Vec<String> = flat.iter().map(|s| format!("{}={}", s.key, s.value)).collect();
+        let lines: Vec<String> = flat
+            .iter()
+            .map(|s| format!("{}={}", s.key, s.value))
+            .collect();
         assert_eq!(lines, ["a=1", "b.c=[\"x\", \"y\"]", "b.d.e=0.5"]);
         assert_eq!(quoted("runs/a-1"), "runs/a-1");
         assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");

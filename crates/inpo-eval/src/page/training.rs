@@ -81,11 +81,7 @@ pub struct Timing {
 /// Title, unit and metrics of each curve.
 const CURVES: [(&str, &str, &[&str]); 8] = [
     ("Loss", "loss", &["loss"]),
-    (
-        "h and its target",
-        "nats",
-        &["inpo/h_mean", "inpo/target"],
-    ),
+    ("h and its target", "nats", &["inpo/h_mean", "inpo/target"]),
     (
         "Reward margin of the pairs",
         "beta × nats",
@@ -235,9 +231,15 @@ mod tests {
     fn steps_count_over_iterations() {
         let rows = [
             row(json!({"iteration": 1, "stage": "judge", "judge/tie_rate": 0.25})),
-            row(json!({"iteration": 1, "stage": "train", "step": 1, "loss": 2.0, "timing_s/step": 0.5})),
-            row(json!({"iteration": 1, "stage": "train", "step": 3, "loss": null, "timing_s/step": 1.5})),
-            row(json!({"iteration": 2, "stage": "train", "step": 2, "loss": 1.0, "timing_s/step": 4.0})),
+            row(
+                json!({"iteration": 1, "stage": "train", "step": 1, "loss": 2.0, "timing_s/step": 0.5}),
+            ),
+            row(
+                json!({"iteration": 1, "stage": "train", "step": 3, "loss": null, "timing_s/step": 1.5}),
+            ),
+            row(
+                json!({"iteration": 2, "stage": "train", "step": 2, "loss": 1.0, "timing_s/step": 4.0}),
+            ),
             row(json!({"iteration": 2, "stage": "eval", "game/kl_ref": 1.0})),
         ];
         let training = Training::new(&rows);

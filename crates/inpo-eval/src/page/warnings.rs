@@ -172,11 +172,11 @@ fn prompts(report: &RunReport, last: &Evaluation, found: &mut Vec<Warning>) {
         found.push(Warning {
             rule: "few prompts",
             sentence: format!(
-                "The evaluation has {} held-out prompts{}.",
+                "The evaluation has {} held-out prompt{}.",
                 last.prompts,
                 match last.prompts {
                     1 => ", and one says nothing of others: its intervals are points",
-                    _ => "",
+                    _ => "s",
                 }
             ),
             when: format!("there are fewer than {FEW_PROMPTS} held-out prompts"),
@@ -204,7 +204,8 @@ fn prompts(report: &RunReport, last: &Evaluation, found: &mut Vec<Warning>) {
     if held_out.is_some() && held_out == value("data.prompts") {
         found.push(Warning {
             rule: "prompts not held out",
-            sentence: "The policy is evaluated on the file of prompts that it is trained on.".to_owned(),
+            sentence: "The policy is evaluated on the file of prompts that it is trained on."
+                .to_owned(),
             when: "data.eval_prompts names the file of data.prompts".to_owned(),
             advice: "Keep some prompts apart and name their file in data.eval_prompts.",
         });
