@@ -403,6 +403,35 @@ fn what_is_missing_is_said_in_its_place() {
         run.write_json("evaluation.json", &evaluation);
     };
     said(&no_game, "game", "eval.empirical_game is off");
+    let ragged = |run: &Run| {
+        let mut evaluation = run.evaluation.clone();
+        evaluation["game"]["low"] = json!([[0.5]]);
+        run.write_json("evaluation.json", &evaluation);
+    };
+    said(&ragged, "game", "The game in evaluation.json is damaged");
+    // Values that no run writes.
+    let wild = |run: &Run| {
+        let mut evaluation = run.evaluation.clone();
+        evaluation["iterations"][1]["kl_ref"] = json!(1e308);
+        evaluation["iterations"][2]["win_rate_vs_ref"] = interval(-1e308, 1e308);
+        evaluation["iterations"][2]["samples"] = json!(0);
+        run.write_json("evaluation.json", &evaluation);
+        let row = |step: Value| {
+            json!({"iteration": u64::MAX, "stage": "train", "step": step, "loss": -1e308, "grad_norm": "x",
+            "timing_s/step": 1e308})
+        };
+        let judge = json!({"stage": "judge", "iteration": -1, "judge/calls": [1], "judge/tie_rate": {"a": 1}});
+        run.write_rows(
+            "metrics.jsonl",
+            &[
+                row(json!(u64::MAX)),
+                row(json!(5e-324)),
+                row(json!(1)),
+                judge,
+            ],
+        );
+    };
+    said(&wild, "training", "Loss");
     // One prompt.
     let one = |run: &Run| {
         let mut evaluation = run.evaluation.clone();

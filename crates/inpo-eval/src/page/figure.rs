@@ -138,6 +138,8 @@ struct Axis {
 impl Axis {
     fn at(&self, value: f64) -> f64 {
         let share = (value.clamp(-LARGEST, LARGEST) - self.low) / (self.high - self.low);
+        // An axis without length has everything in its middle.
+        let share = if share.is_finite() { share } else { 0.5 };
         round(self.from + share.clamp(0.0, 1.0) * (self.to - self.from))
     }
 }

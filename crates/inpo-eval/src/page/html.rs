@@ -1,7 +1,7 @@
 //! The report as a page that needs nothing else.
 
 use inpo_data::printable_lines;
-use minijinja::{Environment, Value as Shown, context};
+use minijinja::{Environment, UndefinedBehavior, Value as Shown, context};
 use serde_json::{Map, Value};
 
 use super::RunReport;
@@ -323,7 +323,7 @@ fn borders(training: &Training) -> Vec<(f64, String)> {
 /// The cycles of three players, in words.
 fn cycles(game: &EmpiricalGameReport) -> Vec<String> {
     let beats = |i: usize, j: usize| game.preferences[i][j] > 0.5;
-    let count = game.players.len().min(game.preferences.len());
+    let count = game.players.len();
     let mut told = Vec::new();
     for i in 0..count {
         for (j, k) in (i + 1..count).flat_map(|j| (i + 1..count).map(move |k| (j, k))) {
@@ -395,6 +395,7 @@ fn render(name: &str, context: Shown) -> String {
         ("run.html", include_str!("templates/run.html")),
         ("comparison.html", include_str!("templates/comparison.html")),
     ];
+    environment.set_undefined_behavior(UndefinedBehavior::Chainable);
     environment.set_trim_blocks(true);
     environment.set_lstrip_blocks(true);
     environment.add_filter("shown", shown);

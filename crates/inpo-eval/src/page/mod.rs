@@ -172,10 +172,16 @@ impl RunReport {
             self.recommendation = Some(whole.recommendation);
             self.confidence = whole.confidence;
             self.iterations = whole.iterations;
-            self.game = whole.game;
-            if self.game.is_none() {
-                let sentence = "No empirical game was played: eval.empirical_game is off.";
-                files.lacks(Section::Game, sentence);
+            match whole.game {
+                Some(game) if game.is_whole() => self.game = Some(game),
+                Some(_) => {
+                    let sentence = format!("The game in evaluation.json is damaged: {again}.");
+                    files.lacks(Section::Game, sentence);
+                }
+                None => {
+                    let sentence = "No empirical game was played: eval.empirical_game is off.";
+                    files.lacks(Section::Game, sentence);
+                }
             }
             return;
         }

@@ -106,6 +106,9 @@ const CURVES: [(&str, &str, &[&str]); 8] = [
     ("Learning rate", "rate", &["learning_rate"]),
 ];
 
+/// No step takes longer, in seconds.
+const LONGEST: f64 = 1e12;
+
 /// Keys that say where a row is from.
 const PLACE: [&str; 3] = ["iteration", "stage", "phase"];
 
@@ -170,7 +173,10 @@ impl Training {
 
     fn time(&mut self, iteration: u64, stage: &str, row: &Map<String, Value>) {
         let times = row.iter().filter(|(key, _)| key.starts_with("timing_s/"));
-        let seconds: Vec<f64> = times.filter_map(|(_, value)| value.as_f64()).collect();
+        let seconds: Vec<f64> = times
+            .filter_map(|(_, value)| value.as_f64())
+            .filter(|seconds| (0.0..LONGEST).contains(seconds))
+            .collect();
         if seconds.is_empty() {
             return;
         }
