@@ -7,6 +7,7 @@ mod comparison;
 mod figure;
 mod files;
 mod html;
+mod plots;
 mod samples;
 mod settings;
 mod training;

@@ -230,54 +230,63 @@ fn cut_off(last: &Evaluation, found: &mut Vec<Warning>) {
 fn judge(report: &RunReport, found: &mut Vec<Warning>) {
     let advice = "Check the judge with `inpo judge --report` on a few of these responses, and choose another, or ask it in \
                   both orders.";
-    let plain: fn(f64) -> f64 = |share| share;
-    let rules: [(&str, &str, fn(f64) -> f64, f64, &str, &str); 4] = [
-        (
-            "judge/order_inconsistency",
-            "inconsistent judge",
-            plain,
-            ORDER_INCONSISTENCY,
-            "of the judge's comparisons change their verdict with the order",
-            "the share is more than",
-        ),
-        (
-            "judge/first_position_rate",
-            "position bias",
-            |share| (share - 0.5).abs(),
-            FIRST_POSITION,
-            "of the judge's verdicts are for the response shown first",
-            "the share differs from 50 % by more than",
-        ),
-        (
-            "judge/invalid_rate",
-            "invalid verdicts",
-            plain,
-            INVALID,
-            "of the judge's verdicts are invalid",
-            "the share is more than",
-        ),
-        (
-            "judge/cycle_rate",
-            "cyclic judge",
-            plain,
-            CYCLES,
-            "of the triples of responses beat each other in a circle",
-            "the share is more than",
-        ),
+    let rules = [
+        JudgeRule {
+            metric: "judge/order_inconsistency",
+            name: "inconsistent judge",
+            fair: 0.0,
+            most: ORDER_INCONSISTENCY,
+            what: "of the judge's comparisons change their verdict with the order",
+        },
+        JudgeRule {
+            metric: "judge/first_position_rate",
+            name: "position bias",
+            fair: 0.5,
+            most: FIRST_POSITION,
+            what: "of the judge's verdicts are for the response shown first",
+        },
+        JudgeRule {
+            metric: "judge/invalid_rate",
+            name: "invalid verdicts",
+            fair: 0.0,
+            most: INVALID,
+            what: "of the judge's verdicts are invalid",
+        },
+        JudgeRule {
+            metric: "judge/cycle_rate",
+            name: "cyclic judge",
+            fair: 0.0,
+            most: CYCLES,
+            what: "of the triples of responses beat each other in a circle",
+        },
     ];
-    for (metric, rule, excess, most, what, when) in rules {
-        let values = report.training.values(metric);
+    for rule in rules {
+        let excess = |share: f64| (share - rule.fair).abs();
+        let values = report.training.values(rule.metric);
         let worst = values.max_by(|(_, a), (_, b)| excess(*a).total_cmp(&excess(*b)));
-        if let Some((stage, value)) = worst.filter(|(_, value)| excess(*value) > most) {
-            let share = percent(value);
+        if let Some((stage, value)) = worst.filter(|(_, value)| excess(*value) > rule.most) {
+            let (iteration, share, what) = (stage.iteration, percent(value), rule.what);
             found.push(Warning {
-                rule,
-                sentence: format!("In iteration {} {share} {what}.", stage.iteration),
-                when: format!("{when} {}", percent(most)),
+                rule: rule.name,
+                sentence: format!("In iteration {iteration} {share} {what}."),
+                when: format!(
+                    "the share differs from {} by more than {}",
+                    percent(rule.fair),
+                    percent(rule.most)
+                ),
                 advice,
             });
         }
     }
+}
+
+/// A share of the judge's answers, and how far it may be from that of a fair judge.
+struct JudgeRule {
+    metric: &'static str,
+    name: &'static str,
+    fair: f64,
+    most: f64,
+    what: &'static str,
 }
 
 fn pairs(report: &RunReport, found: &mut Vec<Warning>) {
