@@ -196,7 +196,7 @@ fn shown(value: &Shown, unit: &str) -> String {
         return value.to_string();
     };
     match unit {
-        "share" => format!("{:.1} %", 100.0 * number),
+        "share" => format!("{:.1}\u{a0}%", 100.0 * number),
         "points" => format!("{:+.1}", 100.0 * number),
         _ if number == 0.0 => "0".to_owned(),
         _ if number.fract() == 0.0 && number.abs() < 1e15 => format!("{number}"),
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn numbers_for_people() {
         let shown = |value: f64, unit: &str| shown(&Shown::from(value), unit);
-        assert_eq!(shown(0.58333, "share"), "58.3 %");
+        assert_eq!(shown(0.58333, "share"), "58.3\u{a0}%");
         assert_eq!(shown(-0.004, "points"), "-0.4");
         let plain = [0.0, 25.0, 0.81131, 19.125, 183.06, 5e-7, 2.34e7].map(|x| shown(x, "plain"));
         assert_eq!(
