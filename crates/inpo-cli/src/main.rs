@@ -12,6 +12,7 @@ mod logps;
 mod model;
 mod output;
 mod print;
+mod report;
 mod run;
 mod select;
 mod selection;
@@ -42,6 +43,7 @@ enum Command {
     Judge(judge::JudgeArgs),
     Select(select::SelectArgs),
     Eval(eval::EvalArgs),
+    Report(report::ReportArgs),
     Logps(logps::LogpsArgs),
     Convert(convert::ConvertArgs),
 
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         Command::Judge(args) => judge::run(&args),
         Command::Select(args) => select::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Logps(args) => logps::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Game(command) => game::run(command),

@@ -11,6 +11,7 @@ use crate::config::{ConfigArgs, has_section};
 use crate::error::CliError;
 use crate::model::tell_base;
 use crate::print::{lines, tell};
+use crate::report;
 
 /// Aligns a model: generate, judge, select, anchor, optimise, evaluate.
 #[derive(Debug, Args)]
@@ -52,6 +53,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     // It says last which policy to ship.
     let mut console = Console::interruptible();
     let evaluations = run_loop(&config, players, flags.resume, &mut console)?;
+    report::write(&config.common.output_dir)?;
     tell_base(&config.common.policy);
     if oracle.judged().judge().is_costly() {
         tell(&format!("the judge: {}", oracle.counts()));
