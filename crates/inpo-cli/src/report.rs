@@ -1,10 +1,10 @@
 //! `inpo report`: a run as a page, or several side by side.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use inpo_core::data::files::{Output, write_whole};
-use inpo_core::eval::page::{Comparison, REPORT, RunReport};
+use inpo_core::data::files::Output;
+use inpo_core::eval::page::{Comparison, REPORT};
 use serde_json::json;
 
 use crate::error::CliError;
@@ -73,18 +73,5 @@ pub(crate) fn run(args: &ReportArgs) -> Result<(), CliError> {
     if args.json {
         return lines([data.to_string()]);
     }
-    Ok(())
-}
-
-/// Writes the report on a run into its directory, at its end.
-///
-/// # Errors
-///
-/// A file that cannot be written.
-pub(crate) fn write(root: &Path) -> Result<(), CliError> {
-    let report = RunReport::read(root)?;
-    let path = root.join(REPORT);
-    write_whole(&path, report.to_html().as_bytes())?;
-    tell(&format!("the report is {}", path.display()));
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use inpo_console::{Console, find_model};
+use inpo_console::{Console, find_model, write_report};
 use inpo_core::game::PreferenceOracle;
 use inpo_core::train::{Models, Players, RunConfig, run as run_loop};
 
@@ -11,7 +11,6 @@ use crate::config::{ConfigArgs, has_section};
 use crate::error::CliError;
 use crate::model::tell_base;
 use crate::print::{lines, tell};
-use crate::report;
 
 /// Aligns a model: generate, judge, select, anchor, optimise, evaluate.
 #[derive(Debug, Args)]
@@ -53,7 +52,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     // It says last which policy to ship.
     let mut console = Console::interruptible();
     let evaluations = run_loop(&config, players, flags.resume, &mut console)?;
-    report::write(&config.common.output_dir)?;
+    write_report(&config.common.output_dir)?;
     tell_base(&config.common.policy);
     if oracle.judged().judge().is_costly() {
         tell(&format!("the judge: {}", oracle.counts()));

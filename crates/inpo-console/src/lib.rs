@@ -1,9 +1,10 @@
 //! What the programs of inpo share: a [`Console`] that shows a run's progress on standard error, bars for other long work,
-//! and [`find_model`], which shows a model being fetched.
+//! [`find_model`], which shows a model being fetched, and [`write_report`], which ends a run.
 
 mod console;
 mod interrupt;
 mod models;
+mod report;
 
 use std::io::Write;
 
@@ -12,6 +13,7 @@ use inpo_core::data::printable_lines;
 
 pub use console::Console;
 pub use models::find_model;
+pub use report::write_report;
 
 /// Tells people something on standard error, without the escape sequences that a name or a foreign program may have put into
 /// it. Whoever reads it may have gone; the program goes on.
