@@ -105,6 +105,8 @@ def untimed(path):
         for stage in state["stages"]:
             del stage["metrics"]["sha256"]
         return state
+    if path.name == "report.html":
+        return re.sub('<table id="times">.*?</table>', "", path.read_text(), flags=re.DOTALL)
     return path.read_bytes()
 
 

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use inpo_console::{Console, find_model};
+use inpo_console::{Console, find_model, write_report};
 use inpo_core::oracle::OracleConfig;
 use inpo_core::policy::Policy;
 use inpo_core::train::{Players, RunConfig, run};
@@ -96,6 +96,7 @@ fn align(args: Args) -> Result<(), Box<dyn Error>> {
     let oracle = config.init_oracle(&device, find_model)?;
     let players = Players::new(policy, &oracle);
     let evaluations = run(&config, players, args.resume, &mut Console::interruptible())?;
+    write_report(&config.common.output_dir)?;
     println!("{}", table(&evaluations));
     println!(
         "The run's files are in {}.",

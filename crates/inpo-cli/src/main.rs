@@ -14,6 +14,7 @@ mod model;
 mod output;
 mod print;
 mod progress;
+mod report;
 mod run;
 mod select;
 mod selection;
@@ -44,6 +45,7 @@ enum Command {
     Judge(judge::JudgeArgs),
     Select(select::SelectArgs),
     Eval(eval::EvalArgs),
+    Report(report::ReportArgs),
     Logps(logps::LogpsArgs),
     Convert(convert::ConvertArgs),
     Config(explain::ExplainArgs),
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Command::Judge(args) => judge::run(&args),
         Command::Select(args) => select::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Logps(args) => logps::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Config(args) => explain::run(&args),

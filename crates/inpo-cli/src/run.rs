@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use inpo_console::{Console, Verdicts, find_model};
+use inpo_console::{Console, Verdicts, find_model, write_report};
 use inpo_core::game::PreferenceOracle;
 use inpo_core::train::{Models, Players, RunConfig, run as run_loop};
 
@@ -57,6 +57,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
         .with_iterations(config.iteration.num_iterations)
         .with_verdicts(verdicts);
     let evaluations = run_loop(&config, players, flags.resume, &mut console)?;
+    write_report(&config.common.output_dir)?;
     tell_base(&config.common.policy);
     if oracle.judged().judge().is_costly() {
         tell(&format!("the judge: {}", oracle.counts()));

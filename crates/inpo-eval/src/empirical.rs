@@ -119,6 +119,17 @@ pub fn empirical_game(
 }
 
 impl EmpiricalGameReport {
+    /// Says whether there is an entry for every two players, as there may not be in a damaged file.
+    #[cfg(feature = "page")]
+    pub(crate) fn is_whole(&self) -> bool {
+        let count = self.players.len();
+        let is_square =
+            |rows: &Vec<Vec<f64>>| rows.len() == count && rows.iter().all(|row| row.len() == count);
+        [&self.preferences, &self.low, &self.high]
+            .into_iter()
+            .all(is_square)
+    }
+
     /// The game, for a game file; none where two players have one name.
     #[must_use]
     pub fn to_game(&self) -> Option<MatrixGame> {

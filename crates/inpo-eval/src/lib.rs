@@ -15,6 +15,8 @@ mod length_control;
 mod lineup;
 mod logistic;
 mod measures;
+#[cfg(feature = "page")]
+pub mod page;
 mod probe;
 mod report;
 mod seeds;

@@ -11,6 +11,7 @@ use inpo_core::policy::{Answers, PolicyError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::format::Form;
 use crate::error::CliError;
 use crate::output::write_rows;
 
@@ -41,6 +42,8 @@ pub(super) struct Asked<'a> {
     pub(super) seed: u64,
     /// sha256 of all that decides the answers.
     pub(super) digest: &'a str,
+    /// How the answers are written.
+    pub(super) form: Form<'a>,
 }
 
 /// The first line of `OUTPUT.partial`.
@@ -107,10 +110,13 @@ impl<'a> Answered<'a> {
     /// Takes what an earlier call left, if this one is to go on with it.
     fn take(&mut self, output: &Path, partial: &Path, resume: bool) -> Result<(), CliError> {
         if !partial.exists() && !partial.is_symlink() {
-            return if resume && output.exists() {
-                self.take_rows(output)
-            } else {
-                Ok(())
+            return match self.asked.form {
+                _ if !resume || !output.exists() => Ok(()),
+                Form::Rows => self.take_rows(output),
+                Form::Benchmark(_) | Form::Unwritten => Err(CliError::Input(format!(
+                    "{} is finished, and its format keeps nothing to go on with: remove it to sample anew",
+                    output.display()
+                ))),
             };
         }
         let shown = partial.display();
@@ -274,13 +280,14 @@ impl<'a> Answered<'a> {
         Ok(())
     }
 
-    /// Writes what is there in the order of the prompts, to `OUTPUT` or to standard output. A file is written when every
-    /// row has its answer or its error; until then its rows are in `OUTPUT.partial`.
+    /// Writes what is there in the order of the prompts, to `OUTPUT` or to standard output, and returns it. A file is written
+    /// when every row has its answer or its error, and that of a benchmark when every row has its answer; until then its
+    /// rows are in `OUTPUT.partial`.
     ///
     /// # Errors
     ///
     /// A file that cannot be written; rows that failed, counted, where the first is named.
-    pub(super) fn finish(self) -> Result<(), CliError> {
+    pub(super) fn finish(self) -> Result<Vec<Map<String, Value>>, CliError> {
         let total = self.rows.len();
         let rows: Vec<Map<String, Value>> = self.rows.into_iter().flatten().collect();
         let whole = rows.len() == total;
@@ -290,14 +297,22 @@ impl<'a> Answered<'a> {
             Some((place, reason.to_owned()))
         });
         // Rows that are not kept are written, whole or not.
-        if whole || self.partial.is_none() {
-            write_rows(self.output, rows)?;
+        let writes = match self.asked.form {
+            Form::Rows => whole || self.partial.is_none(),
+            Form::Benchmark(_) | Form::Unwritten => whole && failed == 0,
+        };
+        if writes {
+            match self.asked.form {
+                Form::Rows => write_rows(self.output, rows.clone())?,
+                Form::Benchmark(answers) => answers.write(self.output, self.asked.rows, &rows)?,
+                Form::Unwritten => {}
+            }
             if let Some(partial) = self.partial.as_ref().filter(|p| failed == 0 && p.exists()) {
                 std::fs::remove_file(partial).map_err(DataError::write(partial))?;
             }
         }
         let Some((place, reason)) = first.filter(|_| whole) else {
-            return Ok(());
+            return Ok(rows);
         };
         let place = self.asked.rows[place].place;
         let again = if self.partial.is_some() {
@@ -323,8 +338,8 @@ impl<'a> Answered<'a> {
             )
         });
         match (self.finish(), hint) {
-            (Ok(()), Some(hint)) => error.with_hint(&hint),
-            (Ok(()), None) => error,
+            (Ok(_), Some(hint)) => error.with_hint(&hint),
+            (Ok(_), None) => error,
             (Err(other), _) => other,
         }
     }
