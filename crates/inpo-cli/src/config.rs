@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::progress::ProgressArgs;
+
 /// `--config` and what changes it.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArgs {
@@ -19,6 +21,8 @@ pub(crate) struct ConfigArgs {
     /// Go on with what `output_dir` holds at the first file that is missing.
     #[arg(long)]
     pub(crate) resume: bool,
+    #[command(flatten)]
+    pub(crate) progress: ProgressArgs,
 }
 
 /// The first of these sections, or keys of sections, that a TOML file has.

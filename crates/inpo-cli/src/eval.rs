@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::error::CliError;
 use crate::output::Inputs;
 use crate::print::{lines, tell};
+use crate::progress::ProgressArgs;
 
 /// Evaluates a run from its files, finished or not, or sets runs side by side that differ in their seed.
 #[derive(Debug, Args)]
@@ -30,9 +31,12 @@ pub(crate) struct EvalArgs {
     /// wgpu:cpu, cpu; default: the run's.
     #[arg(long)]
     device: Option<String>,
+    #[command(flatten)]
+    progress: ProgressArgs,
 }
 
 pub(crate) fn run(args: &EvalArgs) -> Result<(), CliError> {
+    args.progress.choose();
     let files = args.runs.iter().map(|run| run.join("run.toml"));
     let inputs = files.fold(Inputs::default(), |inputs, file| inputs.settings(&file));
     let [output] = inputs.outputs([("--output", args.output.as_ref())])?;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use inpo_console::Meter;
 use inpo_core::data::files::Output;
 use inpo_core::data::{Prompt, PromptInput, Row, read_rows, sha256};
 use inpo_core::policy::{DrawKey, GenerationConfig, Sampler, SamplingCost};
@@ -12,6 +13,7 @@ use crate::error::CliError;
 use crate::model::ModelArgs;
 use crate::output::Inputs;
 use crate::print::{notes, tell};
+use crate::progress::ProgressArgs;
 use crate::server::ServerArgs;
 use crate::template::TemplateArgs;
 
@@ -85,9 +87,12 @@ pub(crate) struct GenerateArgs {
     resume: bool,
     #[command(flatten)]
     server: ServerArgs,
+    #[command(flatten)]
+    progress: ProgressArgs,
 }
 
 pub(crate) fn run(args: &GenerateArgs) -> Result<(), CliError> {
+    args.progress.choose();
     let config = GenerationConfig {
         num_generations: num_generations(args)?,
         max_new_tokens: args.max_new_tokens,
@@ -222,12 +227,12 @@ impl Call<'_> {
             prompts.push(prompt);
         }
         let total = (prompts.len() * config.num_generations) as u64;
-        let bar = inpo_console::bar(total, "{bar:40} {pos}/{len} samples, {eta} left");
+        let meter = Meter::new("generate", "samples", total);
         let draws = DrawKey::new(args.seed, 0);
-        let mut progress = |done| bar.inc(done as u64);
+        let mut progress = |done| meter.add(done as u64);
         let mut each = |index: usize, answers| Ok(answered.put(missing[index], answers)?);
         let cost = sampler.sample_each(&prompts, &config, draws, &mut progress, &mut each);
-        bar.finish_and_clear();
+        meter.finish();
         match cost {
             Ok(cost) => {
                 if let Some(cost) = &cost {

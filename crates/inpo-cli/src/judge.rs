@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use inpo_console::find_model;
+use inpo_console::{Meter, find_model};
 use inpo_core::data::rows::Answers as RowAnswers;
 use inpo_core::data::{Completion, Prompt, Row, read_rows};
 use inpo_core::game::{OracleError, PreferenceOracle};
@@ -19,6 +19,7 @@ use crate::config::has_section;
 use crate::error::CliError;
 use crate::output::{Inputs, check_folder, write_rows};
 use crate::print::{lines, tell};
+use crate::progress::ProgressArgs;
 use crate::selection::{STRATEGIES, SelectionArgs};
 
 /// Compares the responses to each prompt of a file with an oracle.
@@ -62,6 +63,8 @@ pub(crate) struct JudgeArgs {
     /// The device of judges that are models: flex (the CPU), cuda:N, tch, wgpu, wgpu:N, wgpu:integrated:N, wgpu:cpu, cpu.
     #[arg(long, default_value = "flex")]
     device: String,
+    #[command(flatten)]
+    progress: ProgressArgs,
 }
 
 /// Which responses to a prompt meet.
@@ -127,6 +130,7 @@ fn plans<'r>(args: &JudgeArgs, rows: &[Row], items: &'r [Item]) -> Result<Vec<Pl
 pub(crate) type Item = (Prompt, Vec<Completion>);
 
 pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
+    args.progress.choose();
     let inputs = [&args.oracle]
         .into_iter()
         .chain(&args.against)
@@ -170,10 +174,10 @@ pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
             "--resume: there is no journal to go on with: {folder}"
         )));
     }
-    let bar = inpo_console::bar(0, "{bar:40} {pos}/{len} verdicts, {eta} left");
+    let meter = Meter::new("judge", "verdicts", 0);
     let progress: Progress = {
-        let bar = bar.clone();
-        Arc::new(move || bar.inc(1))
+        let meter = meter.clone();
+        Arc::new(move || meter.add(1))
     };
     let device = inpo_core::device(&args.device)?;
     let find = |name: &str| find_model(name).map_err(|error| error.to_string());
@@ -196,16 +200,15 @@ pub(crate) fn run(args: &JudgeArgs) -> Result<(), CliError> {
         let told = dry_run(&oracle, &items, at_most).map_err(in_row)?;
         return lines(told);
     }
-    bar.set_length(at_most * if config.shared.both_orders { 2 } else { 1 });
+    let votes = oracle.judged().votes();
+    meter.set_total(at_most * u64::from(votes));
     let before = oracle.counts();
     let answers = judge(&oracle, &items, |item, answers| plans[item].next(answers));
-    bar.finish_and_clear();
+    meter.finish();
     let answers = answers.map_err(in_row)?;
     let responses: Vec<&[Completion]> = items.iter().map(|(_, r)| r.as_slice()).collect();
     let counts = oracle.counts() - before;
     let name = oracle.name();
-    let swaps = config.shared.both_orders && !oracle.judged().judge().is_symmetric();
-    let votes = if swaps { 2 } else { 1 };
     let mut report = JudgeReport::new(name.clone(), &responses, &answers, &counts, votes);
     if let Some(other) = &other {
         // The comparisons that were asked, and no others.

@@ -5,6 +5,7 @@ mod convert;
 mod doctor;
 mod error;
 mod eval;
+mod explain;
 mod game;
 mod generate;
 mod judge;
@@ -12,6 +13,7 @@ mod logps;
 mod model;
 mod output;
 mod print;
+mod progress;
 mod report;
 mod run;
 mod select;
@@ -46,6 +48,7 @@ enum Command {
     Report(report::ReportArgs),
     Logps(logps::LogpsArgs),
     Convert(convert::ConvertArgs),
+    Config(explain::ExplainArgs),
 
     /// Solve a game given as a preference matrix.
     #[command(subcommand)]
@@ -76,12 +79,13 @@ fn main() -> ExitCode {
         Command::Report(args) => report::run(&args),
         Command::Logps(args) => logps::run(&args),
         Command::Convert(args) => convert::run(&args),
+        Command::Config(args) => explain::run(&args),
         Command::Game(command) => game::run(command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            print::tell(&format!("error: {error}"));
+            inpo_console::tell_error(&error.to_string());
             ExitCode::from(error.status())
         }
     }

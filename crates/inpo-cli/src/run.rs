@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use inpo_console::{Console, find_model, write_report};
+use inpo_console::{Console, Verdicts, find_model, write_report};
 use inpo_core::game::PreferenceOracle;
 use inpo_core::train::{Models, Players, RunConfig, run as run_loop};
 
@@ -37,11 +37,14 @@ pub(crate) fn read(path: &Path, overrides: &[String]) -> Result<RunConfig, CliEr
 
 pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
     let flags = &args.config;
+    flags.progress.choose();
     let mut config = read(&flags.config, &flags.overrides)?;
     flags.set_device(&mut config.common.device);
     config.check_output_dir()?;
     let device = inpo_core::device(&config.common.device)?;
-    let oracle = config.init_oracle(&device, find_model)?;
+    let verdicts = Verdicts::default();
+    let oracle = config.init_oracle_with(&device, find_model, Some(&verdicts.progress()))?;
+    verdicts.expect_votes(oracle.judged().votes());
     let eval_oracle = config.init_eval_oracle(&device, find_model)?;
     let models = Models::load(&config.common, None, &device, find_model)?;
     let models = models.with_opponents(&config, &device, find_model)?;
@@ -50,7 +53,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), CliError> {
         ..Players::new(models, &oracle)
     };
     // It says last which policy to ship.
-    let mut console = Console::interruptible();
+    let mut console = Console::interruptible()
+        .with_iterations(config.iteration.num_iterations)
+        .with_verdicts(verdicts);
     let evaluations = run_loop(&config, players, flags.resume, &mut console)?;
     write_report(&config.common.output_dir)?;
     tell_base(&config.common.policy);

@@ -20,6 +20,7 @@ pub(crate) struct TrainArgs {
 
 pub(crate) fn run(args: &TrainArgs) -> Result<(), CliError> {
     let args = &args.config;
+    args.progress.choose();
     let mut config = read(args)?;
     args.set_device(&mut config.common.device);
     config.check_output_dir()?;

@@ -24,6 +24,7 @@ pub(crate) struct TrainOracleArgs {
 
 pub(crate) fn run(args: &TrainOracleArgs) -> Result<(), CliError> {
     let flags = &args.config;
+    flags.progress.choose();
     let mut config = JudgeTrainConfig::load(&flags.config, &flags.overrides)
         .map_err(|error| error.named_by("--config"))?;
     flags.set_device(&mut config.device);

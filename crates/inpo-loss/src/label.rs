@@ -34,7 +34,7 @@ impl Label {
 }
 
 /// The kinds of [`Label`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LabelKind {
     /// One draw of the oracle.

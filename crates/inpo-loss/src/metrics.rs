@@ -43,6 +43,11 @@ pub struct BatchMetrics {
     pub delta_ref: f64,
     /// `inpo/delta_prev`: the same under pi_t.
     pub delta_prev: f64,
+    /// `objective/kl`: mean of log pi - log pi_ref over both responses, an estimate of the KL to pi_ref while pi is near to
+    /// the policy that sampled them.
+    pub kl: f64,
+    /// `objective/entropy`: mean of -log pi over both responses, in the same sense.
+    pub entropy: f64,
     /// What compares `h` with its target, for losses that have one.
     pub regression: Option<RegressionMetrics>,
     /// `inpo/policy_drift_max`: largest change of a log-prob sum since pi_t, in absolute value.
@@ -72,6 +77,7 @@ impl BatchMetrics {
         let sides = |of: &dyn Fn(&PairFigures, usize) -> f64| [0, 1].map(|k| mean(&|f| of(f, k)));
         let reward = |f: &PairFigures, k: usize| beta * (f.logps[k] - f.reference[k]);
         let difference = |pair: [f64; 2]| pair[0] - pair[1];
+        let of_both = |pair: [f64; 2]| (pair[0] + pair[1]) / 2.0;
         let drifts = pairs
             .iter()
             .flat_map(|f| [0, 1].map(|k| (f.logps[k] - f.previous[k]).abs()));
@@ -97,6 +103,8 @@ impl BatchMetrics {
             delta_pi: mean(&|f| difference(f.logps)),
             delta_ref: mean(&|f| difference(f.reference)),
             delta_prev: mean(&|f| difference(f.previous)),
+            kl: mean(&|f| of_both(f.logps) - of_both(f.reference)),
+            entropy: mean(&|f| -of_both(f.logps)),
             regression,
             policy_drift_max: drifts.fold(0.0, f64::max),
         }
@@ -119,6 +127,8 @@ impl BatchMetrics {
             ("inpo/delta_ref", self.delta_ref),
             ("inpo/delta_prev", self.delta_prev),
             ("inpo/policy_drift_max", self.policy_drift_max),
+            ("objective/kl", self.kl),
+            ("objective/entropy", self.entropy),
         ];
         if let Some(regression) = &self.regression {
             entries.extend([
@@ -200,7 +210,8 @@ mod tests {
     /// Weights 0.2 and 0.8, target 1. Pair 0: D pi = -2, D ref = -2.5, D prev = -3.5,
     /// h = -2 + 0.5 + 2.8 = 1.3, residual 0.3, loss 0.09. Pair 1: D pi = 3, D ref = -1, D prev = 3,
     /// h = 3 + 0.2 - 2.4 = 0.8, residual -0.2, loss 0.04. Rewards (beta = tau = 0.1): chosen 0.1 and
-    /// 0.2, rejected 0.05 and -0.2. Per token: chosen -2 and -2, rejected -2 and -2.5.
+    /// 0.2, rejected 0.05 and -0.2. Per token: chosen -2 and -2, rejected -2 and -2.5. Over both responses log pi is -5 and -3.5,
+    /// log pi_ref -5.75 and -3.5.
     #[test]
     fn a_batch_worked_by_hand() {
         let metrics = BatchMetrics::new(&figures(0), 0.1);
@@ -219,6 +230,8 @@ mod tests {
             ("inpo/delta_ref", -1.75),
             ("inpo/delta_prev", -0.25),
             ("inpo/policy_drift_max", 1.0),
+            ("objective/kl", 0.375),
+            ("objective/entropy", 4.25),
             ("inpo/target", 1.0),
             ("inpo/residual_mean", 0.05),
             ("inpo/residual_rms", 0.065_f64.sqrt()),
@@ -249,6 +262,6 @@ mod tests {
         }
         let metrics = BatchMetrics::new(&pairs, 0.1);
         assert_eq!(metrics.regression, None);
-        assert_eq!(metrics.entries().len(), 14);
+        assert_eq!(metrics.entries().len(), 16);
     }
 }

@@ -17,7 +17,7 @@ use crate::verdict::{Question, Usage};
 use crate::wrappers::{Budget, LabelNoise, TieBand};
 
 /// `[oracle]`: a kind with its keys, and the keys of every kind.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct OracleConfig {
     /// Who compares.
     #[serde(flatten)]
@@ -28,24 +28,30 @@ pub struct OracleConfig {
 }
 
 /// The keys of every kind.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+#[schemars(default)]
 pub struct SharedKeys {
     /// Whether every two responses of a prompt are compared, and not only those that the selection of pairs needs.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub all_pairs: bool,
-    /// Whether a judge that may prefer a place is asked in both orders. Default: true.
+    /// Whether a judge that may prefer a place is asked in both orders.
     #[serde(skip_serializing_if = "is_true")]
+    #[schemars(!skip_serializing_if)]
     pub both_orders: bool,
-    /// Answers this near to 1/2 are ties, from 0 to less than 1/2. Default: 0. `rules` has a key of this name of its own.
+    /// Answers this near to 1/2 are ties, from 0 to less than 1/2. `rules` has a key of this name of its own.
     #[serde(rename = "tie_band", skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub tie_band: f64,
-    /// The share of answers that are turned round, from 0 to 1, to study a noisy judge. Default: 0.
+    /// The share of answers that are turned round, from 0 to 1, to study a noisy judge.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub label_noise: f64,
-    /// Which answers these are.
+    /// Seed of the answers that are turned round, a whole number of at least 0.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub noise_seed: u64,
-    /// The most comparisons that may be asked. Default: no bound.
+    /// The most comparisons that may be asked: a run that may need more is refused before it starts. Absent: no bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_comparisons: Option<u64>,
 }

@@ -80,18 +80,30 @@ const LINE_LABELS: &[&str] = &[
 ];
 
 /// A criterion of the vote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Criterion {
-    /// [`relevance`]
+    /// It speaks of what was asked, and adds to it.
     Relevance,
-    /// [`brevity`]
+    /// It is as long as wanted.
     Brevity,
-    /// [`variety`]
+    /// It goes on without repeating itself.
     Variety,
-    /// [`plainness`]
+    /// Its sentences are short.
     Plainness,
-    /// [`form`]
+    /// It ends cleanly, and is a plain, direct answer.
     Form,
 }
 

@@ -11,7 +11,9 @@ use crate::surroundings::Surroundings;
 use crate::verdict::{Heard, Judge, Question, Usage, Verdict};
 
 /// How the answers of members become one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Combine {
     /// 1 where more members prefer the first than the second, 0 where fewer do, 1/2 where equally many do. A member with
@@ -23,12 +25,13 @@ pub enum Combine {
 }
 
 /// Configuration of [`Ensemble`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnsembleConfig {
     /// The members, each with the keys of an `[oracle]`: `[[oracle.members]]`.
+    #[schemars(with = "Vec<serde_json::Map<String, Value>>")]
     pub members: Vec<Table>,
-    /// How their answers become one. Default: `majority`.
+    /// How their answers become one.
     #[serde(default)]
     pub combine: Combine,
 }

@@ -19,7 +19,9 @@ use crate::surroundings::Surroundings;
 use crate::verdict::{Heard, Judge, Question, Usage};
 
 /// Which tokens open a text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Bos {
     /// What the chat template writes.
@@ -32,36 +34,37 @@ pub enum Bos {
 }
 
 /// Configuration of [`GeneralPreference`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GeneralPreferenceConfig {
     /// The model: a directory, a hub id.
     pub model: String,
-    /// Whether a representation is divided by its length. Default: true, as in the released example; the released training
-    /// code has it commented out.
+    /// Whether a representation is divided by its length, as in the released example; the released training code has it
+    /// commented out.
     #[serde(default = "yes")]
     pub normalise: bool,
-    /// What scores are divided by. Default: 0.1, as in the released code.
+    /// What scores are divided by, above 0; 0.1 in the released code.
     #[serde(default = "a_tenth")]
     pub temperature: f64,
     /// How a prompt head weighs the blocks: `softmax`, as in the released example, or `scaled_softmax`, as in the released
-    /// training code. Default: `softmax`.
+    /// training code.
     #[serde(default)]
     pub prompt_head_scale: PromptScale,
-    /// Whether `R` is transposed. Default: false, `P = sigmoid(v_a R v_b' / temperature)`. The paper and the released code
-    /// have it transposed: models that were trained with that code need `true`.
+    /// Whether `R` is transposed in `P = sigmoid(v_a R v_b' / temperature)`. The paper and the released code have it
+    /// transposed: models that were trained with that code need `true`.
     #[serde(default)]
     pub transposed: bool,
-    /// What opens a text: `template`, `doubled` or `none`. Default: `template`.
+    /// What opens a text: `template`, `doubled` or `none`.
     #[serde(default)]
     pub bos: Bos,
-    /// The most tokens of a conversation with its answer. Default: the model's context.
+    /// The most tokens of a conversation with its answer. Absent: the model's context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_length: Option<usize>,
-    /// What happens to a longer one. Default: `error`.
+    /// What happens to a longer one.
     #[serde(default, skip_serializing_if = "TooLong::is_default")]
+    #[schemars(!skip_serializing_if)]
     pub too_long: TooLong,
-    /// The float type of the decoder, `f32` or `bf16`. Default: `f32`.
+    /// The float type of the decoder, `f32` or `bf16`.
     #[serde(default)]
     pub dtype: FloatType,
 }

@@ -44,13 +44,15 @@ use instruction::distinct_variants;
 pub use instruction::{Instruction, loose_variants};
 
 /// When an instruction counts as followed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum InstructionMode {
     /// By the response as it is.
     #[default]
     Strict,
-    /// By the response, or by it without its first line, its last line or its stars: see [`loose_variants`].
+    /// By the response, or by it without its first line, its last line or its stars.
     Loose,
 }
 
@@ -151,10 +153,10 @@ fn list(
 }
 
 /// Configuration of [`InstructionsOracle`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct InstructionsOracleConfig {
-    /// When an instruction counts as followed. Default: `strict`.
+    /// When an instruction counts as followed.
     pub mode: InstructionMode,
 }
 

@@ -185,6 +185,12 @@ impl Judged {
         Ok((asked.len() as u64, self.judge.estimate(&asked)?))
     }
 
+    /// How many verdicts a comparison takes: two where both orders are asked.
+    #[must_use]
+    pub fn votes(&self) -> u32 {
+        if self.swaps() { 2 } else { 1 }
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

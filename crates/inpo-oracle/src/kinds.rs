@@ -23,7 +23,7 @@ macro_rules! kinds {
         $name:literal => $variant:ident($config:ty) as $what:ident
     ),+ $(,)?) => {
         /// `kind`, with the kind's own keys.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
         #[serde(tag = "kind")]
         // A run has one or two of them.
         #[allow(clippy::large_enum_variant)]

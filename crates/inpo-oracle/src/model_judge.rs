@@ -13,7 +13,9 @@ use crate::surroundings::Surroundings;
 use crate::verdict::{Heard, Usage, Verdict};
 
 /// What happens to a text that a judge's model cannot read whole. It is never cut.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum TooLong {
     /// An error that names the prompt.

@@ -24,32 +24,33 @@ mod template;
 pub use template::PairPrompt;
 
 /// Configuration of [`PairLm`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PairLmConfig {
     /// The model: a directory, a `.gguf` file, a hub id.
     pub model: String,
-    /// The directory of a PEFT adapter on it. Default: none.
+    /// The directory of a PEFT adapter on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<String>,
     /// How the question is written: `rlhflow`, a shipped template (`labels`, `mt_bench`, `arena_hard`), or the path of a
-    /// template file. Default: `rlhflow`.
+    /// template file.
     #[serde(default = "rlhflow")]
     pub template: String,
     /// What the model answers: the first response, the second one and, where there is a third label, a tie, which counts
-    /// half. Each is one token. Default: those of the template, else `A`, `B`.
+    /// half. Each is one token. Absent: those of the template, else `A`, `B`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
-    /// What the labels' logits are divided by. Default: 1.
+    /// What the labels' logits are divided by, above 0.
     #[serde(default = "one")]
     pub temperature: f64,
-    /// The most tokens of a question. Default: the model's context.
+    /// The most tokens of a question. Absent: the model's context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_length: Option<usize>,
-    /// What happens to a longer question. Default: `error`.
+    /// What happens to a longer question.
     #[serde(default, skip_serializing_if = "TooLong::is_default")]
+    #[schemars(!skip_serializing_if)]
     pub too_long: TooLong,
-    /// The float type of weights and activations, `f32` or `bf16`. Default: `f32`.
+    /// The float type of weights and activations, `f32` or `bf16`.
     #[serde(default)]
     pub dtype: FloatType,
 }

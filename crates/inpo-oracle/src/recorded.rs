@@ -12,7 +12,9 @@ use crate::kind::OracleConfigError;
 use crate::votes::{PairVote, read_votes};
 
 /// What becomes of a comparison without a vote.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum MissingVote {
     /// It is an error that names the prompt and the responses.
@@ -23,13 +25,15 @@ pub enum MissingVote {
 }
 
 /// Configuration of [`RecordedOracle`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecordedOracleConfig {
-    /// The file of votes, see [`read_votes`].
+    /// The file of votes: rows with `prompt`, `response_a`, `response_b`, `winner` (a, b, tie) and `voter`, or a file that
+    /// `inpo judge` wrote.
     #[serde(alias = "file", alias = "path")]
+    #[schemars(extend("x-aliases" = ["file", "path"]))]
     pub votes: PathBuf,
-    /// What becomes of a comparison without a vote. Default: `error`.
+    /// What becomes of a comparison without a vote.
     #[serde(default)]
     pub missing: MissingVote,
 }

@@ -14,16 +14,17 @@ use crate::surroundings::Surroundings;
 use crate::verdict::{Heard, Judge, Question, Usage};
 
 /// Configuration of [`RewardModelJudge`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RewardModelConfig {
     /// The model: a directory, a hub id.
     pub model: String,
-    /// The most tokens of a conversation with its answer. Default: the model's context.
+    /// The most tokens of a conversation with its answer. Absent: the model's context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_length: Option<usize>,
-    /// What happens to a longer one. Default: `error`.
+    /// What happens to a longer one.
     #[serde(default, skip_serializing_if = "TooLong::is_default")]
+    #[schemars(!skip_serializing_if)]
     pub too_long: TooLong,
 }
 

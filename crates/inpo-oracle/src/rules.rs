@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::criteria::{Criterion, is_void};
 
 /// How the votes of the criteria become a preference.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Vote {
     /// 1 for the response that wins more criteria than it loses, 0 for the other, 1/2 if they win equally many.
@@ -27,18 +29,18 @@ impl Vote {
 }
 
 /// Configuration of [`RulesOracle`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RulesOracleConfig {
-    /// The criteria that vote, one vote each. Default: all five, an odd number, so that ties are rare.
+    /// The criteria that vote, one vote each; all five are an odd number, so that ties are rare.
     pub criteria: Vec<Criterion>,
-    /// How votes become a preference. Default: `majority`.
+    /// How votes become a preference.
     pub vote: Vote,
-    /// The wanted length of a response in words. Default: 30, which fits into 64 tokens with room to end.
+    /// The wanted length of a response in words, at least 1; 30 fits into 64 tokens with room to end.
     pub target_words: usize,
-    /// Scores nearer than this are a tie of their criterion. Default: 0.05.
+    /// Scores nearer than this are a tie of their criterion, from 0 to below 1.
     pub tie_band: f64,
-    /// Fewer words than this are no answer. Default: 4.
+    /// Fewer words than this are no answer.
     pub min_words: usize,
 }
 

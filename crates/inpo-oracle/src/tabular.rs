@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::kind::OracleConfigError;
 
 /// Configuration of [`GameOracle`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GameOracleConfig {
-    /// The game file, JSON or CSV, see [`MatrixGame::read`].
+    /// The game file, JSON or CSV: P(row beats column).
     #[serde(alias = "file", alias = "path")]
+    #[schemars(extend("x-aliases" = ["file", "path"]))]
     pub game: PathBuf,
 }
 

@@ -3,18 +3,23 @@
 use serde::{Deserialize, Serialize};
 
 /// A float type of weights, in a configuration and in a file.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum FloatType {
     /// 32 bits.
     #[default]
     #[serde(alias = "float32")]
+    #[schemars(extend("x-aliases" = ["float32"]))]
     F32,
     /// 16 bits with the range of f32, two or three digits.
     #[serde(alias = "bfloat16")]
+    #[schemars(extend("x-aliases" = ["bfloat16"]))]
     Bf16,
-    /// 16 bits with a range of 65504; a weight beyond it is refused.
+    /// 16 bits with a range of 65504, for files alone; a weight beyond it is refused.
     #[serde(alias = "float16")]
+    #[schemars(extend("x-aliases" = ["float16"]))]
     F16,
 }
 

@@ -52,6 +52,7 @@ mod session;
 mod stage;
 mod step;
 mod streams;
+mod tensorboard;
 mod train;
 mod work;
 

@@ -2,12 +2,13 @@
 
 use inpo_eval::Evaluation;
 use inpo_game::OracleCounts;
-use inpo_loss::{BatchMetrics, PairFigures};
+use inpo_loss::{BatchMetrics, PairFigures, Role};
 use inpo_oracle::{Answers, CycleReport, SelectionCounts, cycle_report};
 use inpo_policy::SamplingCost;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::anchors::{Scorers, Source};
 use crate::objective::Objective;
 use crate::pair::TrainPair;
 use crate::work::Peak;
@@ -29,6 +30,10 @@ pub struct StepProgress {
     pub seconds: f64,
     /// Tokens of the phase's steps before this one.
     pub tokens_before: usize,
+    /// Those of them that this process trained on: without the steps before a checkpoint that it resumed.
+    pub timed_tokens_before: usize,
+    /// Seconds of the phase's steps of this process before this one.
+    pub seconds_before: f64,
     /// Floating-point operations that the model needs for the step: 6 a token and trained parameter, 4 a
     /// token and other parameter (docs/training.md).
     pub flops: f64,
@@ -36,7 +41,8 @@ pub struct StepProgress {
 
 /// The metrics of one optimiser step, before its update: those of [`BatchMetrics`] over the step's
 /// pairs, `step`, `epoch`, `learning_rate`, `grad_norm`, `num_tokens` (of the phase so far), `perf/*`,
-/// `timing_s/step`. The loss is the plain mean over pairs, whatever their weights.
+/// `timing_s/step`, `timing_s/train` (of the phase so far); rates and times are those of this process, without the steps that
+/// a resumed checkpoint has. The loss is the plain mean over pairs, whatever their weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepMetrics {
     /// Its place in the phase, and what it took.
@@ -82,9 +88,13 @@ impl StepMetrics {
             grad_norm,
             seconds,
             tokens_before,
+            timed_tokens_before,
+            seconds_before,
             flops,
             ..
         } = self.progress;
+        let timed_tokens = timed_tokens_before + self.num_tokens;
+        let timed_seconds = seconds_before + seconds;
         let mut row = Map::new();
         let entries = [
             ("step", json!(step)),
@@ -96,7 +106,12 @@ impl StepMetrics {
                 "perf/tokens_per_second_step",
                 json!(self.num_tokens as f64 / seconds),
             ),
+            (
+                "perf/tokens_per_second_avg",
+                json!(timed_tokens as f64 / timed_seconds),
+            ),
             ("timing_s/step", json!(seconds)),
+            ("timing_s/train", json!(timed_seconds)),
         ];
         row.extend(entries.map(|(name, value)| (name.to_owned(), value)));
         if let Some(peak) = peak {
@@ -144,6 +159,8 @@ pub(crate) struct JudgeMetrics {
     cyclic_triples: u64,
     #[serde(rename = "judge/triples")]
     triples: u64,
+    #[serde(rename = "timing_s/judge")]
+    seconds: f64,
     #[serde(flatten)]
     counted: Option<CountedMetrics>,
 }
@@ -168,8 +185,13 @@ struct CountedMetrics {
 }
 
 impl JudgeMetrics {
-    /// Those of `answers` to so many comparisons, with what the oracle counted meanwhile.
-    pub(crate) fn new(answers: &[Answers], comparisons: u64, counts: &OracleCounts) -> Self {
+    /// Those of `answers` to so many comparisons, with what the oracle counted meanwhile and the seconds that it took.
+    pub(crate) fn new(
+        answers: &[Answers],
+        comparisons: u64,
+        counts: &OracleCounts,
+        seconds: f64,
+    ) -> Self {
         let asked: Vec<f64> = answers.iter().flat_map(Answers::asked).collect();
         let count = asked.len().max(1) as f64;
         let reports = answers.iter().map(|answers| cycle_report(answers.matrix()));
@@ -190,7 +212,50 @@ impl JudgeMetrics {
             cycle_rate: (report.triples > 0).then(|| report.rate()),
             cyclic_triples: report.cyclic,
             triples: report.triples,
+            seconds,
             counted: (counts.comparisons > 0).then_some(counted),
+        }
+    }
+}
+
+/// The responses of a phase, in tokens, end token included; TRL's names.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct CompletionMetrics {
+    #[serde(rename = "completions/mean_length")]
+    mean: f64,
+    #[serde(rename = "completions/min_length")]
+    min: usize,
+    #[serde(rename = "completions/max_length")]
+    max: usize,
+    /// Share that the token limit cut off.
+    #[serde(rename = "completions/clipped_ratio")]
+    clipped: f64,
+    /// Of those that ended themselves; none without any.
+    #[serde(rename = "completions/mean_terminated_length")]
+    mean_terminated: Option<f64>,
+    #[serde(rename = "completions/min_terminated_length")]
+    min_terminated: Option<usize>,
+    #[serde(rename = "completions/max_terminated_length")]
+    max_terminated: Option<usize>,
+}
+
+impl CompletionMetrics {
+    /// Those of responses with so many tokens, each with whether it was cut off.
+    pub(crate) fn new(responses: impl Iterator<Item = (usize, bool)>) -> Self {
+        let all: Vec<(usize, bool)> = responses.collect();
+        let lengths: Vec<usize> = all.iter().map(|(length, _)| *length).collect();
+        let ended = all.iter().filter(|(_, clipped)| !clipped);
+        let ended: Vec<usize> = ended.map(|(length, _)| *length).collect();
+        let mean =
+            |lengths: &[usize]| lengths.iter().sum::<usize>() as f64 / lengths.len().max(1) as f64;
+        Self {
+            mean: mean(&lengths),
+            min: lengths.iter().min().copied().unwrap_or_default(),
+            max: lengths.iter().max().copied().unwrap_or_default(),
+            clipped: (all.len() - ended.len()) as f64 / all.len().max(1) as f64,
+            mean_terminated: (!ended.is_empty()).then(|| mean(&ended)),
+            min_terminated: ended.iter().min().copied(),
+            max_terminated: ended.iter().max().copied(),
         }
     }
 }
@@ -219,6 +284,9 @@ pub(crate) struct SelectMetrics {
     /// Where responses are left out before anything is asked.
     #[serde(flatten)]
     left_out: Option<LeftOutMetrics>,
+    /// What it was selected from.
+    #[serde(flatten)]
+    completions: CompletionMetrics,
 }
 
 /// Responses that were left out before anything was asked.
@@ -240,7 +308,12 @@ struct LeftOutMetrics {
 
 impl SelectMetrics {
     /// Those of the counts of a selection; `leaves_out` says whether it leaves responses out.
-    pub(crate) fn new(counts: &SelectionCounts, leaves_out: bool, length_gap: f64) -> Self {
+    pub(crate) fn new(
+        counts: &SelectionCounts,
+        leaves_out: bool,
+        length_gap: f64,
+        completions: CompletionMetrics,
+    ) -> Self {
         let left_out = LeftOutMetrics {
             empty: counts.left_out.empty,
             truncated: counts.left_out.truncated,
@@ -255,6 +328,7 @@ impl SelectMetrics {
             dropped_empty: counts.empty,
             length_gap,
             left_out: leaves_out.then_some(left_out),
+            completions,
         }
     }
 }
@@ -263,6 +337,32 @@ impl SelectMetrics {
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct AnchorMetrics {
     #[serde(rename = "timing_s/logp")]
+    seconds: f64,
+    /// None where another policy's log-probs are its own.
+    #[serde(rename = "timing_s/logp_ref", skip_serializing_if = "Option::is_none")]
+    reference: Option<f64>,
+    #[serde(rename = "timing_s/logp_prev", skip_serializing_if = "Option::is_none")]
+    previous: Option<f64>,
+}
+
+impl AnchorMetrics {
+    /// Those of a scoring that took `seconds`.
+    pub(crate) fn new(seconds: f64, scorers: &Scorers<'_>) -> Self {
+        let of = |role| scorers.seconds(Source::Role(role));
+        Self {
+            seconds,
+            reference: of(Role::Reference),
+            previous: of(Role::Previous),
+        }
+    }
+}
+
+/// The measures of an evaluation with the time that they took.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct TimedEvaluation<T> {
+    #[serde(flatten)]
+    pub(crate) metrics: T,
+    #[serde(rename = "timing_s/eval")]
     pub(crate) seconds: f64,
 }
 
@@ -328,5 +428,37 @@ impl From<&Evaluation> for EvalMetrics {
             clipped_ratio: evaluation.clipped_ratio,
             cycle_rate: evaluation.cycles.rate(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lengths 2, 4 and 9, the last one cut off: means 5 and 3, a third is clipped. Without any that ended, nothing is said
+    /// of such.
+    #[test]
+    fn responses_that_were_cut_off_count_apart() {
+        let of =
+            |responses: &[(usize, bool)]| json!(CompletionMetrics::new(responses.iter().copied()));
+        let metrics = of(&[(2, false), (9, true), (4, false)]);
+        for (name, value) in [
+            ("mean_length", 5.0),
+            ("min_length", 2.0),
+            ("max_length", 9.0),
+            ("clipped_ratio", 1.0 / 3.0),
+            ("mean_terminated_length", 3.0),
+            ("min_terminated_length", 2.0),
+            ("max_terminated_length", 4.0),
+        ] {
+            assert_eq!(
+                metrics[format!("completions/{name}")].as_f64(),
+                Some(value),
+                "{name}"
+            );
+        }
+        let cut = of(&[(9, true)]);
+        assert_eq!(cut["completions/clipped_ratio"], 1.0);
+        assert!(cut["completions/mean_terminated_length"].is_null());
     }
 }

@@ -105,6 +105,7 @@ impl Training<'_> {
         } = self;
         let flops = ModelFlops::of(&decoder);
         let total = config.steps(pairs.len());
+        let (mut timed_tokens, mut seconds) = (0, 0.0);
         let (done, mut tokens, mut optimiser) = match resumed {
             None => (0, 0, Optimiser::new(config)),
             Some(Resumed {
@@ -162,10 +163,14 @@ impl Training<'_> {
                 grad_norm,
                 seconds: started.elapsed().as_secs_f64(),
                 tokens_before: tokens,
+                timed_tokens_before: timed_tokens,
+                seconds_before: seconds,
                 flops: flops.step(computed),
             };
             let metrics = StepMetrics::new(progress, &figures, &members, objective);
             tokens += metrics.num_tokens;
+            timed_tokens += metrics.num_tokens;
+            seconds += metrics.progress.seconds;
             let snapshot = Snapshot {
                 num_tokens: tokens,
                 decoder: &decoder,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use inpo_oracle::{Oracle, OracleConfig, Surroundings};
+use inpo_oracle::{Oracle, OracleConfig, Progress, Surroundings};
 
 use crate::config::RunConfig;
 use crate::error::TrainError;
@@ -23,7 +23,21 @@ impl RunConfig {
         device: &Device,
         find: impl Fn(&str) -> Result<PathBuf, E>,
     ) -> Result<Oracle, TrainError> {
-        self.init(&self.oracle, device, find)
+        self.init_oracle_with(device, find, None)
+    }
+
+    /// As [`init_oracle`](Self::init_oracle); `progress` is told of each verdict as it comes.
+    ///
+    /// # Errors
+    ///
+    /// As [`init_oracle`](Self::init_oracle).
+    pub fn init_oracle_with<E: std::fmt::Display>(
+        &self,
+        device: &Device,
+        find: impl Fn(&str) -> Result<PathBuf, E>,
+        progress: Option<&Progress>,
+    ) -> Result<Oracle, TrainError> {
+        self.init(&self.oracle, device, find, progress)
     }
 
     /// The second oracle, that of `[eval.oracle]`, if there is one, as [`RunConfig::init_oracle`] makes the first.
@@ -37,7 +51,7 @@ impl RunConfig {
         find: impl Fn(&str) -> Result<PathBuf, E>,
     ) -> Result<Option<Oracle>, TrainError> {
         let oracle = self.eval.oracle.as_ref();
-        let oracle = oracle.map(|oracle| self.init(oracle, device, find));
+        let oracle = oracle.map(|oracle| self.init(oracle, device, find, None));
         // Its sentences name the keys of [oracle].
         oracle.transpose().map_err(|error| match error {
             TrainError::OracleConfig(error) => TrainError::Config {
@@ -53,6 +67,7 @@ impl RunConfig {
         oracle: &OracleConfig,
         device: &Device,
         find: impl Fn(&str) -> Result<PathBuf, E>,
+        progress: Option<&Progress>,
     ) -> Result<Oracle, TrainError> {
         let find = |name: &str| find(name).map_err(|error| error.to_string());
         let journal = self.common.output_dir.join(JOURNAL);
@@ -60,6 +75,7 @@ impl RunConfig {
             find_model: &find,
             device: Some(device),
             journal: Some(&journal),
+            progress,
             ..Surroundings::default()
         })?)
     }

@@ -82,15 +82,12 @@ impl Prompts {
             None => Vec::new(),
         };
         let there = held_out.len();
-        match config.eval.num_prompts {
-            Some(count) if count > there => {
-                let allowed = match &config.data.eval_prompts {
-                    Some(path) => format!("at most {there}, the prompts of {}", path.display()),
-                    None => "absent: there are no data.eval_prompts".to_owned(),
-                };
+        if let (Some(count), Some(path)) = (config.eval.num_prompts, &config.data.eval_prompts) {
+            if count > there {
+                let allowed = format!("at most {there}, the prompts of {}", path.display());
                 return Err(TrainError::setting("eval.num_prompts", count, &allowed));
             }
-            count => held_out.truncate(count.unwrap_or(there)),
+            held_out.truncate(count);
         }
         let slices = prompts.chunks(size).take(rounds).map(<[_]>::to_vec);
         Ok(Self {

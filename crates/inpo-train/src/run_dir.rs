@@ -22,10 +22,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use crate::config::ReportTo;
 use crate::error::TrainError;
 use crate::phases::{Phase, PolicyId};
 use crate::resume::changed_settings;
 use crate::stage::{COMPLETE, Place, Stage};
+use crate::tensorboard::EventFile;
 pub(crate) use checkpoint::{Checkpoints, Progress};
 pub(crate) use foreign::check_output_dir;
 pub(crate) use layout::{Identity, Layout};
@@ -61,6 +63,8 @@ pub(crate) struct RunDir {
     ledger: Option<Ledger>,
     /// What the stage under way logged.
     current: Current,
+    /// What TensorBoard shows, if that is wanted.
+    events: Option<EventFile>,
     /// What a user should know of the directory.
     notes: Vec<String>,
     _lock: std::fs::File,
@@ -101,6 +105,7 @@ impl RunDir {
             settings,
             ledger: Some(Ledger::default()),
             current: Current::default(),
+            events: None,
             notes: Vec::new(),
             _lock: lock(root)?,
         };
@@ -192,6 +197,12 @@ impl RunDir {
         self.check_metrics(&mut ledger)?;
         self.ledger = Some(ledger);
         Ok(())
+    }
+
+    /// Also writes what is logged from now on for the sink of `report_to`.
+    pub(crate) fn report_to(&mut self, report_to: ReportTo) {
+        let is_wanted = report_to == ReportTo::TensorBoard;
+        self.events = is_wanted.then(|| EventFile::new(&self.root, METRICS));
     }
 
     /// What a user should know of the directory since the last call.

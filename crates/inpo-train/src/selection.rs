@@ -1,11 +1,11 @@
 //! Which responses of a run are compared, and which pairs are kept.
 
-use inpo_data::{Completion, PairRecord, ResponseRecord};
+use inpo_data::{Completion, FinishReason, PairRecord, ResponseRecord};
 use inpo_loss::LabelKind;
 use inpo_oracle::{Answers, Candidates, SelectionConfig, SelectionCounts, Step};
 
 use crate::config::RunConfig;
-use crate::metrics::SelectMetrics;
+use crate::metrics::{CompletionMetrics, SelectMetrics};
 use crate::objective::Objective;
 use crate::streams::SelectionDraws;
 
@@ -119,7 +119,16 @@ impl Selection {
         let length = |ids: &[u32]| ids.len() as f64;
         let gap = |p: &PairRecord| length(&p.chosen_token_ids) - length(&p.rejected_token_ids);
         let length_gap = pairs.iter().map(gap).sum::<f64>() / pairs.len().max(1) as f64;
-        let metrics = SelectMetrics::new(&counts, self.config.leaves_out(), length_gap);
+        let clipped = FinishReason::Length;
+        let completions = records.iter().flat_map(|record| {
+            let ids = record.response_token_ids.iter();
+            let finish = record.finish_reason.iter();
+            ids.zip(finish)
+                .map(|(ids, &reason)| (ids.len(), reason == clipped))
+        });
+        let completions = CompletionMetrics::new(completions);
+        let leaves_out = self.config.leaves_out();
+        let metrics = SelectMetrics::new(&counts, leaves_out, length_gap, completions);
         Ok((pairs, metrics))
     }
 }

@@ -4,6 +4,8 @@ mod check;
 mod evaluation;
 mod sampling;
 
+use std::time::Instant;
+
 use inpo_data::{PreferenceRecord, ResponseRecord};
 use inpo_eval::{Arena, Evaluation};
 use inpo_game::{Counted, PreferenceOracle};
@@ -133,12 +135,14 @@ impl<'a> SelfPlay<'a> {
             let among = records.iter().zip(&items);
             let among = among.map(|(record, (_, all))| selection.among(record, all, draws));
             let candidates: Vec<_> = among.collect();
+            let started = Instant::now();
             let answers = judge(&self.oracle, &items, |item, answers| {
                 selection.matches(&candidates[item], answers)
             })?;
+            let seconds = started.elapsed().as_secs_f64();
             let comparisons = self.oracle.comparisons() - before.0;
             let counts = self.oracle.counts() - before.1;
-            let metrics = JudgeMetrics::new(&answers, comparisons, &counts);
+            let metrics = JudgeMetrics::new(&answers, comparisons, &counts, seconds);
             session.log(place, &metrics)?;
             let name = self.oracle.name();
             let row = |(record, answers): (&ResponseRecord, Answers)| PreferenceRecord {

@@ -252,7 +252,7 @@ impl<'a> Session<'a> {
             policies.get(source.policy(phase).expect("it has a digest"), dir)
         });
         let count = pairs.records.len();
-        let (mut anchors, seconds) = if dir.is_complete(place) {
+        let (mut anchors, metrics) = if dir.is_complete(place) {
             let path = dir.file(place);
             let anchors = anchors::load(&path, &key, &mut scorers, &pairs.records)?;
             (anchors, None)
@@ -262,17 +262,18 @@ impl<'a> Session<'a> {
             let started = Instant::now();
             let anchors = Anchors::compute(&mut scorers, &pairs.records)?;
             anchors.check_finite(&pairs.names)?;
-            (anchors, Some(started.elapsed().as_secs_f64()))
+            let seconds = started.elapsed().as_secs_f64();
+            (anchors, Some(AnchorMetrics::new(seconds, &scorers)))
         };
         drop(scorers);
         let start = anchors.get(Source::Start).expect("always computed");
         pairs
             .given
             .check(&pairs.records, start, |role| self.policies.named(role))?;
-        if let Some(seconds) = seconds {
+        if let Some(metrics) = metrics {
             // Nothing is wrong with the input: from here on the directory is this run's.
             self.dir.claim()?;
-            self.dir.log(place, &AnchorMetrics { seconds })?;
+            self.dir.log(place, &metrics)?;
             let bytes = anchors::to_bytes(&anchors, &key);
             self.dir.write(place, &bytes, Some(count))?;
             self.observer.advance(count);

@@ -84,7 +84,8 @@ pub fn train(
         content: Some(&header.content),
     };
     let root = &common.output_dir;
-    let dir = RunDir::open(root, Layout::OnePhase, config, &header, &identity, resume)?;
+    let mut dir = RunDir::open(root, Layout::OnePhase, config, &header, &identity, resume)?;
+    dir.report_to(common.train.report_to);
     observer.header(&header);
     let result = PolicyId::After(1);
     let complete = dir.has(result) && !dir.is_damaged(&phase);

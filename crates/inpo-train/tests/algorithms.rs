@@ -21,6 +21,7 @@ fn settings(dir: &Path, algorithm: Algorithm, name: &str) -> RunConfig {
     config.iteration.num_iterations = 3;
     config.iteration.prompts_per_iteration = Some(5);
     config.data.eval_prompts = None;
+    config.eval = Default::default();
     let objective = &mut config.common.objective;
     objective.algorithm = algorithm;
     objective.tau_eta_ratio = None;
@@ -294,6 +295,7 @@ fn a_reference_of_its_own() {
     let dir = prepare();
     let mut config = settings(dir.path(), Algorithm::Inpo, "other");
     config.data.eval_prompts = Some(dir.path().join("eval.jsonl"));
+    config.eval.num_generations = 2;
     config.common.reference = toml::from_str("model = 'other'").unwrap();
     let policy = start(dir.path());
     // Another policy of the same vocabulary: the model with adapters that were moved.

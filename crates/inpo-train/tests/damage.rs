@@ -6,12 +6,13 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::files::{
-    Notes, Snapshot, assert_same_files, damages, forget_digests, restore, snapshot,
+    Notes, Snapshot, assert_same_files, damages, events, forget_digests, restore, snapshot,
 };
 use common::{assert_same, config, contents, metrics, prepare, run, start};
 use inpo_data::{Completion, Prompt};
 use inpo_game::{FnOracle, OracleError};
 use inpo_policy::Policy;
+use inpo_train::config::ReportTo;
 use inpo_train::{Observer, Players, RunConfig, Silent, StepMetrics};
 
 /// Two iterations of four prompts, an evaluation on three.
@@ -210,8 +211,27 @@ fn a_killed_run_goes_on_from_any_point() {
 #[test]
 fn what_comes_out_otherwise_takes_later_stages_with_it() {
     let dir = prepare();
-    let config = small(dir.path());
+    let mut config = small(dir.path());
+    config.common.train.report_to = ReportTo::TensorBoard;
+    let (of_eval, of_pairs) = (
+        "iteration-0000/eval_preferences.jsonl",
+        "iteration-0001/preferences.jsonl",
+    );
+    // All answers about iteration 0 are ties.
+    damage_answers(&config, start(dir.path()), &[of_pairs]);
+    std::fs::remove_dir_all(&config.common.output_dir).unwrap();
+    config.generation.max_new_tokens = 16;
+    (config.eval.num_prompts, config.eval.num_generations) = (None, 8);
+    damage_answers(&config, start(dir.path()), &[of_eval, of_pairs]);
+}
+
+fn damage_answers(config: &RunConfig, policy: Policy, damaged: &[&str]) {
     let root = &config.common.output_dir;
+    let files = || {
+        let mut files = contents(root);
+        files.retain(|(name, _)| !name.starts_with("runs/"));
+        files
+    };
     let go = |sign: i64, policy: Policy, resume: bool, observer: &mut dyn Observer| {
         let oracle = FnOracle::new(
             "length",
@@ -224,25 +244,44 @@ fn what_comes_out_otherwise_takes_later_stages_with_it() {
                 }
             },
         );
-        inpo_train::run(&config, Players::new(policy, &oracle), resume, observer)
+        inpo_train::run(config, Players::new(policy, &oracle), resume, observer)
     };
-    let policy = start(dir.path());
     go(-1, policy.clone(), false, &mut Silent).unwrap();
-    let expected = contents(root);
+    let expected = files();
     let rows = metrics(root);
     std::fs::remove_dir_all(root).unwrap();
 
     go(1, policy.clone(), false, &mut Silent).unwrap();
-    let other = contents(root);
-    assert_ne!(other, expected);
-    let preferences = root.join("iteration-0001/preferences.jsonl");
-    std::fs::write(&preferences, "").unwrap();
+    let other = files();
+    for name in damaged {
+        let of = |files: &[(String, Vec<u8>)]| files.iter().find(|f| f.0 == *name).cloned();
+        assert_ne!(of(&other), of(&expected), "{name}");
+        std::fs::write(root.join(name), "").unwrap();
+    }
     let mut notes = Notes::default();
     go(-1, policy.clone(), true, &mut notes).unwrap();
-    assert_same(&contents(root), &expected, "after other answers");
-    assert_eq!(metrics(root), rows);
-    let note = "iteration-0001/preferences.jsonl came out other than before: ";
-    assert!(notes.0.iter().any(|n| n.starts_with(note)), "{:?}", notes.0);
+    assert_same(&files(), &expected, "after other answers");
+    let (mut got, mut rows) = (metrics(root), rows);
+    if damaged.len() > 1 {
+        // The evaluation was made again after the stages that do not read it.
+        got.sort_by_key(ToString::to_string);
+        rows.sort_by_key(ToString::to_string);
+    }
+    assert_eq!(got, rows);
+    for name in damaged {
+        let note = format!("{name} came out other than before: ");
+        let noted = notes.0.iter().any(|n| n.starts_with(&note));
+        assert!(noted, "{:?}", notes.0);
+    }
+    // TensorBoard is shown each row once, behind what opens the file.
+    let shown = events(&std::fs::read(root.join("runs/events.out.tfevents.inpo")).unwrap());
+    assert_eq!(shown.len(), 1 + rows.len());
+    let losses = shown.iter().flat_map(|(_, scalars)| scalars);
+    let losses = losses.filter(|(tag, _)| tag == "train/loss");
+    let losses: Vec<f32> = losses.map(|(_, loss)| *loss).collect();
+    let of_rows = metrics(root).into_iter();
+    let of_rows = of_rows.filter_map(|row| row["loss"].as_f64());
+    assert_eq!(losses, of_rows.map(|loss| loss as f32).collect::<Vec<_>>());
     // And from then on nothing is amiss.
     let mut notes = Notes::default();
     go(-1, policy, true, &mut notes).unwrap();

@@ -211,7 +211,10 @@ fn what_cannot_be_evaluated_is_refused() {
     );
     let set = || toml::from_str("kind = 'rules'").unwrap();
     refused(
-        &|c| (c.eval.oracle, c.data.eval_prompts) = (set(), None),
+        &|c| {
+            (c.eval, c.data.eval_prompts) = (Default::default(), None);
+            c.eval.oracle = set();
+        },
         "`eval.oracle` is set; allowed: absent: there are no data.eval_prompts",
     );
     let mut config = config(dir.path(), "bad");

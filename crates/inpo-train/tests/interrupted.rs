@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::files::{Snapshot, assert_same_files, snapshot};
+use common::files::{Snapshot, assert_same_files, events, snapshot};
 use common::{config, prepare, start};
 use inpo_data::Prompt;
 use inpo_policy::sample::DrawKey;
@@ -12,7 +12,8 @@ use inpo_policy::{
     Answers, BehaviourPolicy, Engine, GenerationConfig, LocalEngine, PolicyError, Sampler, Samples,
     SamplingCost, Sequence,
 };
-use inpo_train::{Observer, Players, RunConfig, Silent, TrainError, run};
+use inpo_train::config::ReportTo;
+use inpo_train::{Observer, Players, RunConfig, Silent, StepMetrics, TrainError, run};
 
 /// Asks to stop once so many units of work are done, steps or samples, and says in which stages it did.
 struct Stopper {
@@ -29,7 +30,7 @@ impl Observer for Stopper {
         self.left = self.left.saturating_sub(units);
     }
 
-    fn step(&mut self, _: usize, _: &inpo_train::StepMetrics) {
+    fn step(&mut self, _: usize, _: &StepMetrics) {
         self.left = self.left.saturating_sub(1);
     }
 
@@ -135,6 +136,7 @@ fn a_run_that_is_stopped_anywhere_ends_with_the_same_files() {
         let mut config = config(dir.path(), "out");
         config.generation.max_num_seqs = 2;
         config.common.train.save_steps = 3;
+        config.common.train.report_to = ReportTo::TensorBoard;
         if name == "server" {
             config.common.policy.lora = None;
         }
@@ -157,6 +159,66 @@ fn a_run_that_is_stopped_anywhere_ends_with_the_same_files() {
         }
         std::fs::remove_dir_all(&root).unwrap();
     }
+}
+
+/// Dies in a step.
+struct Dying(usize);
+
+impl Observer for Dying {
+    fn step(&mut self, _: usize, metrics: &StepMetrics) {
+        assert!(metrics.progress.step < self.0, "it dies");
+    }
+}
+
+/// Asks for the tokens and seconds that the rates are computed from.
+#[derive(Default)]
+struct Timed(Vec<[usize; 3]>);
+
+impl Observer for Timed {
+    fn step(&mut self, _: usize, metrics: &StepMetrics) {
+        let progress = &metrics.progress;
+        let [all, timed] = [progress.tokens_before, progress.timed_tokens_before];
+        assert_eq!(timed == 0, progress.seconds_before == 0.0);
+        self.0.push([progress.step, all, timed]);
+    }
+}
+
+/// What was logged behind the last checkpoint is forgotten, in the event file too, and no rate counts what an earlier process
+/// did.
+#[test]
+fn a_run_that_dies_between_two_checkpoints_has_each_step_once() {
+    let dir = prepare();
+    let mut config = config(dir.path(), "out");
+    config.iteration.num_iterations = 1;
+    config.data.eval_prompts = None;
+    config.eval = Default::default();
+    let train = &mut config.common.train;
+    (train.save_steps, train.max_steps) = (2, Some(5));
+    train.report_to = ReportTo::TensorBoard;
+    let root = config.common.output_dir.clone();
+    let mut whole = Timed::default();
+    play(&config, &LocalEngine, dir.path(), false, &mut whole).unwrap();
+    let expected = snapshot(&root);
+    std::fs::remove_dir_all(&root).unwrap();
+    let died =
+        std::panic::catch_unwind(|| play(&config, &LocalEngine, dir.path(), false, &mut Dying(4)));
+    assert!(died.is_err());
+    let path = root.join("runs/events.out.tfevents.inpo");
+    let steps = || {
+        let events = events(&std::fs::read(&path).unwrap()).into_iter();
+        let of_steps =
+            events.filter(|(_, scalars)| scalars.iter().any(|(tag, _)| tag == "train/loss"));
+        of_steps.map(|(step, _)| step).collect::<Vec<_>>()
+    };
+    assert_eq!(steps(), [1, 2, 3]);
+    let mut resumed = Timed::default();
+    play(&config, &LocalEngine, dir.path(), true, &mut resumed).unwrap();
+    assert_eq!(steps(), [1, 2, 3, 4, 5]);
+    assert_same_files(&snapshot(&root), &expected, "resumed");
+    let before = whole.0[2][1];
+    let of_process = |&[step, all, _]: &[usize; 3]| [step, all, all - before];
+    let expected: Vec<_> = whole.0[2..].iter().map(of_process).collect();
+    assert_eq!(resumed.0, expected);
 }
 
 /// Rows that were kept of another policy, or are damaged, are sampled again.

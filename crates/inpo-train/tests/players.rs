@@ -31,6 +31,7 @@ fn eight(dir: &Path, name: &str) -> RunConfig {
     let mut config = config(dir, name);
     config.generation.num_generations = 8;
     config.data.eval_prompts = None;
+    config.eval = Default::default();
     config
 }
 

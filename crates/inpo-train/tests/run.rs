@@ -363,6 +363,7 @@ fn bad_settings_and_rows_are_refused_in_sentences() {
     let expected = "`eval.num_prompts` is 6; allowed: at most 5, the prompts of ";
     assert!(error.starts_with(expected), "{error}");
     let error = refused(&|config| {
+        config.eval = Default::default();
         config.eval.num_prompts = Some(1);
         config.data.eval_prompts = None;
     });

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::tournament_matches;
 
 /// How a pair is chosen among K responses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum PairStrategy {
     /// The paper's tournament (arXiv 2407.00617, section 5): best against worst, kept if the best wins their final.
@@ -18,6 +20,7 @@ pub enum PairStrategy {
     /// Every two responses are compared: best against worst by score, whatever their own match says (`max_min` of
     /// Online-RLHF, arXiv 2405.07863). In a circle P(chosen beats rejected) may be below 1/2.
     #[serde(alias = "max_min")]
+    #[schemars(extend("x-aliases" = ["max_min"]))]
     BestWorst,
     /// Two responses drawn at random, asked once.
     Random,
@@ -52,7 +55,7 @@ impl PairStrategy {
 }
 
 /// What becomes of a pair between whose responses the oracle does not decide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TiePolicy {
     /// No pair.
@@ -66,7 +69,9 @@ pub enum TiePolicy {
 }
 
 /// The score by which best and worst are found: a mean over the other responses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ScoreKind {
     /// P(this beats the other): the win rate.
@@ -86,10 +91,11 @@ pub enum ScoreKind {
 /// assert_eq!(config.comparisons(8), 28);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SelectionConfig {
-    /// How the pair is chosen; absent: the tournament, or what [`with_default`](Self::with_default) says.
+    /// How the pair is chosen. Absent: `tournament`, but `iid` where labels are scores, as the score of a tournament's winner
+    /// is biased upward.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<PairStrategy>,
     /// What becomes of a tie: between best and worst, in their match or, where all scores are equal, in their scores;
@@ -97,19 +103,22 @@ pub struct SelectionConfig {
     /// every pair.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tie_policy: Option<TiePolicy>,
-    /// The score of `round_robin`, `best_worst` and `adaptive`.
+    /// The score of a response with `round_robin`, `best_worst` and `adaptive`.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub score: ScoreKind,
     /// Taken from the score of a response, times its length over that of the longest, with `round_robin`, `best_worst`
-    /// and `adaptive`: 0.1 costs the longest response 0.1 of its win rate. In [0, 1].
+    /// and `adaptive`, from 0 to 1: 0.1 costs the longest response (in characters) 0.1 of its win rate.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub length_penalty: f64,
-    /// The most comparisons a prompt of `adaptive`, 2 or more; absent: 2 K.
+    /// The most comparisons a prompt of `adaptive`, at least 2. Absent: 2 K.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<usize>,
     /// Whether responses cut off at the token limit are left out before anything is asked, and those that are empty or
-    /// equal to an earlier one with them; see [`among`](Self::among).
+    /// equal to an earlier one with them.
     #[serde(skip_serializing_if = "is_default")]
+    #[schemars(!skip_serializing_if)]
     pub drop_truncated: bool,
 }
 

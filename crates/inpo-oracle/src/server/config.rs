@@ -13,7 +13,9 @@ use crate::kind::OracleConfigError;
 use crate::surroundings::Surroundings;
 
 /// What of a server is asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum JudgeEndpoint {
     /// `/chat/completions` of any OpenAI-compatible server.
@@ -28,7 +30,9 @@ pub enum JudgeEndpoint {
 }
 
 /// How an answer becomes a verdict.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictMode {
     /// P from the log-probs of the labels as the first token: P(A) / (P(A) + P(B)), a tie counted half.
@@ -41,7 +45,9 @@ pub enum VerdictMode {
 }
 
 /// How an answer is restricted to the labels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum StructuredOutput {
     /// vLLM's `structured_outputs` (0.12 and later).
@@ -52,7 +58,9 @@ pub enum StructuredOutput {
 }
 
 /// The name of the bound on generated tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum MaxTokensName {
     /// `max_tokens`, which most servers know.
@@ -69,6 +77,19 @@ pub enum JudgeTemperature {
     Value(f64),
     /// No temperature is sent, for models that refuse any: `"none"`.
     Unsent,
+}
+
+impl schemars::JsonSchema for JudgeTemperature {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "JudgeTemperature".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"anyOf": [
+            {"type": "number"},
+            {"const": "none", "description": "None is sent, for models that refuse any."},
+        ]})
+    }
 }
 
 impl Serialize for JudgeTemperature {
@@ -102,74 +123,87 @@ impl fmt::Display for JudgeTemperature {
     }
 }
 
+/// Keys that have no default, although the struct has one.
+const REQUIRED: [&str; 2] = ["base_url", "model"];
+
+fn require(schema: &mut schemars::Schema) {
+    for key in REQUIRED {
+        if let Some(of_key) = schema.pointer_mut(&format!("/properties/{key}")) {
+            of_key
+                .as_object_mut()
+                .map(|of_key| of_key.remove("default"));
+        }
+    }
+    schema.insert("required".to_owned(), REQUIRED.as_slice().into());
+}
+
 /// Configuration of [`ServerJudge`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(transform = require)]
 pub struct ServerJudgeConfig {
-    /// The address up to and including the version, for instance `http://localhost:8000/v1`. Required; without a password.
+    /// The address up to and including the version, for instance `http://localhost:8000/v1`, without a password.
     pub base_url: String,
-    /// The model's name on the server. Required.
+    /// The model's name on the server.
     pub model: String,
-    /// What is asked: `chat`, `generative_scoring` or `score`. Default: `chat`.
+    /// What is asked: `chat`, `generative_scoring` or `score`.
     pub endpoint: JudgeEndpoint,
-    /// The environment variable that holds the key. Default: none, and no key is sent.
+    /// The environment variable that holds the key. Absent: no key is sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_key_env: Option<String>,
-    /// A PEM file with the authorities that an `https` server's certificate may come from, and no others. Default: those of
+    /// A PEM file with the authorities that an `https` server's certificate may come from, and no others. Absent: those of
     /// `INPO_CA_FILE`, else Mozilla's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
-    /// Whether the key may be sent over plain `http` to another machine. Default: false.
+    /// Whether the key may be sent over plain `http` to another machine.
     pub allow_insecure_http: bool,
-    /// What the judge is asked: `labels`, `mt_bench`, `arena_hard`, or the path of a file as
-    /// [`PairTemplate`](crate::PairTemplate) describes it. Default: `labels`.
+    /// What the judge is asked: `labels`, `mt_bench`, `arena_hard`, or the path of a file of the same form.
     pub template: String,
-    /// How an answer becomes a verdict: `logprobs`, `choice` or `text`. Default: `text` for a template with a `pattern`,
+    /// How an answer becomes a verdict: `logprobs`, `choice` or `text`. Absent: `text` for a template with a `pattern`,
     /// `logprobs` for others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<VerdictMode>,
-    /// The label of the response shown first, of the second, and perhaps of a tie. Default: the template's, or `A` and `B`.
+    /// The label of the response shown first, of the second, and perhaps of a tie. Absent: the template's, or `A` and `B`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
-    /// The token ids of the labels, for `generative_scoring` and `score`. Default: the server's `/tokenize` is asked.
+    /// The token ids of the labels, for `generative_scoring` and `score`. Absent: the server's `/tokenize` is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_token_ids: Option<Vec<u32>>,
-    /// From 0 to 2, or `"none"`, which sends none. Default: 0.
+    /// The temperature of each request, from 0 to 2.
     pub temperature: JudgeTemperature,
-    /// The bound on generated tokens, at least 1. Default: 1 for `logprobs`, 64 for `choice`, 2048 for `text`.
+    /// The bound on generated tokens, at least 1. Absent: 1 for `logprobs`, 64 for `choice`, 2048 for `text`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
-    /// Its name: `max_tokens` or `max_completion_tokens`. Default: `max_tokens`.
+    /// Its name: `max_tokens` or `max_completion_tokens`.
     pub max_tokens_name: MaxTokensName,
     /// Answers to each question, 1 to 128, whose mean is the verdict: for judges without log-probs. With fewer than half of
-    /// them valid the verdict is invalid. Default: 1. More need a temperature above 0.
+    /// them valid the verdict is invalid. More than 1 need a temperature above 0.
     pub samples: usize,
-    /// Tokens of which the log-probs are asked for, 2 to 20; some servers allow fewer. Default: 20.
+    /// Tokens of which the log-probs are asked for, 2 to 20; some servers allow fewer.
     pub top_logprobs: u32,
-    /// The seed of each request; further requests for samples of a question count up from it. Default: none is sent.
+    /// The seed of each request; further requests for samples of a question count up from it. Absent: none is sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
     /// Further fields of each request's body, which win over those of the judge; not `model`, `messages` and `stream`.
-    /// Default: none.
     #[serde(skip_serializing_if = "Map::is_empty")]
+    #[schemars(!skip_serializing_if)]
     pub extra_body: Map<String, Value>,
-    /// How `choice` restricts the answer: `structured_outputs` or `response_format`. Default: `structured_outputs`.
+    /// How `choice` restricts the answer: `structured_outputs` or `response_format`.
     pub structured: StructuredOutput,
-    /// Whether a reply that names another model than `model` ends the run. Services answer with dated names, so the default
-    /// is false.
+    /// Whether a reply that names another model than `model` ends the run. Services answer with dated names.
     pub check_model: bool,
-    /// Requests in flight at a time, at most, at least 1. Default: 16.
+    /// Requests in flight at a time, at most, at least 1.
     pub concurrency: usize,
-    /// Longest wait for one reply in seconds, above 0. Default: 120.
+    /// Longest wait for one reply in seconds, above 0.
     pub timeout_seconds: f64,
-    /// How often a request is sent again, but not once it has taken 10 minutes. Default: 5.
+    /// How often a request is sent again, but not once it has taken 10 minutes.
     pub max_retries: usize,
-    /// The first wait before that in seconds, from 0 to 60; it doubles each time. Default: 0.5.
+    /// The first wait before that in seconds, from 0 to 60; it doubles each time.
     pub retry_seconds: f64,
-    /// The price of a million prompt tokens. Default: not known.
+    /// The price of a million prompt tokens. Absent: not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_price: Option<f64>,
-    /// The price of a million generated tokens. Default: not known.
+    /// The price of a million generated tokens. Absent: not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_price: Option<f64>,
 }

@@ -1,5 +1,7 @@
 //! Settings of low-rank adaptation.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::modules::{Modules, Patterns, Rules, Selection, is_named, scale_of};
@@ -11,45 +13,53 @@ use crate::model::Decoder;
 /// Settings of low-rank adaptation (arXiv 2106.09685): `W + s A B` as a side path, `s = alpha / rank`.
 ///
 /// PEFT's spellings (`r`, `lora_alpha`, `lora_dropout`) are read too.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoraConfig {
-    /// Rank of `A B`.
+    /// Rank of the side path `A B`, at least 1.
     #[serde(alias = "r")]
+    #[schemars(extend("x-aliases" = ["r"]))]
     pub rank: usize,
-    /// Numerator of the scale `s`.
+    /// Numerator of the scale `s = alpha / rank` of the side path, above 0.
     #[serde(alias = "lora_alpha")]
+    #[schemars(extend("x-aliases" = ["lora_alpha"]))]
     pub alpha: f64,
     /// rsLoRA (arXiv 2312.03732): `s = alpha / sqrt(rank)`, which keeps the size of the side path's output
     /// where the rank grows.
     pub use_rslora: bool,
-    /// Share of the side path's input that is dropped while training, the rest being scaled up (PEFT's
-    /// `lora_dropout`); scoring and sampling drop nothing.
+    /// Share of the side path's input that is dropped while training, from 0 to below 1, the rest being scaled up (PEFT's
+    /// `lora_dropout`); scoring and sampling drop nothing. With dropout the first loss is not checked against the anchors.
     #[serde(alias = "lora_dropout")]
+    #[schemars(extend("x-aliases" = ["lora_dropout"]))]
     pub dropout: f64,
-    /// Projections that get an adapter: names of [`TARGET_MODULES`] and [`FUSED_MODULES`], alone or with what stands
-    /// before them in a module's path; or a regular expression of paths, or "all-linear".
+    /// Projections that get an adapter: names such as `q_proj`, alone or with what stands before them in a module's path; or
+    /// a regular expression of paths, or `"all-linear"`.
     pub target_modules: Modules,
     /// Modules that get none although `target_modules` names them.
     #[serde(skip_serializing_if = "Modules::is_empty")]
+    #[schemars(!skip_serializing_if)]
     pub exclude_modules: Modules,
     /// Numbers of the layers that get adapters, from 0; empty: all. Not for a `target_modules` in one text.
     #[serde(
         deserialize_with = "one_or_many",
         skip_serializing_if = "Vec::is_empty"
     )]
+    #[schemars(!skip_serializing_if)]
     pub layers_to_transform: Vec<usize>,
     /// Names of the list of layers in a module's path, for `layers_to_transform`; empty: any.
     #[serde(
         deserialize_with = "one_or_many",
         skip_serializing_if = "Vec::is_empty"
     )]
+    #[schemars(!skip_serializing_if)]
     pub layers_pattern: Vec<String>,
-    /// Ranks of modules that have another one.
+    /// Ranks of modules that have another one, by regular expressions of their paths.
     #[serde(skip_serializing_if = "Patterns::is_empty")]
+    #[schemars(with = "BTreeMap<String, usize>", !skip_serializing_if)]
     pub rank_pattern: Patterns<usize>,
-    /// Alphas of modules that have another one.
+    /// Alphas of modules that have another one, by regular expressions of their paths.
     #[serde(skip_serializing_if = "Patterns::is_empty")]
+    #[schemars(with = "BTreeMap<String, f64>", !skip_serializing_if)]
     pub alpha_pattern: Patterns<f64>,
 }
 

@@ -18,7 +18,7 @@ use super::refusal::Refusal;
 const ALL_LINEAR: &str = "all-linear";
 
 /// A set of modules: a list of names, or a regular expression.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(
     untagged,
     expecting = "expected a list of module names, a regular expression or \"all-linear\""

@@ -19,7 +19,9 @@ pub(crate) const PROMPT: &str = "prompt_head.weight";
 const SHORTEST: f64 = 1e-12;
 
 /// How the prompt head's outputs `x`, `n` of them from a hidden state of width `h`, become the weights of the blocks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum PromptScale {
     /// `softmax(x)`, as in the released example.

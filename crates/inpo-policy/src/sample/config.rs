@@ -8,39 +8,41 @@ use crate::error::PolicyError;
 const MOST_GENERATIONS: usize = 1 << 16;
 
 /// Settings of sampling, with Hugging Face's names.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GenerationConfig {
-    /// Samples per prompt, K.
+    /// Responses to each prompt, K, at least 1; from 2 (with scores as labels 3) to 1024 in a run.
     pub num_generations: usize,
-    /// Largest number of tokens of a response, its end token included.
+    /// Most tokens of a response, its end token included, at least 1.
     #[serde(alias = "max_completion_tokens")]
+    #[schemars(extend("x-aliases" = ["max_completion_tokens"]))]
     pub max_new_tokens: usize,
-    /// No end token among the first this many tokens (as in `transformers`, where stop strings do not wait
-    /// either).
+    /// No end token among the first this many tokens, at most `max_new_tokens` (as in `transformers`, where stop strings do
+    /// not wait either).
     pub min_new_tokens: usize,
-    /// Divides the logits; 0 is greedy.
+    /// Divides the logits, above 0; 0 is greedy, which a run refuses.
     pub temperature: f64,
-    /// Keeps the most likely tokens up to this probability; 1 keeps all.
+    /// Keeps the most likely tokens up to this probability, above 0; 1 keeps all.
     pub top_p: f64,
-    /// Keeps this many most likely tokens; absent, or 0 in a file: all.
+    /// Keeps this many most likely tokens. Absent, or 0: all.
     #[serde(deserialize_with = "none_at_zero")]
     pub top_k: Option<usize>,
-    /// Keeps tokens at least this likely relative to the most likely one; 0 keeps all.
+    /// Keeps tokens at least this likely relative to the most likely one, from 0 to 1; 0 keeps all.
     pub min_p: f64,
     /// Divides the positive logits of ids that the prompt or the response so far has, and multiplies the
-    /// negative ones (arXiv 1909.05858); 1 changes nothing. It changes what is drawn, not the log-probs.
+    /// negative ones (arXiv 1909.05858), above 0; 1 changes nothing. It changes what is drawn, not the log-probs.
     pub repetition_penalty: f64,
-    /// Ids that end a response beside the model's own end tokens.
+    /// Ids that end a response beside the model's own end tokens, below the size of the vocabulary.
     pub stop_token_ids: Vec<u32>,
-    /// Texts that end a response: its last token is the one that completes the text. The texts of special
+    /// Texts that end a response, of a character or more: its last token is the one that completes the text. The texts of special
     /// tokens do not count, and the prompt's text does not either.
     pub stop_strings: Vec<String>,
-    /// Samples that are decoded together at most. Many read the weights less often; the text does not depend
-    /// on it.
+    /// Samples that are decoded together at most, at least 1: more of them read the weights less often. Every sample has
+    /// random draws of its own, so that another number changes the last bits of log-probs (`sampling_logps`), and a text only
+    /// where a draw falls within that rounding.
     pub max_num_seqs: usize,
-    /// Tokens that the cache of all these samples has room for, those of a prompt once, which makes them fewer where
-    /// prompts are long: 16384 tokens of SmolLM2 are 750 MB.
+    /// Tokens that the cache of all these samples has room for, at least 1, those of a prompt once for its samples: 16384
+    /// tokens of SmolLM2 in f32 are 750 MB. Another number changes what another `max_num_seqs` does.
     pub max_cache_tokens: usize,
 }
 

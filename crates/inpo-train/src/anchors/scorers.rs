@@ -1,6 +1,7 @@
 //! The policies that score pairs, one after the other.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
 
 use inpo_data::PairRecord;
 use inpo_policy::{Policy, Precision, Sequence};
@@ -22,6 +23,8 @@ pub(crate) struct Scorers<'a> {
     get: Box<dyn FnMut(Source) -> Result<Policy, TrainError> + 'a>,
     /// How far numbers of the policies that were scored may be off in another batch.
     tolerance: f64,
+    /// How long each policy took that was scored, in seconds; by the first of its sources.
+    seconds: BTreeMap<Source, f64>,
 }
 
 impl<'a> Scorers<'a> {
@@ -34,6 +37,7 @@ impl<'a> Scorers<'a> {
             digests,
             get: Box::new(get),
             tolerance: RECHECK_TOLERANCE[0],
+            seconds: BTreeMap::new(),
         }
     }
 
@@ -60,17 +64,25 @@ impl<'a> Scorers<'a> {
             let of_policy = match scored.get(digest.as_str()) {
                 Some(known) => known.clone(),
                 None => {
+                    let started = Instant::now();
                     let policy = (self.get)(source)?;
                     if policy.precision() != Precision::F32 {
                         self.tolerance = RECHECK_TOLERANCE[1];
                     }
-                    score(&policy, pairs)?
+                    let logps = score(&policy, pairs)?;
+                    self.seconds.insert(source, started.elapsed().as_secs_f64());
+                    logps
                 }
             };
             scored.insert(digest, of_policy.clone());
             columns.insert(source, of_policy);
         }
         Ok(columns)
+    }
+
+    /// How long a source took that was scored, in seconds; none where its policy was scored for another one.
+    pub(crate) fn seconds(&self, source: Source) -> Option<f64> {
+        self.seconds.get(&source).copied()
     }
 
     /// How far a re-computed row of what was scored may be from the cached one, in nats.

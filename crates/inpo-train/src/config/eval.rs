@@ -3,6 +3,7 @@
 use inpo_eval::Lineup;
 use inpo_oracle::{OracleConfig, SelectionConfig};
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use super::sections::{at_least_one, at_most};
 use crate::error::TrainError;
@@ -13,23 +14,26 @@ const PREVIOUS: &str = "previous";
 const INITIAL: &str = "initial";
 
 /// `[eval]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvalSection {
-    /// Held-out prompts used; absent: all.
+    /// Held-out prompts used, the first ones, at least 1. Absent: all.
     pub num_prompts: Option<usize>,
-    /// Samples per prompt of each policy.
+    /// Samples per prompt of each policy, from 1 to 1024.
     pub num_generations: usize,
-    /// Confidence of the bootstrap intervals.
+    /// Confidence of the bootstrap intervals, from 0 to below 1.
     pub confidence: f64,
-    /// Samples per prompt on which the KL to the reference is estimated.
+    /// Samples per prompt on which the KL to the reference is estimated, from 1 to `eval.num_generations`.
     pub kl_samples: usize,
-    /// Whom each iteration's policy meets: `reference` (always), `previous`, `initial` (the policy that the run starts from), or
-    /// the path of a model or of an adapter of the run's model.
+    /// Whom each iteration's policy meets, each once: `reference` (always), `previous`, `initial` (the policy that the run
+    /// starts from), or the path of a model or of an adapter of the run's model.
     pub opponents: Vec<String>,
-    /// Whether every two of the reference, the iterations and the named opponents meet, for the empirical game.
+    /// Whether every two of the reference, the iterations and the named opponents meet, for the empirical game: its Nash
+    /// weights say which policy to ship.
     pub empirical_game: bool,
-    /// A second oracle, which does not train: the keys of `[oracle]`. It compares the same responses with the reference's.
+    /// A second oracle, which does not train. It compares the responses with the reference's, so that the gap between the
+    /// two oracles shows over-optimisation.
+    #[schemars(extend("x-keys-of" = "oracle"))]
     pub oracle: Option<OracleConfig>,
 }
 
@@ -90,28 +94,36 @@ impl EvalSection {
                 allowed,
             ));
         }
-        self.validate_opponents(held_out)?;
-        let Some(oracle) = &self.oracle else {
-            return Ok(());
-        };
-        let refuse = |key: &str, got: &str, allowed: &str| {
-            Err(TrainError::setting(
-                &format!("eval.oracle{key}"),
-                got,
-                allowed,
-            ))
-        };
-        if !held_out {
-            return refuse("", "set", "absent: there are no data.eval_prompts");
-        }
-        if oracle.shared.all_pairs {
+        self.validate_opponents()?;
+        if let Some(oracle) = &self.oracle
+            && oracle.shared.all_pairs
+        {
             let allowed = "absent: the second oracle compares responses with the reference's alone";
-            return refuse(".all_pairs", "true", allowed);
+            let key = "eval.oracle.all_pairs";
+            return Err(TrainError::setting(key, "true", allowed));
+        }
+        if held_out { Ok(()) } else { self.refuse_all() }
+    }
+
+    /// Refuses whatever is not as by default: there is nothing to evaluate on.
+    fn refuse_all(&self) -> Result<(), TrainError> {
+        let table = |section| Table::try_from(section).expect("a section is TOML");
+        let defaults = table(Self::default());
+        for (key, value) in table(self.clone()) {
+            if defaults.get(&key) == Some(&value) {
+                continue;
+            }
+            let got = match value {
+                Value::Table(_) => "set".to_owned(),
+                value => value.to_string(),
+            };
+            let allowed = "absent: there are no data.eval_prompts";
+            return Err(TrainError::setting(&format!("eval.{key}"), got, allowed));
         }
         Ok(())
     }
 
-    fn validate_opponents(&self, held_out: bool) -> Result<(), TrainError> {
+    fn validate_opponents(&self) -> Result<(), TrainError> {
         let key = "eval.opponents";
         let got = || format!("[{}]", self.opponents.join(", "));
         if !self.opponents.iter().any(|name| name == REFERENCE) {
@@ -128,10 +140,6 @@ impl EvalSection {
                     "\"reference\", \"previous\", \"initial\" or the path of a model or an adapter";
                 return Err(TrainError::setting(key, format!("{name:?}"), allowed));
             }
-        }
-        if !held_out && self.opponents != Self::default().opponents {
-            let allowed = "absent: there are no data.eval_prompts";
-            return Err(TrainError::setting(key, got(), allowed));
         }
         Ok(())
     }

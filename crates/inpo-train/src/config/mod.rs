@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use inpo_loss::LabelKind;
 use inpo_oracle::{OracleConfig, PairStrategy, SelectionConfig, TiePolicy};
 use inpo_policy::GenerationConfig;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
@@ -13,31 +14,38 @@ use crate::run_dir::{Layout, check_output_dir};
 mod eval;
 pub(crate) mod file;
 mod objective;
+mod schema;
 mod sections;
 mod train;
 
 pub use eval::EvalSection;
 pub use objective::ObjectiveSection;
+pub use schema::{ConfigFile, ConfigKey, ConfigSection, Word, config_sections};
 pub use sections::{DataSection, IterationSection, ModelSection, PairsSection, PolicySection};
 pub(crate) use sections::{at_most, token_limit};
-pub use train::{Optim, Schedule, TrainSection};
+pub use train::{Optim, ReportTo, Schedule, TrainSection};
 
 /// What the configurations of a run and of a training share.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, JsonSchema)]
 pub struct CommonConfig {
-    /// Where the files go.
+    /// Directory of all files that are written: new, empty, or the one being resumed.
     pub output_dir: PathBuf,
-    /// Seed of every random draw.
+    /// Seed of every random draw, a whole number of at least 0.
+    #[schemars(default)]
     pub seed: u64,
-    /// `flex`, `cpu`, `cuda:0`, `tch`, `wgpu:0`.
+    /// Where tensors are computed: `flex` (the processor), `cpu`, `cuda:N`, `tch`, `wgpu`, `wgpu:N`, `wgpu:integrated:N`,
+    /// `wgpu:cpu`. `--device` overrides it.
+    #[schemars(default = "flex")]
     pub device: String,
     /// The trained policy.
     pub policy: PolicySection,
-    /// pi_ref; absent: the policy's starting weights.
+    /// pi_ref, the policy that the KL pulls to. Absent: the starting weights of `[policy]`, its `adapter` included.
     pub reference: Option<ModelSection>,
-    /// The loss.
+    /// The method, which decides the loss, who samples the pairs and what the anchors are.
+    #[schemars(default)]
     pub objective: ObjectiveSection,
-    /// The optimiser.
+    /// The optimisation of each phase. Every phase restarts optimiser and schedule.
+    #[schemars(default)]
     pub train: TrainSection,
 }
 
@@ -58,12 +66,14 @@ macro_rules! configuration {
         $($(#[doc = $doc:literal])+ $(#[serde($($serde:tt)+)])? pub $field:ident: $type:ty,)+
     }) => {
         $(#[$about])*
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(from = $literal, into = $literal)]
+        #[schemars(!from, !into, deny_unknown_fields)]
         pub struct $name {
             /// What both kinds of configuration have.
+            #[schemars(flatten)]
             pub common: CommonConfig,
-            $($(#[doc = $doc])+ pub $field: $type,)+
+            $($(#[doc = $doc])+ $(#[schemars($($serde)+)])? pub $field: $type,)+
         }
 
         #[derive(Clone, Serialize, Deserialize)]
@@ -147,22 +157,21 @@ configuration! {
     /// Everything that decides a run of the whole loop. Unknown keys are errors; absent ones have the paper's values
     /// (arXiv 2407.00617, section 5) where the paper gives one.
     RunConfig as RunFile = "RunFile" {
-        /// Where prompts come from.
+        /// The prompts.
         pub data: DataSection,
-        /// Sampling from the current policy.
+        /// Sampling from the current policy. With other than the defaults the pairs come from another sampler than pi_t.
         #[serde(default)]
         pub generation: GenerationConfig,
         /// Who compares two responses, unless the program brings its own oracle.
         #[serde(default)]
         pub oracle: OracleConfig,
-        /// Which responses meet, and which pairs are kept. Without a strategy: the tournament, but i.i.d. pairs where
-        /// labels are scores.
+        /// Which responses meet, and which pair of a prompt is kept. A key that the strategy does not read is refused.
         #[serde(default)]
         pub selection: SelectionConfig,
         /// The outer loop.
         #[serde(default)]
         pub iteration: IterationSection,
-        /// Evaluation on held-out prompts.
+        /// Evaluation on the prompts of `data.eval_prompts`.
         #[serde(default)]
         pub eval: EvalSection,
     }
@@ -172,9 +181,9 @@ configuration! {
     /// One optimisation phase on given pairs (`inpo train`): the offline form of the methods that have one
     /// phase.
     TrainConfig as TrainFile = "TrainFile" {
-        /// pi_t; absent: the policy's starting weights.
+        /// pi_t, the policy that sampled the pairs. Absent: the starting weights of `[policy]`, its `adapter` included.
         pub previous: Option<ModelSection>,
-        /// The pairs.
+        /// The pairs that are trained on.
         pub data: PairsSection,
     }
 }

@@ -8,30 +8,62 @@ use crate::methods::{Algorithm, Key, Kl, Settings, Step};
 use crate::objective::Objective;
 use crate::ratio::Ratio;
 
+/// The methods that have a key of `[objective]`; none where all have it.
+fn methods_with(key: &str) -> Option<Vec<&'static str>> {
+    let of_step = |step: Step| match step {
+        Step::Eta(_) => ["eta", ""],
+        Step::Beta(_) => ["beta", ""],
+        Step::Either(_) => ["eta", "beta"],
+    };
+    let of_kl = |kl: Kl| match kl {
+        Kl::None => ["", ""],
+        Kl::Weight => ["tau", "tau_eta_ratio"],
+        Kl::Step => ["tau", ""],
+    };
+    let has = |algorithm: &&Algorithm| {
+        let method = algorithm.method();
+        let own = method.keys.iter().any(|own| own.name() == key);
+        own || of_step(method.step).contains(&key) || of_kl(method.kl).contains(&key)
+    };
+    let methods: Vec<_> = Algorithm::ALL
+        .iter()
+        .filter(has)
+        .map(|a| a.name())
+        .collect();
+    (!methods.is_empty()).then_some(methods)
+}
+
+fn readers(schema: &mut schemars::Schema) {
+    super::schema::note_readers(schema, methods_with);
+}
+
 /// `[objective]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(transform = readers)]
 pub struct ObjectiveSection {
     /// The method.
     pub algorithm: Algorithm,
-    /// INVERSE step size; default: 0.005, or the algorithm's own. IPO and SPPO take it as `eta` or `beta`, IPO as
-    /// `tau` too.
+    /// INVERSE step size, above 0: small eta, big step. Absent: the method's own, 0.005 but for `sppo` (0.001) and the IPO
+    /// family (0.1).
     pub eta: Option<f64>,
-    /// What DPO and IPO call their inverse step size; default: 0.1.
+    /// What DPO and IPO call their inverse step size, above 0. Absent: 0.1.
     pub beta: Option<f64>,
-    /// `tau / eta`, a number or a fraction such as `"1/3"` (the default); not together with `tau`.
+    /// `tau / eta`, from 0 to 1 (any for `mpo`), a number or a fraction such as `"1/3"`, which it is where it is absent; not
+    /// together with `tau`.
     pub tau_eta_ratio: Option<Ratio>,
-    /// KL weight; default: `tau_eta_ratio * eta`.
+    /// Weight of the KL to the reference, from 0 to eta (any for `mpo`). Absent: `tau_eta_ratio * eta`. In the IPO family
+    /// another name of the inverse step size.
     pub tau: Option<f64>,
-    /// Kind of label; default: the algorithm's.
+    /// What is known of a pair. Absent: the method's first choice.
     pub label: Option<LabelKind>,
-    /// DPO's share of flipped labels; default: 0.
+    /// Share of labels taken as flipped (cDPO), from 0 to below 1/2. Absent: 0.
     pub label_smoothing: Option<f64>,
-    /// MNPO's weights, newest policy first; default: three equal ones.
+    /// Weights of the past policies, newest first, which add up to 1. Absent: three equal ones.
     pub history_weights: Option<Vec<f64>>,
-    /// Weight of ENPO's exploration term; default: 0.001 in `inpo run`.
+    /// Weight of the exploration term, at least 0. Absent: 0.001 in `inpo run`, 0 in `inpo train`, where it must be 0.
     pub alpha: Option<f64>,
-    /// Weight of the SFT term.
+    /// Weight of the SFT term, at least 0: adds `-coef log pi(chosen) / tokens(chosen)` to the loss of each pair.
     pub sft_loss_coef: f64,
 }
 

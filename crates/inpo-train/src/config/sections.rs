@@ -13,20 +13,22 @@ use crate::error::TrainError;
 const MOST_ITERATIONS: usize = 1_000_000;
 
 /// `[policy]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicySection {
-    /// Hugging Face directory, GGUF file, hub id or alias.
+    /// The model that trains: Hugging Face directory, `.gguf` file, hub id, or `smollm2-135m-instruct`.
     pub model: String,
-    /// Float type of the model, f32 or bf16. In bf16 what trains stays in f32: adapters, or all weights in full
+    /// Float type of the model, `f32` or `bf16`. In bf16 what trains stays in f32: adapters, or all weights in full
     /// fine-tuning, which are cast where they are used.
     #[serde(default)]
     pub dtype: FloatType,
-    /// PEFT adapter directory on the model, which is trained further; not together with `lora`.
+    /// PEFT adapter directory on the model, which is trained further; not together with `policy.lora`.
     pub adapter: Option<PathBuf>,
-    /// Longest prompt and response together, in tokens; default, and the most: the model's context.
+    /// Longest prompt and response together, in tokens, at least 1. Absent, and the most: the model's context. In
+    /// `inpo train` a prompt is cut on its left, a response on its right where it does not fit by itself; in `inpo run` a
+    /// prompt that does not fit beside `generation.max_new_tokens` is refused.
     pub max_length: Option<usize>,
-    /// Fresh low-rank adapters; absent: every weight is trained (or the given adapter).
+    /// Fresh low-rank adapters, all keys optional. Absent: every weight trains, or the given `adapter`.
     pub lora: Option<LoraConfig>,
 }
 
@@ -100,26 +102,27 @@ pub(crate) fn token_limit(max_length: Option<usize>, context: usize) -> Result<u
 }
 
 /// `[reference]` and `[previous]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSection {
-    /// Hugging Face directory, GGUF file, hub id or alias.
+    /// The model: Hugging Face directory, `.gguf` file, hub id, or `smollm2-135m-instruct`.
     pub model: String,
     /// PEFT adapter directory on it.
     pub adapter: Option<PathBuf>,
 }
 
 /// `[data]` of `inpo train`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PairsSection {
     /// File of pairs: JSON lines, a JSON array, either of them gzipped, or Parquet.
     pub pairs: PathBuf,
-    /// Whether pairs are taken in a seeded random order, another one each epoch.
+    /// Whether pairs are taken in a seeded random order, another one each epoch, or as they stand.
     #[serde(default = "yes")]
     pub shuffle: bool,
-    /// Variables of the chat template, `{ enable_thinking = false }` for instance; those of a row win.
+    /// Variables of the chat template, for instance `{ enable_thinking = false }`; those of a row win.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schemars(!skip_serializing_if)]
     pub chat_template_kwargs: Map<String, Value>,
 }
 
@@ -143,18 +146,19 @@ fn template(kwargs: &Map<String, Value>) -> Result<TemplateInput, TrainError> {
 }
 
 /// `[data]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataSection {
-    /// File of training prompts, in the formats of the pairs of `inpo train`.
+    /// File of training prompts: JSON lines, a JSON array, either of them gzipped, or Parquet.
     pub prompts: PathBuf,
-    /// File of held-out prompts; absent: no evaluation.
+    /// File of held-out prompts. Absent: no evaluation.
     pub eval_prompts: Option<PathBuf>,
-    /// Whether prompts are taken in a seeded random order.
+    /// Whether prompts are taken in a seeded random order, or as they stand.
     #[serde(default = "yes")]
     pub shuffle: bool,
-    /// Variables of the chat template, `{ enable_thinking = false }` for instance; those of a row win.
+    /// Variables of the chat template, for instance `{ enable_thinking = false }`; those of a row win.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schemars(!skip_serializing_if)]
     pub chat_template_kwargs: Map<String, Value>,
 }
 
@@ -184,15 +188,16 @@ fn yes() -> bool {
 }
 
 /// `[iteration]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct IterationSection {
-    /// Rounds of mirror descent, T.
+    /// Rounds of mirror descent, T, from 1 to 1000000.
     pub num_iterations: usize,
-    /// Prompts of each round, a disjoint slice; absent: an equal share of all prompts.
+    /// Prompts of each round, a disjoint slice, at least 1. Absent: an equal share of all prompts.
     pub prompts_per_iteration: Option<usize>,
-    /// After how many iterations the reference becomes pi_t, again and again; 0: never. Absent: never, but
-    /// 1 for iterative IPO and DPO and 6 for COMAL and MPO.
+    /// After how many iterations the reference becomes pi_t, again and again; 0: never. Absent: the method's own number, 1
+    /// for `iterative_ipo` and `iterative_dpo`, 6 for `comal` and `mpo`, 0 for the others. For methods with the reference
+    /// among their anchors.
     pub ref_update_every: Option<usize>,
 }
 

@@ -10,6 +10,19 @@ const WARMUP_RATIO: f64 = 0.03;
 /// More steps than any training has.
 const MOST_WARMUP_STEPS: f64 = u32::MAX as f64;
 
+/// Where metrics go beside `metrics.jsonl`.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum ReportTo {
+    /// Nowhere.
+    #[default]
+    None,
+    /// An event file for TensorBoard in `output_dir/runs`, with the scalars `train/..` and `eval/..`.
+    TensorBoard,
+}
+
 /// Settings that not every optimiser reads, with those that do, in the order of [`own_values`].
 const OWN: [(&str, &[Optim]); 5] = [
     ("adam_beta1", &[Optim::AdamW]),
@@ -30,7 +43,7 @@ fn own_values(config: &TrainSection) -> [f64; 5] {
 }
 
 /// Shape of the learning rate after warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
     /// Half a cosine down to 0.
@@ -39,15 +52,17 @@ pub enum Schedule {
     Linear,
     /// No change.
     #[serde(alias = "constant_with_warmup")]
+    #[schemars(extend("x-aliases" = ["constant_with_warmup"]))]
     Constant,
 }
 
 /// The optimisers of `[train]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Optim {
     /// Adam with decoupled weight decay.
     #[serde(alias = "adamw_torch", alias = "adamw_torch_fused")]
+    #[schemars(extend("x-aliases" = ["adamw_torch", "adamw_torch_fused"]))]
     AdamW,
     /// Gradient descent, with or without momentum.
     Sgd,
@@ -66,55 +81,67 @@ impl Optim {
     }
 }
 
+fn readers(schema: &mut schemars::Schema) {
+    super::schema::note_readers(schema, |key| {
+        let (_, optims) = OWN.iter().find(|(own, _)| *own == key)?;
+        Some(optims.iter().map(|optim| optim.name()).collect())
+    });
+}
+
 /// `[train]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(transform = readers)]
 pub struct TrainSection {
-    /// Peak learning rate.
+    /// Peak learning rate, above 0.
     pub learning_rate: f64,
-    /// Shape of the schedule; each iteration restarts it.
+    /// Shape of the learning rate behind the warm-up; each phase restarts it.
     pub lr_scheduler_type: Schedule,
-    /// Share of the steps in which the rate rises from 0, rounded up; default: 0.03. Not together with
-    /// `warmup_steps`.
+    /// Share of the steps in which the rate rises from 0, from 0 to below 1, rounded up; the first step then has rate 0.
+    /// Absent: 0.03. Not together with `warmup_steps`.
     pub warmup_ratio: Option<f64>,
-    /// Steps in which the rate rises from 0; below 1 a share as `warmup_ratio`.
+    /// Steps in which the rate rises from 0, a whole number of at least 0; below 1 a share, as `warmup_ratio`, with which it cannot be together.
     pub warmup_steps: Option<f64>,
-    /// Passes over an iteration's pairs; a fraction ends within one.
+    /// Passes over an iteration's pairs, above 0; a fraction ends within one.
     pub num_train_epochs: f64,
-    /// Optimiser steps of an iteration; overrides the epochs.
+    /// Optimiser steps of an iteration, at least 1; overrides the epochs.
     pub max_steps: Option<usize>,
-    /// Pairs that are held in memory together.
+    /// Pairs, or a judge's votes, that are held in memory together, at least 1.
     pub per_device_train_batch_size: usize,
-    /// Such groups per optimiser step.
+    /// Such groups per optimiser step, at least 1, the longest pairs first.
     pub gradient_accumulation_steps: usize,
-    /// Compute a block's activations again in the backward pass instead of keeping them: less memory, more
-    /// time, the same gradient.
+    /// Whether a block's activations are computed again in the backward pass and not kept: less memory, more time, the same
+    /// gradient.
     pub gradient_checkpointing: bool,
-    /// Limit of the GLOBAL gradient norm; 0: none.
+    /// Limit of the GLOBAL gradient norm, above 0; 0: none, the norm is measured only.
     pub max_grad_norm: f64,
-    /// Stops a training whose loss is more than so many times that of its first step, or whose gradient stays exactly 0;
-    /// absent: both are warned about.
+    /// Stops a training (exit status 1) whose loss is more than so many times that of its first step, a number above 1, or
+    /// whose gradient norm was exactly 0 in 10 steps in a row (all steps, where there are fewer). Absent: both are warned
+    /// about once, the loss from 10 times on.
     pub max_loss_ratio: Option<f64>,
-    /// The optimiser. Settings of another one must keep their defaults.
+    /// Where metrics go beside metrics.jsonl.
+    pub report_to: ReportTo,
+    /// The optimiser. Keys of another one must keep their defaults.
     pub optim: Optim,
-    /// Decay of matrices (not of norm gains and biases): decoupled in AdamW, part of the gradient in
-    /// SGD and RMSprop.
+    /// Decay of parameters of two and more dimensions, at least 0, not of norm gains and biases: decoupled in AdamW, part of
+    /// the gradient in SGD and RMSprop.
     pub weight_decay: f64,
-    /// AdamW's first decay rate.
+    /// AdamW's first decay rate, from 0 to below 1.
     pub adam_beta1: f64,
-    /// AdamW's second decay rate.
+    /// AdamW's second decay rate, from 0 to below 1.
     pub adam_beta2: f64,
-    /// AdamW's epsilon.
+    /// AdamW's epsilon, above 0.
     pub adam_epsilon: f64,
-    /// Momentum of SGD and RMSprop.
+    /// Momentum, from 0 to below 1.
     pub momentum: f64,
-    /// RMSprop's decay rate of the mean square.
+    /// RMSprop's decay rate of the mean square, from 0 to below 1.
     pub rmsprop_alpha: f64,
-    /// Steps between rows of metrics.jsonl; the last step has one too.
+    /// Steps between rows of metrics.jsonl, at least 1; the last step has one too.
     pub logging_steps: usize,
-    /// Steps between checkpoints, from which a training that was cut off is resumed.
+    /// Steps between checkpoints, at least 1, from which a training that was cut off is resumed. `inpo train-oracle` keeps
+    /// none.
     pub save_steps: usize,
-    /// Checkpoints that are kept of each optimisation, the latest ones; absent: all.
+    /// Checkpoints that are kept of each optimisation, the latest ones, at least 1. Absent: all.
     pub save_total_limit: Option<usize>,
 }
 
@@ -257,6 +284,7 @@ impl Default for TrainSection {
             gradient_checkpointing: false,
             max_grad_norm: 1.0,
             max_loss_ratio: None,
+            report_to: ReportTo::None,
             optim: Optim::AdamW,
             weight_decay: 0.0,
             adam_beta1: 0.9,

@@ -9,7 +9,7 @@ use inpo_oracle::Oracle;
 use inpo_policy::LocalEngine;
 
 use super::machine::{peak_memory, size_of};
-use crate::config::RunConfig;
+use crate::config::{EvalSection, RunConfig};
 use crate::error::TrainError;
 use crate::metrics::StepMetrics;
 use crate::models::Models;
@@ -61,6 +61,7 @@ pub(super) fn probe(
     config.iteration.prompts_per_iteration = Some(sample.len());
     config.iteration.ref_update_every = None;
     config.data.eval_prompts = None;
+    config.eval = EvalSection::default();
     let is_costly = oracle.judged().judge().is_costly();
     let compares: &dyn PreferenceOracle<Prompt, Completion> =
         if is_costly { &StandIn } else { oracle };

@@ -12,15 +12,16 @@ use crate::run_dir::{Layout, check_output_dir};
 const MOST_VALUES: usize = 1 << 14;
 
 /// The training of a judge on votes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JudgeTrainConfig {
-    /// Where the files go.
+    /// Directory of all files that are written: new, empty, or the one being resumed.
     pub output_dir: PathBuf,
-    /// Seed of every random draw.
+    /// Seed of every random draw, a whole number of at least 0.
     #[serde(default)]
     pub seed: u64,
-    /// `flex`, `cpu`, `cuda:0`, `tch`, `wgpu:0`.
+    /// Where tensors are computed: `flex` (the processor), `cpu`, `cuda:N`, `tch`, `wgpu`, `wgpu:N`, `wgpu:integrated:N`,
+    /// `wgpu:cpu`. `--device` overrides it.
     #[serde(default = "flex")]
     pub device: String,
     /// The model that becomes a judge.
@@ -30,7 +31,7 @@ pub struct JudgeTrainConfig {
     pub judge: JudgeSection,
     /// The votes.
     pub data: VotesSection,
-    /// The optimiser. Its defaults are those of a policy: give `learning_rate`.
+    /// The optimisation of the judge. Its defaults are those of a policy: give `learning_rate`.
     #[serde(default)]
     pub train: TrainSection,
 }
@@ -40,7 +41,7 @@ fn flex() -> String {
 }
 
 /// What kind of judge a model becomes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JudgeForm {
     /// A score of each response: `P(a > b) = sigmoid((r_a - r_b) / temperature)`. It cannot cycle.
@@ -53,21 +54,21 @@ pub enum JudgeForm {
     PairLm,
 }
 
-/// `[judge]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `[judge]` of `inpo train-oracle`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct JudgeSection {
-    /// `bradley_terry`, `general`, `hybrid` or `pair_lm`. Default: `hybrid`.
+    /// What kind of judge the model becomes.
     pub form: JudgeForm,
-    /// The numbers of a value, even. Default: 6. `general` and `hybrid` read it.
+    /// The numbers of a value, even, from 2 to 16384. `general` and `hybrid` read it.
     pub values: usize,
-    /// Whether the prompt weighs the values' blocks. Default: false. `general` and `hybrid` read it.
+    /// Whether the prompt weighs the values' blocks. `general` and `hybrid` read it.
     pub prompt_head: bool,
-    /// Whether values are divided by their length. Default: false.
+    /// Whether values are divided by their length. `general` and `hybrid` read it.
     pub normalise: bool,
-    /// What scores are divided by while the judge trains; what it ends with is fitted to held-out votes. Default: 1.
+    /// What scores are divided by while the judge trains, above 0; what it ends with is fitted to held-out votes.
     pub temperature: f64,
-    /// Whether only the heads train, on hidden states that are computed once. Default: false.
+    /// Whether only the heads train, on hidden states that are computed once; not with `policy.lora`.
     pub freeze: bool,
 }
 
@@ -85,14 +86,15 @@ impl Default for JudgeSection {
 }
 
 /// `[data]` of `inpo train-oracle`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VotesSection {
-    /// The file of votes, see [`inpo_oracle::read_votes`].
+    /// The file of votes: rows with `prompt`, `response_a`, `response_b`, `winner` (a, b, tie) and `voter`, or a file that
+    /// `inpo judge` wrote.
     pub votes: PathBuf,
-    /// Votes that the judge is measured on. Default: none.
+    /// Votes that the judge is measured on. Absent: none.
     pub eval_votes: Option<PathBuf>,
-    /// The share of the prompts of `votes` that do not train, for the temperature. Default: 0.1.
+    /// Share of the prompts of `votes` that do not train and fit the temperature, from 0 to below 1.
     #[serde(default = "a_tenth")]
     pub calibration_share: f64,
 }
@@ -140,6 +142,14 @@ impl JudgeTrainConfig {
         }
         self.policy.validate()?;
         self.train.validate()?;
+        let allowed = "its default: the training of a judge keeps no checkpoints";
+        if self.train.save_steps != TrainSection::default().save_steps {
+            let got = self.train.save_steps;
+            return Err(TrainError::setting("train.save_steps", got, allowed));
+        }
+        if let Some(got) = self.train.save_total_limit {
+            return Err(TrainError::setting("train.save_total_limit", got, allowed));
+        }
         let judge = &self.judge;
         let turns = matches!(judge.form, JudgeForm::General | JudgeForm::Hybrid);
         if turns && (judge.values == 0 || judge.values % 2 == 1) {

@@ -207,6 +207,30 @@ impl Algorithm {
     }
 }
 
+impl schemars::JsonSchema for Algorithm {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Algorithm".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let choice = |algorithm: &Self| {
+            let Method {
+                name,
+                aliases,
+                source,
+                ..
+            } = algorithm.method();
+            let mut choice = serde_json::json!({"const": name, "description": source});
+            if !aliases.is_empty() {
+                choice["x-aliases"] = serde_json::json!(aliases);
+            }
+            choice
+        };
+        let choices: Vec<_> = Self::ALL.iter().map(choice).collect();
+        schemars::json_schema!({"oneOf": choices})
+    }
+}
+
 impl Serialize for Algorithm {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())

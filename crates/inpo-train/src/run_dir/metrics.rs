@@ -66,7 +66,7 @@ impl RunDir {
     /// Puts the rows of metrics.jsonl in the order of their stages, without those of stages that are gone; `held` replaces
     /// those of `place`.
     pub(super) fn arrange_metrics(
-        &self,
+        &mut self,
         place: Place<'_>,
         held: Option<&[u8]>,
     ) -> Result<(), TrainError> {
@@ -81,6 +81,9 @@ impl RunDir {
         let arranged: Vec<u8> = records.flat_map(rows).collect();
         if arranged != bytes {
             write_whole(&path, &arranged)?;
+            if let Some(events) = &mut self.events {
+                events.rewrite()?;
+            }
         }
         Ok(())
     }
@@ -120,7 +123,11 @@ impl RunDir {
             self.current.held.extend(line);
             return Ok(());
         }
-        Ok(append_jsonl(&self.root.join(METRICS), &row)?)
+        append_jsonl(&self.root.join(METRICS), &row)?;
+        match &mut self.events {
+            Some(events) => Ok(events.add(&row)?),
+            None => Ok(()),
+        }
     }
 
     /// Writes trainer_state.json, as Hugging Face's Trainer does, after `steps` optimiser steps, from the metrics so

@@ -1,5 +1,7 @@
 //! The evaluation of a run's policies on held-out prompts.
 
+use std::time::Instant;
+
 use inpo_data::ResponseRecord;
 use inpo_eval::{
     By, Evaluation, Lineup, MatchRecord, Resamples, evaluate, evaluate_run, iteration_name,
@@ -10,7 +12,7 @@ use inpo_policy::GenerationConfig;
 use super::{Sampling, SelfPlay};
 use crate::error::TrainError;
 use crate::evaluate::write_evaluation;
-use crate::metrics::EvalMetrics;
+use crate::metrics::{EvalMetrics, TimedEvaluation};
 use crate::phases::{PairsFrom, PolicyId};
 use crate::session::Session;
 use crate::stage::{Place, Stage, opponent_folder};
@@ -29,13 +31,18 @@ impl SelfPlay<'_> {
             return Ok(None);
         }
         self.admit(session, t)?;
+        let started = Instant::now();
         self.ask(session, t)?;
         let place = of_iteration(Stage::Eval, t);
         let evaluation = session.document(place, |session| {
             let kl = self.kl(session, t)?;
             let resamples = self.resamples();
             let evaluation = evaluate(&self.arena, self.lineup(), t, &resamples, kl);
-            session.log(place, &EvalMetrics::from(&evaluation))?;
+            let timed = TimedEvaluation {
+                metrics: EvalMetrics::from(&evaluation),
+                seconds: started.elapsed().as_secs_f64(),
+            };
+            session.log(place, &timed)?;
             Ok(evaluation)
         })?;
         session.observer().evaluated(&evaluation);
@@ -120,7 +127,14 @@ impl SelfPlay<'_> {
             }
         };
         let rows = session.stage(place, check, |session| {
-            let total = pairs.len() * self.prompts.held_out.len();
+            // Comparisons of a prompt's responses: each with each, or, of one player alone, each two.
+            let n = self.config.eval.num_generations;
+            let second_pairs = second.iter().flat_map(|(_, pairs)| pairs);
+            let of_prompt = pairs
+                .iter()
+                .chain(second_pairs)
+                .map(|(a, b)| if a == b { n * (n - 1) / 2 } else { n * n });
+            let total = of_prompt.sum::<usize>() * self.prompts.held_out.len();
             let title = place.stage.title();
             session.observer().stage(t, title, total);
             let mut rows = self.arena.ask(&self.oracle, By::Training, &pairs)?;

@@ -86,10 +86,56 @@ pub(crate) fn without_times(files: &Snapshot) -> Snapshot {
                 checkpoint["files"]["trainer_state.json"].take();
                 *bytes = checkpoint.to_string().into_bytes();
             }
+            "events.out.tfevents.inpo" => {
+                let mut events = events(bytes);
+                for (_, scalars) in &mut events {
+                    let group = |tag: &str| tag.split_once('/').map(|(_, name)| name.to_owned());
+                    scalars.retain(|(tag, _)| !group(tag).is_some_and(|name| is_time(&name)));
+                }
+                *bytes = format!("{events:?}").into_bytes();
+            }
             _ => {}
         }
     }
     files
+}
+
+/// `tensorflow.Event`, and what it holds.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Event {
+    #[prost(int64, tag = "2")]
+    step: i64,
+    #[prost(message, optional, tag = "5")]
+    summary: Option<Summary>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Summary {
+    #[prost(message, repeated, tag = "1")]
+    value: Vec<Scalar>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Scalar {
+    #[prost(string, tag = "1")]
+    tag: String,
+    #[prost(float, tag = "2")]
+    simple_value: f32,
+}
+
+/// The step and the scalars of each event of a file of TensorBoard.
+pub(crate) fn events(mut bytes: &[u8]) -> Vec<(i64, Vec<(String, f32)>)> {
+    let mut events = Vec::new();
+    while let Some((head, rest)) = bytes.split_at_checked(12) {
+        let length = u64::from_le_bytes(head[..8].try_into().unwrap()) as usize;
+        let (message, rest) = rest.split_at(length);
+        let event = <Event as prost::Message>::decode(message).unwrap();
+        let scalars = event.summary.into_iter().flat_map(|summary| summary.value);
+        let scalars = scalars.map(|scalar| (scalar.tag, scalar.simple_value));
+        events.push((event.step, scalars.collect()));
+        bytes = &rest[4..];
+    }
+    events
 }
 
 /// Panics unless both have the same files but for times; names those that differ.
