@@ -105,7 +105,8 @@ fn by_game(game: &EmpiricalGameReport, lineup: Lineup) -> Recommendation {
             best.nash.mean
         )
     };
-    sentence += &format!(" (largest in {often} of the draws of the prompts)");
+    sentence +=
+        &format!(" (its Nash weight is the largest in {often} of the draws of the prompts)");
     if best.gap.mean > 0.0 {
         sentence += &format!(", but another player gains {:+} against it", best.gap);
     }

@@ -238,7 +238,7 @@ fn probe_and_game_are_the_exact_ones() {
     assert_eq!(run.recommendation.player, "iteration 2");
     assert_eq!(
         run.recommendation.sentence,
-        "ship iteration 2: it beats every other player of the empirical game (largest in 100 % of the draws of the prompts)"
+        "ship iteration 2: it beats every other player of the empirical game (its Nash weight is the largest in 100 % of the draws of the prompts)"
     );
 }
 
