@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use inpo_core::train::config::{ConfigFile, ConfigKey, ConfigSection, config_sections};
+use inpo_core::train::keys::{ConfigFile, ConfigKey, ConfigSection, config_sections};
 
 use crate::error::CliError;
 use crate::print::lines;

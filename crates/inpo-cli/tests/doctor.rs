@@ -1,24 +1,16 @@
 //! `inpo doctor`: what it says is what the run does, and it leaves nothing behind.
 
+mod command;
 mod tiny_run;
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::{Value, json};
 
-fn inpo(dir: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_inpo"))
-        .args(args)
-        .current_dir(dir)
-        .env("INPO_OFFLINE", "1")
-        .output()
-        .unwrap()
-}
+use command::{inpo, snapshot};
 
 fn doctor(dir: &Path, settings: &[&str]) -> (Value, String, Option<i32>) {
     let mut args = vec!["doctor", "--config", "run.toml", "--json"];
@@ -27,20 +19,6 @@ fn doctor(dir: &Path, settings: &[&str]) -> (Value, String, Option<i32>) {
     let told = String::from_utf8(output.stderr).unwrap();
     let found = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
     (found, told, output.status.code())
-}
-
-fn snapshot(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(root).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.insert(path.clone(), Vec::new());
-            files.extend(snapshot(&path));
-        } else {
-            files.insert(path.clone(), std::fs::read(&path).unwrap());
-        }
-    }
-    files
 }
 
 /// The same header, prompts and comparisons as in the run's own files; nothing new in the folder.

@@ -1,40 +1,19 @@
 //! `inpo eval --run`: a run and runs of several seeds, from their files.
 
+mod command;
 mod tiny_run;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
 use serde_json::Value;
 
-fn inpo(dir: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_inpo"))
-        .args(args)
-        .current_dir(dir)
-        .env("INPO_OFFLINE", "1")
-        .output()
-        .unwrap()
-}
+use command::{inpo, snapshot};
 
 fn ok(dir: &Path, args: &[&str]) -> (String, String) {
     let output = inpo(dir, args);
     let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
     assert!(output.status.success(), "{args:?}: {err}");
     (out, err)
-}
-
-fn snapshot(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(root).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(snapshot(&path));
-        } else {
-            files.insert(path.clone(), std::fs::read(&path).unwrap());
-        }
-    }
-    files
 }
 
 /// The run says last which policy to ship; `inpo eval` says the same and changes nothing, or its own two files alone; runs

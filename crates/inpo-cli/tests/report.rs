@@ -1,41 +1,20 @@
 //! `inpo report`, and `report.html` at the end of a run.
 
+mod command;
 mod tiny_run;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
 use roxmltree::{Document, Node, ParsingOptions};
 use serde_json::Value;
 
-fn inpo(dir: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_inpo"))
-        .args(args)
-        .current_dir(dir)
-        .env("INPO_OFFLINE", "1")
-        .output()
-        .unwrap()
-}
+use command::{inpo, snapshot};
 
 fn ok(dir: &Path, args: &[&str]) -> String {
     let output = inpo(dir, args);
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{args:?}: {told}");
     String::from_utf8(output.stdout).unwrap()
-}
-
-fn snapshot(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(root).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(snapshot(&path));
-        } else {
-            files.insert(path.clone(), std::fs::read(&path).unwrap());
-        }
-    }
-    files
 }
 
 fn read(path: &Path) -> String {

@@ -2,15 +2,13 @@
 
 use std::collections::HashMap;
 
-use inpo_data::{Completion, Prompt, ResponseRecord};
+use inpo_data::ResponseRecord;
 use inpo_game::OracleError;
 use inpo_oracle::{TextOracle, cycle_report};
 use serde::{Deserialize, Serialize};
 
 use crate::measures::{among, cross};
-
-/// P(first's response i beats second's response j) for one prompt, by rows.
-pub type Table = Vec<Vec<f64>>;
+use crate::table::{Table, complement, mean};
 
 /// A row of `eval_preferences.jsonl`: what a judge said of the responses of two players to one held-out prompt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -236,25 +234,4 @@ impl Arena {
         let tables = self.tables(first, second, by)?;
         Some(tables.iter().map(mean).collect())
     }
-}
-
-/// The mean of a table's entries; 1/2 of none.
-pub(crate) fn mean(table: &Table) -> f64 {
-    let entries = || table.iter().flatten();
-    match entries().count() {
-        0 => 0.5,
-        count => entries().sum::<f64>() / count as f64,
-    }
-}
-
-/// The same answers with the players exchanged.
-fn complement(table: &Table) -> Table {
-    let columns = table.first().map_or(0, Vec::len);
-    let column = |j: usize| table.iter().map(|row| 1.0 - row[j]).collect();
-    (0..columns).map(column).collect()
-}
-
-/// A prompt with its responses, for an oracle.
-pub(crate) fn item(record: &ResponseRecord) -> (Prompt, Vec<Completion>) {
-    (record.to_prompt(), record.completions())
 }

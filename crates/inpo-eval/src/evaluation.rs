@@ -3,12 +3,13 @@
 use inpo_oracle::CycleReport;
 use serde::{Deserialize, Serialize};
 
-use crate::arena::{Arena, By, Table};
+use crate::arena::{Arena, By};
 use crate::interval::{Interval, Resamples};
 use crate::length_control::{LengthControlled, LengthPair, length_controlled};
 use crate::lineup::Lineup;
 use crate::measures::{cycles, lengths};
 use crate::probe::{best_against, best_of_others};
+use crate::table::Table;
 
 /// `eval.json`: one policy on the held-out prompts. All intervals are of the same draws of the prompts, see [`Resamples`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -20,8 +20,9 @@ pub mod page;
 mod probe;
 mod report;
 mod seeds;
+mod table;
 
-pub use arena::{Arena, By, MatchRecord, Table};
+pub use arena::{Arena, By, MatchRecord};
 pub use calibration::{JudgeQuality, ReliabilityBin, Scored, fit_temperature};
 pub use empirical::{EmpiricalGameReport, EmpiricalPlayer, empirical_game};
 pub use evaluation::{Evaluation, OpponentRate, PerPrompt, evaluate};
@@ -34,3 +35,4 @@ pub use measures::{among, cross, cycles, lengths, win_rates};
 pub use probe::{best_against, best_of_others};
 pub use report::{Recommendation, RunEvaluation, evaluate_run, iteration_name};
 pub use seeds::{SeedIteration, SeedSpread, Spread, seed_spread};
+pub use table::Table;

@@ -6,7 +6,7 @@ use inpo_oracle::{Answers, CycleReport, TextOracle, cycle_report, judge};
 #[cfg(feature = "models")]
 use inpo_policy::{PolicyError, Sampler, Sequence};
 
-use crate::arena::{Table, item, mean};
+use crate::table::{Table, mean};
 
 /// Win rate of `policy` over `opponent` per prompt: the mean preference over all pairs of samples, asked in one batch; 1/2
 /// without a sample of each. Both have the same prompts in the same order.
@@ -20,6 +20,11 @@ pub fn win_rates(
     opponent: &[ResponseRecord],
 ) -> Result<Vec<f64>, OracleError> {
     Ok(cross(oracle, policy, opponent)?.iter().map(mean).collect())
+}
+
+/// A prompt with its responses, for an oracle.
+pub(crate) fn item(record: &ResponseRecord) -> (Prompt, Vec<Completion>) {
+    (record.to_prompt(), record.completions())
 }
 
 /// P(a response of `policy` beats one of `opponent`) for every pair of samples of a prompt, asked in one batch. Both have

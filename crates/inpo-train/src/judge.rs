@@ -106,7 +106,7 @@ pub fn train_oracle<E: std::fmt::Display>(
     };
     let (root, layout) = (&config.output_dir, Layout::OnePhase);
     let mut dir = RunDir::open(root, layout, config, &header, &identity, resume)?;
-    dir.report_to(config.train.report_to);
+    dir.draw(config.train.draws());
     observer.header(&header);
     for note in dir.take_notes() {
         observer.note(&note);

@@ -28,6 +28,7 @@ mod evaluate;
 mod header;
 mod inputs;
 pub mod judge;
+pub mod keys;
 pub mod methods;
 mod metrics;
 mod models;

@@ -213,7 +213,7 @@ pub(crate) fn begin(
     let root = &config.common.output_dir;
     let mut dir = RunDir::open(root, layout, config, &header, &identity, resume)?;
     dir.claim()?;
-    dir.report_to(config.common.train.report_to);
+    dir.draw(config.common.train.draws());
     observer.header(&header);
     let mut session = Session::new(&config.common, policies, dir, observer);
     session.tell();

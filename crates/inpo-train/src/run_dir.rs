@@ -22,7 +22,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::config::ReportTo;
 use crate::error::TrainError;
 use crate::phases::{Phase, PolicyId};
 use crate::resume::changed_settings;
@@ -199,9 +198,8 @@ impl RunDir {
         Ok(())
     }
 
-    /// Also writes what is logged from now on for the sink of `report_to`.
-    pub(crate) fn report_to(&mut self, report_to: ReportTo) {
-        let is_wanted = report_to == ReportTo::TensorBoard;
+    /// Also writes what is logged from now on for TensorBoard, if that `is_wanted`.
+    pub(crate) fn draw(&mut self, is_wanted: bool) {
         self.events = is_wanted.then(|| EventFile::new(&self.root, METRICS));
     }
 

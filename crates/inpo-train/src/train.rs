@@ -85,7 +85,7 @@ pub fn train(
     };
     let root = &common.output_dir;
     let mut dir = RunDir::open(root, Layout::OnePhase, config, &header, &identity, resume)?;
-    dir.report_to(common.train.report_to);
+    dir.draw(common.train.draws());
     observer.header(&header);
     let result = PolicyId::After(1);
     let complete = dir.has(result) && !dir.is_damaged(&phase);

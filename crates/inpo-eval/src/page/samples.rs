@@ -6,8 +6,9 @@ use inpo_data::{FinishReason, ResponseRecord};
 use serde::Serialize;
 
 use super::files::{RunFiles, Section};
-use crate::arena::{MatchRecord, mean};
+use crate::arena::MatchRecord;
 use crate::report::iteration_name;
+use crate::table::mean;
 
 /// How many of the first prompts are shown.
 pub const FIRST_PROMPTS: usize = 3;

@@ -14,13 +14,13 @@ use crate::run_dir::{Layout, check_output_dir};
 mod eval;
 pub(crate) mod file;
 mod objective;
-mod schema;
+mod readers;
 mod sections;
 mod train;
 
 pub use eval::EvalSection;
 pub use objective::ObjectiveSection;
-pub use schema::{ConfigFile, ConfigKey, ConfigSection, Word, config_sections};
+pub(crate) use readers::READERS;
 pub use sections::{DataSection, IterationSection, ModelSection, PairsSection, PolicySection};
 pub(crate) use sections::{at_most, token_limit};
 pub use train::{Optim, ReportTo, Schedule, TrainSection};

@@ -34,7 +34,7 @@ fn methods_with(key: &str) -> Option<Vec<&'static str>> {
 }
 
 fn readers(schema: &mut schemars::Schema) {
-    super::schema::note_readers(schema, methods_with);
+    super::readers::note_readers(schema, methods_with);
 }
 
 /// `[objective]`.

@@ -82,7 +82,7 @@ impl Optim {
 }
 
 fn readers(schema: &mut schemars::Schema) {
-    super::schema::note_readers(schema, |key| {
+    super::readers::note_readers(schema, |key| {
         let (_, optims) = OWN.iter().find(|(own, _)| *own == key)?;
         Some(optims.iter().map(|optim| optim.name()).collect())
     });
@@ -146,6 +146,11 @@ pub struct TrainSection {
 }
 
 impl TrainSection {
+    /// Whether the metrics are drawn by TensorBoard.
+    pub(crate) fn draws(&self) -> bool {
+        self.report_to == ReportTo::TensorBoard
+    }
+
     /// Steps of `total` in which the rate rises: transformers' `get_warmup_steps`.
     pub fn warmup(&self, total: usize) -> usize {
         let share = match (self.warmup_steps, self.warmup_ratio) {

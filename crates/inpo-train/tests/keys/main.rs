@@ -9,7 +9,7 @@ mod tries;
 
 use std::collections::HashMap;
 
-use inpo_train::config::{ConfigKey, ConfigSection, config_sections};
+use inpo_train::keys::{ConfigKey, ConfigSection, config_sections};
 use subjects::Subject;
 use tries::{Effect, Try};
 

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use inpo_train::config::ConfigFile;
 use inpo_train::judge::{JudgeTrainConfig, load_base, train_oracle};
+use inpo_train::keys::ConfigFile;
 use inpo_train::{Models, Players, RunConfig, Silent, TrainConfig, run, train};
 use serde_json::json;
 use tempfile::TempDir;

@@ -1,6 +1,6 @@
 //! The values that are tried of each key.
 
-use inpo_train::config::ConfigKey;
+use inpo_train::keys::ConfigKey;
 
 /// What a value of a key is expected to do, unless it is refused by the key's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

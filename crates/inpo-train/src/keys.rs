@@ -6,7 +6,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
-use super::{RunConfig, TrainConfig};
+use crate::config::{READERS, RunConfig, TrainConfig};
 use crate::judge::JudgeTrainConfig;
 
 /// The key that says which one of several kinds a section is.
@@ -15,8 +15,6 @@ const KIND: &str = "kind";
 const ALIASES: &str = "x-aliases";
 /// In the schema, the section whose keys a table has.
 const KEYS_OF: &str = "x-keys-of";
-/// In the schema, the words of `algorithm` or `optim` with which a key is read.
-const READERS: &str = "x-read-with";
 
 /// A file that configures a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -295,19 +293,6 @@ fn text(value: &Value) -> String {
 fn texts(value: &Value) -> Vec<String> {
     let texts = value.as_array().into_iter().flatten();
     texts.map(text).collect()
-}
-
-/// Notes in the schema of a section with which words of another key each of its keys is read; `readers` says it.
-pub(super) fn note_readers(
-    schema: &mut Schema,
-    readers: impl Fn(&str) -> Option<Vec<&'static str>>,
-) {
-    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
-    for (key, of_key) in properties.into_iter().flatten() {
-        if let (Some(readers), Some(of_key)) = (readers(key), of_key.as_object_mut()) {
-            of_key.insert(READERS.to_owned(), readers.into());
-        }
-    }
 }
 
 #[cfg(test)]
