@@ -32,6 +32,7 @@ fn it_foretells_the_run() {
         "data.eval_prompts=prompts.jsonl",
         "eval.num_generations=3",
         "data.shuffle=false",
+        "train.max_steps=7",
     ];
     let before = snapshot(dir);
     let (found, told, status) = doctor(dir, &settings);
@@ -89,6 +90,13 @@ fn it_foretells_the_run() {
     assert_eq!(count("evaluate"), sampled.iter().sum::<usize>());
     let sampled = (1..=2).map(|t| responses(&format!("iteration-000{t}/responses.jsonl")));
     assert_eq!(count("generate"), sampled.sum::<usize>());
+    let state = std::fs::read(dir.join("out/trainer_state.json")).unwrap();
+    let state: Value = serde_json::from_slice(&state).unwrap();
+    // Steps of 4 pairs.
+    assert_eq!(
+        count("optimise") as u64,
+        4 * state["global_step"].as_u64().unwrap()
+    );
     // Iteration 1 is scored under pi_1 alone, which is the reference; iteration 2 under both.
     assert_eq!(count("anchors"), 8 + 2 * 8);
 }

@@ -33,7 +33,8 @@ use forecast::Sizes;
 #[derive(Debug)]
 pub struct Doctor {
     config: RunConfig,
-    scratch: TempDir,
+    // Removed with this.
+    _scratch: TempDir,
 }
 
 /// How closely to look.
@@ -138,7 +139,10 @@ impl Doctor {
             .map_err(DataError::write(&beside))?;
         let mut config = config.clone();
         config.common.output_dir = scratch.path().join("run");
-        Ok(Self { config, scratch })
+        Ok(Self {
+            config,
+            _scratch: scratch,
+        })
     }
 
     /// The run's settings with a directory that is thrown away: an oracle that is made of them leaves no answers behind.
@@ -262,12 +266,6 @@ impl Doctor {
             seconds_per_comparison: time.as_secs_f64() / asked.max(1) as f64,
             invalid: oracle.counts().invalid,
         }))
-    }
-
-    /// Where the files of this examination lie.
-    #[must_use]
-    pub fn scratch(&self) -> &Path {
-        self.scratch.path()
     }
 }
 

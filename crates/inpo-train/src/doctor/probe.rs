@@ -62,6 +62,9 @@ pub(super) fn probe(
     config.iteration.ref_update_every = None;
     config.data.eval_prompts = None;
     config.eval = EvalSection::default();
+    // Each pair once.
+    let train = &mut config.common.train;
+    (train.num_train_epochs, train.max_steps) = (1.0, None);
     let is_costly = oracle.judged().judge().is_costly();
     let compares: &dyn PreferenceOracle<Prompt, Completion> =
         if is_costly { &StandIn } else { oracle };
