@@ -93,10 +93,14 @@ pub(crate) fn run(
         batch_size: size(args.batch_size),
         samples: samples.is_some(),
     };
-    let suite = Suite::select(&args.tasks, data)?;
+    let papers = Suite::select(&args.tasks, data)?.read(data, options)?;
+    let documents = papers.documents() as u64;
     let policy = model.load(to.as_ref())?;
     notes(&policy);
-    let prepared = suite.prepare(data, &policy, options)?;
+    let meter = Meter::new("encode", "documents", documents);
+    let prepared = papers.encode(&policy, &mut |done| meter.add(done as u64));
+    meter.finish();
+    let prepared = prepared?;
     for note in prepared.notes() {
         tell(&format!("note: {note}"));
     }
@@ -104,7 +108,7 @@ pub(crate) fn run(
         Some(dir) => Some(AnswerCache::open(dir, &policy)?),
         None => None,
     };
-    let meter = Meter::new("eval", "documents", prepared.documents() as u64);
+    let meter = Meter::new("eval", "documents", documents);
     let results = prepared.run(cache.as_mut(), &mut |done| meter.add(done as u64));
     meter.finish();
     let results = results?;

@@ -93,17 +93,7 @@ fn answers_and_scores_are_the_harness_s() {
     let tasks = format!("{ALL},{}", own.join(","));
     for (model, expected) in &expected {
         for (way, flags) in ways {
-            let flags = [
-                &[
-                    "--tasks",
-                    &tasks,
-                    "--truncate",
-                    "--samples",
-                    "samples.jsonl",
-                ],
-                flags,
-            ]
-            .concat();
+            let flags = [&["--tasks", &tasks, "--samples", "samples.jsonl"], flags].concat();
             let results = eval(dir.path(), model, &flags).unwrap();
             let samples = samples(&dir.path().join("samples.jsonl"));
             for (task, expected) in &expected[way] {

@@ -27,7 +27,7 @@ struct Part {
 }
 
 /// A prompt up to its question.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Front {
     parts: Vec<Part>,
 }

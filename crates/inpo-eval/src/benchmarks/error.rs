@@ -73,7 +73,10 @@ pub enum BenchmarkError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A setting that does not fit the model.
+    /// A model whose answers are no numbers.
+    #[error("{0}")]
+    Damaged(String),
+    /// A setting that does not fit.
     #[error("{0}")]
     Setting(String),
 }
@@ -85,6 +88,7 @@ impl BenchmarkError {
         match self {
             Self::Data(error) => error.is_input(),
             Self::Policy(error) => error.is_input(),
+            Self::Damaged(_) => false,
             _ => true,
         }
     }

@@ -1,7 +1,6 @@
 //! A task's documents as questions, and the answers to them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use inpo_policy::{DrawKey, GenerationConfig, Policy, PromptTask, Sequence};
@@ -10,12 +9,12 @@ use serde_json::{Value, json};
 
 use super::Options;
 use super::cache::{AnswerCache, key};
-use super::context::{Form, Front};
-use super::documents::{self, Documents};
+use super::context::Front;
+use super::documents::Documents;
 use super::error::BenchmarkError;
+use super::paper::Paper;
 use super::question::{Asked, Asking, Limits, Question, Reader, Requests};
 use super::results::TaskResult;
-use super::shots::Shots;
 use super::task::{Answer, Ask, Task};
 
 /// Documents whose log-likelihoods are computed together, and written to the cache.
@@ -31,40 +30,20 @@ pub(super) struct Exam {
 }
 
 impl Exam {
-    /// Reads the task's files and puts its questions together.
-    pub(super) fn prepare(
-        task: Arc<dyn Task>,
-        dir: &Path,
+    /// Writes the questions of `paper` as token ids. `progress` is told the number of documents as they are done.
+    pub(super) fn encode(
+        paper: Paper,
         reader: &Reader<'_>,
         options: &Options,
+        progress: &mut dyn FnMut(usize),
     ) -> Result<Self, BenchmarkError> {
-        let documents = documents::asked(dir, task.as_ref())?;
-        let mut shots = Shots::read(dir, task.as_ref(), &documents, options.num_fewshot)?;
-        let form = Form {
-            chat: options.apply_chat_template,
-            multiturn: options.fewshot_as_multiturn,
-            system: options.system_instruction.clone(),
-        };
-        let (delimiters, count) = (task.delimiters(), documents.rows.len());
-        let count = options.limit.map_or(count, |limit| limit.min(count));
-        // One document after the other: the examples of each depend on how many came before.
-        let mut asked: Vec<(Ask, Front, Front)> = Vec::with_capacity(count);
-        for index in 0..count {
-            let document = &documents.rows[index].1;
-            let in_row = |reason| documents.error(index, reason);
-            let description = task.description(document).map_err(in_row)?;
-            let drawn = shots.next(document).map_err(in_row)?;
-            asked.push((
-                task.ask(document).map_err(in_row)?,
-                Front::new(&form, &description, &drawn, &delimiters),
-                Front::new(&form, &description, &[], &delimiters),
-            ));
-        }
-        let question = |(ask, front, bare): &(Ask, Front, Front)| {
+        let (task, form) = (&paper.task, options.form());
+        let delimiters = task.delimiters();
+        let question = |(ask, front): &(Ask, Front)| {
             reader.question(&Asking {
                 ask,
                 front,
-                bare,
+                fixed_front: task.fixed_front(),
                 form: &form,
                 delimiters: &delimiters,
                 truncate: options.truncate,
@@ -72,15 +51,19 @@ impl Exam {
                 max_new_tokens: options.max_new_tokens,
             })
         };
-        let questions: Vec<Result<Question, String>> = asked.par_iter().map(question).collect();
-        let questions = questions.into_iter().enumerate();
-        let questions = questions
-            .map(|(index, question)| question.map_err(|reason| documents.error(index, reason)));
-        let questions = questions.collect::<Result<_, _>>()?;
+        let mut questions = Vec::with_capacity(paper.asked.len());
+        for together in paper.asked.chunks(SCORED) {
+            let encoded: Vec<_> = together.par_iter().map(question).collect();
+            for question in encoded {
+                let index = questions.len();
+                questions.push(question.map_err(|reason| paper.documents.error(index, reason))?);
+            }
+            progress(together.len());
+        }
         Ok(Self {
-            shots: shots.count(),
-            task,
-            documents,
+            shots: paper.shots,
+            task: paper.task,
+            documents: paper.documents,
             questions,
         })
     }
@@ -96,11 +79,6 @@ impl Exam {
             .iter()
             .filter(|question| question.is_cut)
             .count()
-    }
-
-    /// How many few-shot examples a document gets.
-    pub(super) fn shots(&self) -> usize {
-        self.shots
     }
 
     /// Asks `policy` what the cache does not know, and scores the answers. `progress` is told the number of documents as they
@@ -125,9 +103,10 @@ impl Exam {
                 .iter()
                 .any(|logp| !logp.is_finite())
             {
-                let reason =
-                    "a log-likelihood is not finite; the model's weights are damaged".to_owned();
-                return Err(in_row(reason));
+                let reason = "a log-likelihood is not finite; the model's weights are damaged";
+                return Err(BenchmarkError::Damaged(
+                    in_row(reason.to_owned()).to_string(),
+                ));
             }
             let scores = self.task.score(document, answer).map_err(in_row)?;
             if options.samples {

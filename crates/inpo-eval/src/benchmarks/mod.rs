@@ -1,8 +1,8 @@
 //! Benchmarks, with the questions and the scores of lm-evaluation-harness 0.4.13.
 //!
 //! A [`Task`] makes questions of documents and scores of answers; it knows no model. A [`Suite`] is the tasks that are asked
-//! together. [`Suite::prepare`] reads their files and writes every question as token ids, so that whatever is wrong with the input
-//! is told before anything is computed; [`Prepared::run`] asks a policy, log-likelihoods by
+//! together. [`Suite::read`] reads their files, [`Papers::encode`] writes every question as token ids, so that whatever is wrong
+//! with the input is told before anything is computed, and [`Prepared::run`] asks a policy: log-likelihoods by
 //! [`Policy::continuation_logps`] and texts by its batched sampler.
 
 mod cache;
@@ -14,6 +14,7 @@ mod error;
 mod exam;
 mod filter;
 mod literal;
+mod paper;
 mod python;
 mod question;
 mod random;
@@ -35,7 +36,9 @@ pub use task::{
     ShotDraw, Source, Task,
 };
 
+use context::Form;
 use exam::Exam;
+use paper::Paper;
 use question::Reader;
 use tasks::Group;
 
@@ -75,6 +78,16 @@ impl Default for Options {
             truncate: false,
             batch_size: 64,
             samples: false,
+        }
+    }
+}
+
+impl Options {
+    fn form(&self) -> Form {
+        Form {
+            chat: self.apply_chat_template,
+            multiturn: self.fewshot_as_multiturn,
+            system: self.system_instruction.clone(),
         }
     }
 }
@@ -183,42 +196,81 @@ impl Suite {
         Ok(())
     }
 
-    /// Reads the files of all tasks in `dir`, and writes their questions as `policy` reads them.
+    /// Reads the files of all tasks in `dir`.
     ///
     /// # Errors
     ///
-    /// A file that is missing or has no rows, a document that is not the task's or is too long, a model without a tokenizer or
-    /// without the chat template that is asked for.
-    pub fn prepare<'a>(
+    /// A file that is missing or has no rows, a document that is not the task's, too few few-shot examples.
+    pub fn read(self, dir: &Path, options: Options) -> Result<Papers, BenchmarkError> {
+        let paper = |task| Paper::read(task, dir, &options);
+        let papers: Vec<Paper> = self
+            .tasks
+            .into_iter()
+            .map(paper)
+            .collect::<Result<_, _>>()?;
+        let mut notes = self.notes;
+        for paper in &papers {
+            if options
+                .num_fewshot
+                .is_some_and(|wanted| wanted != paper.shots)
+            {
+                let (name, shots) = (paper.task.name(), paper.shots);
+                notes.push(format!(
+                    "{name} has always {shots} few-shot examples, as in lm-evaluation-harness"
+                ));
+            }
+        }
+        Ok(Papers {
+            papers,
+            groups: self.groups,
+            options,
+            notes,
+        })
+    }
+}
+
+/// Tasks whose questions are texts.
+#[derive(Debug)]
+pub struct Papers {
+    papers: Vec<Paper>,
+    groups: Vec<Group>,
+    options: Options,
+    notes: Vec<String>,
+}
+
+impl Papers {
+    /// How many documents are asked in all.
+    #[must_use]
+    pub fn documents(&self) -> usize {
+        self.papers.iter().map(|paper| paper.asked.len()).sum()
+    }
+
+    /// Writes the questions as `policy` reads them. `progress` is told the number of documents as they are done.
+    ///
+    /// # Errors
+    ///
+    /// A question that is too long, a model without a tokenizer or without the chat template that is asked for.
+    pub fn encode<'a>(
         self,
-        dir: &Path,
         policy: &'a Policy,
-        options: Options,
+        progress: &mut dyn FnMut(usize),
     ) -> Result<Prepared<'a>, BenchmarkError> {
+        let options = self.options;
         let reader = Reader::new(policy)?;
         if options.apply_chat_template && !policy.codec()?.has_template() {
             return Err(PolicyError::NoChatTemplate.into());
         }
-        let exam = |task: Arc<dyn Task>| Exam::prepare(task, dir, &reader, &options);
-        let exams: Vec<Exam> = self.tasks.into_iter().map(exam).collect::<Result<_, _>>()?;
         let mut notes = self.notes;
-        for exam in &exams {
-            let name = exam.task.name();
-            if options
-                .num_fewshot
-                .is_some_and(|wanted| wanted != exam.shots())
-            {
-                notes.push(format!(
-                    "{name} has always {} few-shot examples, as in lm-evaluation-harness",
-                    exam.shots()
-                ));
-            }
+        let mut exams = Vec::with_capacity(self.papers.len());
+        for paper in self.papers {
+            let exam = Exam::encode(paper, &reader, &options, progress)?;
             if exam.cut() > 0 {
-                let (cut, all) = (exam.cut(), exam.len());
+                let (name, cut, all) = (exam.task.name(), exam.cut(), exam.len());
                 notes.push(format!(
                     "{name}: {cut} of {all} questions are cut on the left to the model's context"
                 ));
             }
+            exams.push(exam);
         }
         Ok(Prepared {
             exams,
@@ -255,12 +307,6 @@ impl Prepared<'_> {
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
-    }
-
-    /// How many documents are asked in all.
-    #[must_use]
-    pub fn documents(&self) -> usize {
-        self.exams.iter().map(Exam::len).sum()
     }
 
     /// Asks the policy whatever `cache` does not know. `progress` is told the number of documents as they are done.

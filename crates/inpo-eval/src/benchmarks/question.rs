@@ -67,8 +67,8 @@ pub(super) struct Reader<'a> {
 pub(super) struct Asking<'a> {
     pub(super) ask: &'a Ask,
     pub(super) front: &'a Front,
-    /// The front without few-shot examples.
-    pub(super) bare: &'a Front,
+    /// What the question itself begins with in every document.
+    pub(super) fixed_front: &'a str,
     pub(super) form: &'a Form,
     pub(super) delimiters: &'a Delimiters,
     /// Whether a question that is too long by itself is cut too.
@@ -117,6 +117,11 @@ impl<'a> Reader<'a> {
             let chat = front.chat(question, self.codec, asking.form.multiturn);
             chat.map_err(|error| error.to_string())
         };
+        // The document's own part, whose length is not to be cut.
+        let own = |question: &str| {
+            let own = question.strip_prefix(asking.fixed_front);
+            prompt(&Front::default(), own.unwrap_or(question))
+        };
         // A template ends with what opens the answer.
         let delimiter = if asking.form.chat {
             ""
@@ -125,7 +130,7 @@ impl<'a> Reader<'a> {
         };
         match asking.ask {
             Ask::Choices { context, choices } => {
-                let bare = || prompt(asking.bare, context);
+                let bare = || own(context);
                 let context = prompt(asking.front, context)?;
                 let continuations = choices.iter().map(|choice| format!("{delimiter}{choice}"));
                 let pairs: Vec<(&str, String)> =
@@ -136,7 +141,7 @@ impl<'a> Reader<'a> {
                 contexts,
                 continuation,
             } => {
-                let bare = |place: usize| prompt(asking.bare, &contexts[place]);
+                let bare = |place: usize| own(&contexts[place]);
                 let filled = contexts.iter().map(|context| prompt(asking.front, context));
                 let filled: Vec<String> = filled.collect::<Result<_, _>>()?;
                 let continuation = format!("{delimiter}{continuation}");
@@ -151,7 +156,7 @@ impl<'a> Reader<'a> {
                 until,
                 max_new_tokens,
             } => {
-                let bare = || prompt(asking.bare, context);
+                let bare = || own(context);
                 let limits = Limits {
                     until: until.clone(),
                     max_new_tokens: asking.max_new_tokens.unwrap_or(*max_new_tokens),

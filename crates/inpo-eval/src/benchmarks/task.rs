@@ -261,6 +261,11 @@ pub trait Task: std::fmt::Debug + Send + Sync {
     /// The column with the question, for messages about its length.
     fn question_column(&self) -> &str;
 
+    /// What every question begins with, which is cut as few-shot examples are.
+    fn fixed_front(&self) -> &str {
+        ""
+    }
+
     /// How few-shot examples are chosen.
     fn few_shot(&self) -> FewShot;
 

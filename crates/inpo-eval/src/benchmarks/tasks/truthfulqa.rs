@@ -85,6 +85,10 @@ impl Task for TruthfulQa {
         "question"
     }
 
+    fn fixed_front(&self) -> &str {
+        FRONT
+    }
+
     fn few_shot(&self) -> FewShot {
         FewShot::none()
     }
