@@ -2,11 +2,11 @@
 """Compares `inpo eval --tasks` with lm-evaluation-harness on synthetic documents: answers and scores of every task, and the time for
 questions like ARC's, both programs in turns.
 
-    python scripts/check-benchmarks.py --inpo target/release/inpo --model DIR [--documents 200] [--repeats 3] [--batches 1,8,32]
+    python scripts/check-benchmarks.py --inpo target/release/inpo --model DIR [--documents 200] [--repeats 3] [--batches 1,8,32] [--shots 0]
 
 DIR is a Hugging Face directory (`inpo convert --model smollm2-135m-instruct --output DIR`). Needs lm_eval 0.4.13 with transformers. Exit
-status 1 where an answer or a score differs. Time is that of the whole command here, the model's loading included, and there of
-`simple_evaluate` with the model loaded.
+status 1 where an answer or a score differs. Time is without the loading of model and tasks: here the command's beyond that for one
+document, there that of `loglikelihood`.
 """
 
 import argparse
@@ -95,20 +95,35 @@ def write_arc(path, count):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def requests_of(model, data, shots):
+    """The requests that the harness makes of the documents."""
+    kept = []
+    ask = model.loglikelihood
+    model.loglikelihood = lambda requests, **_: kept.extend(requests) or [(-1.0, False)] * len(requests)
+    fixtures.run(model, data, ["arc_easy"], num_fewshot=shots)
+    model.loglikelihood = ask
+    return kept
+
+
 def speed(arguments, folder):
     (folder / "data").mkdir()
-    write_arc(folder / "data/arc_easy.jsonl", arguments.documents)
+    write_arc(folder / "data/arc_easy.jsonl", arguments.documents + 1)
+    write_arc(folder / "data/arc_easy.fewshot.jsonl", 100)
     models = {int(size): fixtures.language_model(arguments.model, batch_size=int(size)) for size in arguments.batches.split(",")}
     ours, theirs = [], {size: [] for size in models}
+    requests = requests_of(next(iter(models.values())), folder / "data", arguments.shots)
+    requests = [request for request in requests if request.doc_id > 0]
+    shots = ["--num-fewshot", str(arguments.shots)]
     for _ in range(arguments.repeats):
-        _, _, seconds = ask(arguments.inpo, arguments.model, ["arc_easy"], folder / "data", folder, [])
-        ours.append(seconds)
+        seconds = [ask(arguments.inpo, arguments.model, ["arc_easy"], folder / "data", folder, [*shots, *limit])[2]
+                   for limit in (["--limit", "1"], [])]
+        ours.append(seconds[1] - seconds[0])
         for size, model in models.items():
             started = time.perf_counter()
-            fixtures.run(model, folder / "data", ["arc_easy"])
+            model.loglikelihood(requests, disable_tqdm=True)
             theirs[size].append(time.perf_counter() - started)
     rate = lambda seconds: arguments.documents / statistics.median(seconds)
-    print(f"{arguments.documents} documents like ARC's, medians of {arguments.repeats} runs in turns")
+    print(f"{arguments.documents} documents like ARC's, {arguments.shots} examples each, medians of {arguments.repeats} runs in turns")
     print(f"inpo: {rate(ours):.2f} documents/s")
     for size, seconds in theirs.items():
         ratios = sorted(there / here for there, here in zip(seconds, ours))
@@ -123,6 +138,7 @@ def main():
     parser.add_argument("--documents", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--batches", default="1,8,32")
+    parser.add_argument("--shots", type=int, default=0)
     parser.add_argument("--only", choices=["parity", "speed"])
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -102,6 +102,16 @@ pub struct Suite {
 }
 
 impl Suite {
+    /// Tasks of a program's own.
+    #[must_use]
+    pub fn of(tasks: Vec<Arc<dyn Task>>) -> Self {
+        Self {
+            tasks,
+            groups: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
     /// The tasks of these names: those of the table, groups of them, and files that define a task. Of a group those are asked
     /// whose documents are in `dir`.
     ///
@@ -111,11 +121,7 @@ impl Suite {
     pub fn select<S: AsRef<str>>(names: &[S], dir: &Path) -> Result<Self, BenchmarkError> {
         let table: Vec<Arc<dyn Task>> = tasks::all().into_iter().map(Arc::from).collect();
         let groups = tasks::groups();
-        let mut suite = Self {
-            tasks: Vec::new(),
-            groups: Vec::new(),
-            notes: Vec::new(),
-        };
+        let mut suite = Self::of(Vec::new());
         for name in names.iter().map(AsRef::as_ref) {
             if let Some(group) = groups.iter().find(|group| group.name == name) {
                 suite.add_group(group, &groups, &table, dir)?;

@@ -10,14 +10,14 @@ use crate::benchmarks::task::Document;
 #[derive(Debug)]
 pub(super) struct Field {
     text: String,
-    template: DocumentTemplate,
+    template: Box<DocumentTemplate>,
 }
 
 impl Field {
     pub(super) fn new(text: &str) -> Result<Self, String> {
         Ok(Self {
             text: text.to_owned(),
-            template: DocumentTemplate::compile(text)?,
+            template: Box::new(DocumentTemplate::compile(text)?),
         })
     }
 
