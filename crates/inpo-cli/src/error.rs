@@ -1,5 +1,6 @@
 use inpo_core::DeviceError;
 use inpo_core::data::DataError;
+use inpo_core::eval::benchmarks::BenchmarkError;
 use inpo_core::hub::HubError;
 use inpo_core::policy::PolicyError;
 use inpo_core::train::TrainError;
@@ -60,6 +61,12 @@ impl CliError {
 
 impl From<TrainError> for CliError {
     fn from(error: TrainError) -> Self {
+        Self::new(error.is_input(), error.to_string())
+    }
+}
+
+impl From<BenchmarkError> for CliError {
+    fn from(error: BenchmarkError) -> Self {
         Self::new(error.is_input(), error.to_string())
     }
 }

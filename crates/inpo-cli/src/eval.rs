@@ -1,34 +1,40 @@
-//! `inpo eval`: how good the policies of a run are.
+//! `inpo eval`: how good the policies of a run are, and how a model does on benchmarks.
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use inpo_console::find_model;
 use inpo_core::train::{EvaluatedRun, StoredRun};
 use serde_json::{Value, json};
 
+use crate::benchmarks::{self, TaskArgs};
 use crate::error::CliError;
 use crate::output::Inputs;
 use crate::print::{lines, tell};
 use crate::progress::ProgressArgs;
 
-/// Evaluates a run from its files, finished or not, or sets runs side by side that differ in their seed.
+/// Evaluates a run from its files, finished or not, or sets runs side by side that differ in their seed (--run); or asks a model
+/// the questions of benchmarks, as lm-evaluation-harness does (--model, --tasks, --data).
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").required(true).args(["runs", "tasks"])))]
 pub(crate) struct EvalArgs {
     /// The output directory of a run. Several: their mean, standard deviation and intervals over runs and over prompts.
-    #[arg(long = "run", value_name = "DIR", required = true)]
+    #[arg(long = "run", value_name = "DIR")]
     runs: Vec<PathBuf>,
     /// Override a setting of `[eval]`, for instance `eval.confidence=0.9`.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "tasks")]
     overrides: Vec<String>,
-    /// Where the evaluation goes, as JSON; default: `evaluation.json` and `empirical_game.json` of a single run.
+    #[command(flatten)]
+    tasks: TaskArgs,
+    /// Where the evaluation goes, as JSON; default: `evaluation.json` and `empirical_game.json` of a single run, and nowhere
+    /// for --tasks.
     #[arg(long)]
     output: Option<PathBuf>,
     /// Print the evaluation as JSON.
     #[arg(long)]
     json: bool,
-    /// The device of judges that are models, and of opponents: flex (the CPU), cuda:N, tch, wgpu, wgpu:N, wgpu:integrated:N,
-    /// wgpu:cpu, cpu; default: the run's.
+    /// The device of models: flex (the CPU), cuda:N, tch, wgpu, wgpu:N, wgpu:integrated:N, wgpu:cpu, cpu; default: the
+    /// run's, and flex for --tasks.
     #[arg(long)]
     device: Option<String>,
     #[command(flatten)]
@@ -37,6 +43,14 @@ pub(crate) struct EvalArgs {
 
 pub(crate) fn run(args: &EvalArgs) -> Result<(), CliError> {
     args.progress.choose();
+    if args.runs.is_empty() {
+        return benchmarks::run(
+            &args.tasks,
+            args.output.as_ref(),
+            args.json,
+            args.device.as_deref(),
+        );
+    }
     let files = args.runs.iter().map(|run| run.join("run.toml"));
     let inputs = files.fold(Inputs::default(), |inputs, file| inputs.settings(&file));
     let [output] = inputs.outputs([("--output", args.output.as_ref())])?;

@@ -1,5 +1,6 @@
 //! The `inpo` command: Nash alignment of language models.
 
+mod benchmarks;
 mod config;
 mod convert;
 mod doctor;

@@ -41,6 +41,15 @@ pub(crate) struct ModelArgs {
 }
 
 impl ModelArgs {
+    /// The flags' values, for a command that has them otherwise.
+    pub(crate) fn new(model: &str, adapter: Option<&std::path::PathBuf>, device: &str) -> Self {
+        Self {
+            model: model.to_owned(),
+            adapter: adapter.cloned(),
+            device: device.to_owned(),
+        }
+    }
+
     /// The name that was given.
     pub(crate) fn name(&self) -> &str {
         &self.model

@@ -74,6 +74,12 @@ impl Columns {
     }
 }
 
+impl From<Map<String, Value>> for Columns {
+    fn from(values: Map<String, Value>) -> Self {
+        Self::new(values, Vec::new())
+    }
+}
+
 impl Deref for Columns {
     type Target = Map<String, Value>;
 

@@ -7,6 +7,8 @@
 //! [`SeedSpread`] what several runs that differ in their seed say.
 
 mod arena;
+#[cfg(feature = "benchmarks")]
+pub mod benchmarks;
 mod calibration;
 mod empirical;
 mod evaluation;

@@ -10,6 +10,7 @@
 //! excluded. No function here picks a device: give it a `burn::tensor::Device`.
 
 pub mod config;
+mod continuations;
 pub mod error;
 pub mod files;
 mod float_type;

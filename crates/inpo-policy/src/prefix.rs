@@ -27,6 +27,17 @@ pub struct PrefixBatch {
     pub layout: PackedLayout,
     /// Index into `ids` of the last token of each sequence.
     pub last: Vec<u32>,
+    /// Where the tokens of each sequence lie.
+    runs: Vec<Run>,
+}
+
+/// A sequence as its front and its rest.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    /// Index of the front's first token, and of the rest's.
+    front: u32,
+    rest: u32,
+    shared: u32,
 }
 
 impl PrefixBatch {
@@ -47,8 +58,19 @@ impl PrefixBatch {
         embedding(decoder.forward(&self.ids, &self.layout), &self.last)
     }
 
+    /// Index into `ids` of the token at `position` of the sequence that is `members[index]`.
+    pub(crate) fn token(&self, index: usize, position: usize) -> u32 {
+        let (run, position) = (self.runs[index], position as u32);
+        if position < run.shared {
+            run.front + position
+        } else {
+            run.rest + position - run.shared
+        }
+    }
+
     fn pack(sequences: &[&[u32]], groups: &[Group], multiple: usize) -> Self {
         let (mut members, mut ids, mut last) = (Vec::new(), Vec::new(), Vec::new());
+        let mut runs = Vec::new();
         let mut layout = Vec::with_capacity(groups.len());
         for group in groups {
             let mut responses = Vec::new();
@@ -57,6 +79,11 @@ impl PrefixBatch {
             for &member in &group.members {
                 let rest = &sequences[member][group.shared..];
                 members.push(member);
+                runs.push(Run {
+                    front: front - group.shared as u32,
+                    rest: ids.len() as u32,
+                    shared: group.shared as u32,
+                });
                 if rest.is_empty() {
                     last.push(front - 1);
                 } else {
@@ -76,6 +103,7 @@ impl PrefixBatch {
             ids,
             layout: PackedLayout::new(layout),
             last,
+            runs,
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::error::{PolicyError, excerpt};
 use inpo_data::{Message, TemplateInput, jinja, sha256};
 
 mod clock;
+mod document;
 mod filters;
 mod methods;
 mod named;
@@ -26,6 +27,7 @@ mod source;
 mod tests;
 mod text;
 
+pub use document::DocumentTemplate;
 pub(crate) use named::{DEFAULT, Templates};
 
 /// Who speaks in a conversation, in the words of published templates.
@@ -137,6 +139,27 @@ pub(crate) struct ChatTemplate {
 
 const NAME: &str = "chat template";
 
+/// An environment with the template of `source`, and the filters, tests and methods of Python's Jinja.
+fn python_environment(
+    source: &str,
+    whitespace: WhitespaceConfig,
+) -> Result<Environment<'static>, Error> {
+    let guarded = jinja::guarded(NAME, &source::adapted(source), whitespace)?;
+    let mut environment = jinja::environment();
+    environment.set_unknown_method_callback(methods::call);
+    environment.set_formatter(python::format);
+    environment.add_filter("tojson", python::tojson);
+    environment.add_filter("string", python::string);
+    filters::add_to(&mut environment);
+    environment.add_filter("round", python::round);
+    environment.add_test("number", python::is_number);
+    environment.add_test("callable", python::is_callable);
+    environment.add_test("iterable", python::is_iterable);
+    environment.add_test("sequence", python::is_sequence);
+    environment.add_template_owned(NAME, guarded)?;
+    Ok(environment)
+}
+
 /// The longest prompt in bytes: well above the context of any model.
 const LONGEST: usize = 64 << 20;
 
@@ -179,23 +202,11 @@ impl ChatTemplate {
             lstrip_blocks: true,
             trim_blocks: true,
         };
-        let guarded = jinja::guarded(NAME, &source::adapted(source), whitespace)?;
-        let mut environment = jinja::environment();
-        environment.set_unknown_method_callback(methods::call);
-        environment.set_formatter(python::format);
+        let mut environment = python_environment(source, whitespace)?;
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", move |format: &str| {
             clock::strftime(now(), format)
         });
-        environment.add_filter("tojson", python::tojson);
-        environment.add_filter("string", python::string);
-        filters::add_to(&mut environment);
-        environment.add_filter("round", python::round);
-        environment.add_test("number", python::is_number);
-        environment.add_test("callable", python::is_callable);
-        environment.add_test("iterable", python::is_iterable);
-        environment.add_test("sequence", python::is_sequence);
-        environment.add_template_owned(NAME, guarded)?;
         Ok(environment)
     }
 

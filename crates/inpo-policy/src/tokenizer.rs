@@ -89,12 +89,25 @@ impl TextCodec {
     /// A text that the tokenizer's model refuses, which byte-level tokenizers do not, and one that its normalisers may
     /// make too long.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, PolicyError> {
+        self.encode_as(text, false)
+    }
+
+    /// The ids of a text that is not a turn of a conversation, with the special tokens that the tokenizer's post-processor puts
+    /// around it: as transformers' `tokenizer.encode(text)`.
+    ///
+    /// # Errors
+    /// Those of [`TextCodec::encode`].
+    pub fn encode_with_special(&self, text: &str) -> Result<Vec<u32>, PolicyError> {
+        self.encode_as(text, true)
+    }
+
+    fn encode_as(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, PolicyError> {
         let refuse = |reason: String| PolicyError::Encode {
             text: excerpt(text),
             reason,
         };
         bounds::check_length(text.len(), self.growth.encoded).map_err(refuse)?;
-        match caught(|| self.tokenizer.encode_fast(text, false)) {
+        match caught(|| self.tokenizer.encode_fast(text, add_special_tokens)) {
             Some(Ok(encoding)) => Ok(encoding.get_ids().to_vec()),
             Some(Err(e)) => Err(refuse(e.to_string())),
             None => Err(refuse(PANICKED.to_owned())),

@@ -28,9 +28,25 @@ impl Policy {
         draws: DrawKey,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Generations, PolicyError> {
+        self.generate_to(&self.end_ids(), prompts, config, draws, progress)
+    }
+
+    /// [`Policy::generate`] where a response ends at `ends` and the ids of `config` alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::generate`].
+    pub fn generate_to(
+        &self,
+        ends: &[u32],
+        prompts: &[PromptTask],
+        config: &GenerationConfig,
+        draws: DrawKey,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Generations, PolicyError> {
         let decoder = self.sampler()?;
         let mixture = Mixture::one(&decoder, &self.config)
-            .with_ends(self.end_ids())
+            .with_ends(ends.to_vec())
             .with_codec(self.stop_codec(config)?);
         generate_from(&mixture, prompts, config, draws, &mut counting(progress))
     }
