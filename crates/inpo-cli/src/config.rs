@@ -15,7 +15,7 @@ pub(crate) struct ConfigArgs {
     /// Override a setting, for instance `train.learning_rate=1e-5`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
-    /// Override `device`: flex (the CPU), cuda:N, tch, wgpu, wgpu:N, wgpu:integrated:N, wgpu:cpu, cpu.
+    /// Override `device`: flex (the CPU), cuda:N, tch, wgpu, cpu; `inpo devices` lists them.
     #[arg(long)]
     pub(crate) device: Option<String>,
     /// Go on with what `output_dir` holds at the first file that is missing.

@@ -25,7 +25,7 @@ pub(crate) struct DoctorArgs {
     /// Override a setting, for instance `train.learning_rate=1e-5`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Override `device`: flex (the CPU), cuda:N, tch, wgpu, wgpu:N, wgpu:integrated:N, wgpu:cpu, cpu.
+    /// Override `device`: flex (the CPU), cuda:N, tch, wgpu, cpu; `inpo devices` lists them.
     #[arg(long)]
     device: Option<String>,
     /// How many prompts to show as the model reads them.

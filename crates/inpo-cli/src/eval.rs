@@ -33,8 +33,8 @@ pub(crate) struct EvalArgs {
     /// Print the evaluation as JSON.
     #[arg(long)]
     json: bool,
-    /// The device of models: flex (the CPU), cuda:N, tch, wgpu, wgpu:N, wgpu:integrated:N, wgpu:cpu, cpu; default: the
-    /// run's, and flex for --tasks.
+    /// The device of models: flex (the CPU), cuda:N, tch, wgpu, cpu; `inpo devices` lists them; default: the run's, and flex
+    /// for --tasks.
     #[arg(long)]
     device: Option<String>,
     #[command(flatten)]

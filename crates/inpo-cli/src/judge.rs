@@ -60,7 +60,7 @@ pub(crate) struct JudgeArgs {
     /// `journal` beside `--output`.
     #[arg(long)]
     journal: Option<PathBuf>,
-    /// The device of judges that are models: flex (the CPU), cuda:N, tch, wgpu, wgpu:N, wgpu:integrated:N, wgpu:cpu, cpu.
+    /// The device of judges that are models: flex (the CPU), cuda:N, tch, wgpu, cpu; `inpo devices` lists them.
     #[arg(long, default_value = "flex")]
     device: String,
     #[command(flatten)]

@@ -3,6 +3,7 @@
 mod benchmarks;
 mod config;
 mod convert;
+mod devices;
 mod doctor;
 mod error;
 mod eval;
@@ -50,6 +51,7 @@ enum Command {
     Logps(logps::LogpsArgs),
     Convert(convert::ConvertArgs),
     Config(explain::ExplainArgs),
+    Devices(devices::DevicesArgs),
 
     /// Solve a game given as a preference matrix.
     #[command(subcommand)]
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
         Command::Logps(args) => logps::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Config(args) => explain::run(&args),
+        Command::Devices(args) => devices::run(&args),
         Command::Game(command) => game::run(command),
     };
     match result {

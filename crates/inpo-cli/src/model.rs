@@ -35,7 +35,7 @@ pub(crate) struct ModelArgs {
     /// PEFT adapter directory to put on the model.
     #[arg(long)]
     adapter: Option<std::path::PathBuf>,
-    /// flex (the CPU), cuda:N, tch, wgpu, wgpu:N, wgpu:integrated:N, wgpu:cpu, cpu.
+    /// flex (the CPU), cuda:N, tch, wgpu, cpu; `inpo devices` lists them.
     #[arg(long, default_value = "flex")]
     device: String,
 }

@@ -291,7 +291,9 @@ fn bad_models_and_devices_are_refused() {
     let model = tiny().display().to_string();
     let error = with(&model, &["--device", "gpu"]);
     assert!(
-        error.contains("unknown device `gpu`; allowed: flex (the CPU), cuda:N, tch, wgpu, wgpu:N"),
+        error.contains(
+            "unknown device `gpu`; allowed: flex (the CPU), cuda:N, tch, wgpu, wgpu:discrete:N"
+        ),
         "{error}"
     );
     let error = with(&model, &["--device", "cuda:0"]);
@@ -422,4 +424,34 @@ fn bad_configurations_name_file_and_key() {
     assert!(error.contains("unknown device `tpu`"), "{error}");
     let error = refused(&["run", "--config", "/no/such/run.toml"]);
     assert!(error.contains("/no/such/run.toml"), "{error}");
+}
+
+#[test]
+fn devices_are_listed() {
+    let output = inpo(&["devices", "--json"]);
+    assert!(output.status.success());
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let devices = told["devices"].as_array().unwrap();
+    let flex = devices
+        .iter()
+        .find(|device| device["name"] == "flex")
+        .unwrap();
+    let floats: Vec<&str> = flex["floats"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(Value::as_str)
+        .collect();
+    assert!(
+        floats.contains(&"f32") && floats.contains(&"f64"),
+        "{floats:?}"
+    );
+    if cfg!(target_os = "linux") {
+        assert!(flex["memory"].as_u64().unwrap() > 1 << 28, "{flex}");
+    }
+    let text = String::from_utf8(inpo(&["devices"]).stdout).unwrap();
+    for device in devices {
+        assert!(text.contains(device["name"].as_str().unwrap()), "{text}");
+    }
+    assert!(text.contains("compiled in: flex"), "{text}");
 }

@@ -1,4 +1,12 @@
-//! From a device's name to a Burn device.
+//! From a device's name to a Burn device, and the devices that a machine has.
+
+#[cfg(feature = "cube")]
+mod cube;
+mod found;
+
+#[cfg(feature = "cube")]
+pub use cube::cube_config;
+pub use found::{FoundDevice, found_devices};
 
 use burn::tensor::Device;
 
@@ -8,7 +16,7 @@ use burn::tensor::Device;
 pub enum DeviceError {
     /// A name that is not a device.
     #[error(
-        "unknown device `{0}`; allowed: flex (the CPU), cuda:N, tch, wgpu, wgpu:N, wgpu:integrated:N, wgpu:cpu, cpu (CubeCL's)"
+        "unknown device `{0}`; allowed: flex (the CPU), cuda:N, tch, wgpu, wgpu:discrete:N, wgpu:integrated:N, wgpu:virtual:N, wgpu:cpu, vulkan and metal likewise, cpu (CubeCL's)"
     )]
     Unknown(String),
     /// A device whose backend was not compiled in.
@@ -40,43 +48,66 @@ enum Adapter {
     Best,
     Discrete(usize),
     Integrated(usize),
+    Virtual(usize),
     Cpu,
 }
 
 impl Adapter {
     /// From what stands behind `wgpu:`.
     fn parse(name: &str) -> Option<Self> {
-        match name.split_once(':') {
-            None if name == "cpu" => Some(Self::Cpu),
-            None if name == "integrated" => Some(Self::Integrated(0)),
-            None => name.parse().ok().map(Self::Discrete),
-            Some(("integrated", index)) => index.parse().ok().map(Self::Integrated),
-            Some(_) => None,
+        let (kind, index) = match name.split_once(':') {
+            Some((kind, index)) => (kind, index.parse().ok()?),
+            None if name == "cpu" => return Some(Self::Cpu),
+            None => match name.parse() {
+                Ok(index) => ("discrete", index),
+                Err(_) => (name, 0),
+            },
+        };
+        match kind {
+            "discrete" => Some(Self::Discrete(index)),
+            "integrated" => Some(Self::Integrated(index)),
+            "virtual" => Some(Self::Virtual(index)),
+            _ => None,
+        }
+    }
+
+    #[cfg(feature = "wgpu")]
+    fn kind(self) -> burn::tensor::DeviceKind {
+        use burn::tensor::DeviceKind;
+        match self {
+            Self::Best => DeviceKind::DefaultDevice,
+            Self::Discrete(index) => DeviceKind::DiscreteGpu(index),
+            Self::Integrated(index) => DeviceKind::IntegratedGpu(index),
+            Self::Virtual(index) => DeviceKind::VirtualGpu(index),
+            Self::Cpu => DeviceKind::Cpu,
         }
     }
 }
 
 /// The device called `name`: `flex` (Burn's CPU backend), `cpu` (its CubeCL CPU backend), `cuda:0`,
-/// `tch` (LibTorch on the CPU), `wgpu`. `cuda` alone is `cuda:0`; `wgpu` alone is the GPU that wgpu prefers, `wgpu:N` the N-th
-/// discrete one, `wgpu:integrated:N` the N-th integrated one, `wgpu:cpu` a driver on the CPU.
+/// `tch` (LibTorch on the CPU), `wgpu`. `cuda` alone is `cuda:0`; `wgpu` alone is the GPU that wgpu prefers, `wgpu:discrete:N`
+/// (or `wgpu:N`) the N-th discrete one, `wgpu:integrated:N` the N-th integrated one, `wgpu:virtual:N` the N-th one of a virtual
+/// machine, `wgpu:cpu` a driver on the CPU. `vulkan` and `metal` are wgpu on that interface alone, with the same endings.
 ///
 /// # Errors
 ///
 /// An unknown name; a backend that was not compiled in, with the feature to build with.
 pub fn device(name: &str) -> Result<Device, DeviceError> {
     let unknown = || DeviceError::Unknown(name.to_owned());
-    match name.split_once(':') {
-        None => match name {
-            "flex" => flex(name),
-            "cpu" => cpu(name),
-            "cuda" => cuda(name, 0),
-            "tch" => tch(name),
-            "wgpu" => wgpu(name, Adapter::Best),
-            _ => Err(unknown()),
-        },
-        Some(("cuda", index)) => cuda(name, index.parse().map_err(|_| unknown())?),
-        Some(("wgpu", adapter)) => wgpu(name, Adapter::parse(adapter).ok_or_else(unknown)?),
-        Some(_) => Err(unknown()),
+    let (backend, rest) = match name.split_once(':') {
+        Some((backend, rest)) => (backend, Some(rest)),
+        None => (name, None),
+    };
+    let adapter = || rest.map_or(Some(Adapter::Best), Adapter::parse);
+    match (backend, rest) {
+        ("flex", None) => flex(name),
+        ("cpu", None) => cpu(name),
+        ("tch", None) => tch(name),
+        ("cuda", index) => cuda(name, index.unwrap_or("0").parse().map_err(|_| unknown())?),
+        ("wgpu", _) => wgpu(name, adapter().ok_or_else(unknown)?),
+        ("vulkan", _) => vulkan(name, adapter().ok_or_else(unknown)?),
+        ("metal", _) => metal(name, adapter().ok_or_else(unknown)?),
+        _ => Err(unknown()),
     }
 }
 
@@ -101,6 +132,7 @@ fn flex(name: &str) -> Result<Device, DeviceError> {
 
 #[cfg(feature = "cpu")]
 fn cpu(_name: &str) -> Result<Device, DeviceError> {
+    cube::configure();
     Ok(Device::cpu())
 }
 
@@ -111,6 +143,7 @@ fn cpu(name: &str) -> Result<Device, DeviceError> {
 
 #[cfg(feature = "cuda")]
 fn cuda(_name: &str, index: usize) -> Result<Device, DeviceError> {
+    cube::configure();
     Ok(Device::cuda(index))
 }
 
@@ -132,18 +165,35 @@ fn tch(name: &str) -> Result<Device, DeviceError> {
 
 #[cfg(feature = "wgpu")]
 fn wgpu(_name: &str, adapter: Adapter) -> Result<Device, DeviceError> {
-    use burn::tensor::DeviceKind;
-    Ok(Device::wgpu(match adapter {
-        Adapter::Best => DeviceKind::DefaultDevice,
-        Adapter::Discrete(index) => DeviceKind::DiscreteGpu(index),
-        Adapter::Integrated(index) => DeviceKind::IntegratedGpu(index),
-        Adapter::Cpu => DeviceKind::Cpu,
-    }))
+    cube::configure();
+    Ok(Device::wgpu(adapter.kind()))
 }
 
 #[cfg(not(feature = "wgpu"))]
 fn wgpu(name: &str, _adapter: Adapter) -> Result<Device, DeviceError> {
     not_compiled(name, "wgpu")
+}
+
+#[cfg(feature = "vulkan")]
+fn vulkan(_name: &str, adapter: Adapter) -> Result<Device, DeviceError> {
+    cube::configure();
+    Ok(Device::vulkan(adapter.kind()))
+}
+
+#[cfg(not(feature = "vulkan"))]
+fn vulkan(name: &str, _adapter: Adapter) -> Result<Device, DeviceError> {
+    not_compiled(name, "vulkan")
+}
+
+#[cfg(feature = "metal")]
+fn metal(_name: &str, adapter: Adapter) -> Result<Device, DeviceError> {
+    cube::configure();
+    Ok(Device::metal(adapter.kind()))
+}
+
+#[cfg(not(feature = "metal"))]
+fn metal(name: &str, _adapter: Adapter) -> Result<Device, DeviceError> {
+    not_compiled(name, "metal")
 }
 
 #[cfg(test)]
@@ -162,6 +212,9 @@ mod tests {
             "wgpu:best",
             "wgpu:integrated:",
             "wgpu:cpu:0",
+            "wgpu:discrete:x",
+            "vulkan:best",
+            "metal:",
         ] {
             let error = device(name).unwrap_err();
             assert_eq!(error, DeviceError::Unknown(name.to_owned()));
@@ -172,6 +225,9 @@ mod tests {
     fn adapters_of_wgpu_have_names() {
         for (name, adapter) in [
             ("1", Adapter::Discrete(1)),
+            ("discrete", Adapter::Discrete(0)),
+            ("discrete:2", Adapter::Discrete(2)),
+            ("virtual:1", Adapter::Virtual(1)),
             ("integrated", Adapter::Integrated(0)),
             ("integrated:2", Adapter::Integrated(2)),
             ("cpu", Adapter::Cpu),

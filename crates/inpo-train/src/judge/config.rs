@@ -20,8 +20,7 @@ pub struct JudgeTrainConfig {
     /// Seed of every random draw, a whole number of at least 0.
     #[serde(default)]
     pub seed: u64,
-    /// Where tensors are computed: `flex` (the processor), `cpu`, `cuda:N`, `tch`, `wgpu`, `wgpu:N`, `wgpu:integrated:N`,
-    /// `wgpu:cpu`. `--device` overrides it.
+    /// Where tensors are computed: `flex` (the processor), `tch`, `cuda:N`, `wgpu`, `cpu`, as `inpo devices` lists them. `--device` overrides it.
     #[serde(default = "flex")]
     pub device: String,
     /// The model that becomes a judge.
