@@ -3,6 +3,7 @@
 
 mod inference;
 mod judging;
+mod kernels;
 mod machine;
 mod picture;
 mod report;

@@ -8,8 +8,9 @@ use inpo_core::policy::config::RopeScaling;
 use inpo_core::policy::{LoraConfig, ModelConfig, Policy, Sequence};
 use inpo_core::train::config::{Schedule, TrainSection};
 use inpo_core::train::{Objective, Order, StepMetrics, TrainError, TrainPair, optimise};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::kernels::Kernels;
 use crate::report::{Row, Timed, median, peak_rss_mib};
 use crate::{Common, Error};
 
@@ -40,6 +41,7 @@ pub(crate) struct Train {
 }
 
 pub(crate) fn train(options: &Train, common: &Common) -> Result<(), Error> {
+    let mut kernels = Kernels::new();
     let started = Instant::now();
     let policy = match options.layers {
         Some(layers) => Policy::init(smollm2(layers), 0, &common.device()?)?,
@@ -83,9 +85,17 @@ pub(crate) fn train(options: &Train, common: &Common) -> Result<(), Error> {
     let layers = policy.config().num_hidden_layers;
     let trained = policy.decoder().num_params() - frozen;
     let before = peak_rss_mib();
+    let to_anchors = kernels.count();
+    let mut of_steps = Vec::new();
     let steps = steps(policy, &pairs, &objective, &config, &mut |step| {
         let loss = step.metrics.batch.loss;
-        eprintln!("step: {:.3} s, loss {loss:.4}", step.seconds);
+        let counted = kernels.count();
+        eprintln!(
+            "step: {:.3} s, loss {loss:.4}{}",
+            step.seconds,
+            told(&counted)
+        );
+        of_steps.push(counted);
     })?;
     let (first, last) = (&steps[0], &steps[steps.len() - 1]);
     let seconds: Vec<f64> = steps[1..].iter().map(|step| step.seconds).collect();
@@ -105,6 +115,9 @@ pub(crate) fn train(options: &Train, common: &Common) -> Result<(), Error> {
         "first_loss": first.metrics.batch.loss,
         "last_loss": last.metrics.batch.loss,
         "load_seconds": load,
+        "kernels_before_training": to_anchors,
+        "kernels": of_steps,
+        "first_step_seconds": first.seconds,
         "rss_before_training_mib": before,
         // Before the trained policy is made from the last step's weights.
         "peak_rss_mib": last.peak_rss_mib,
@@ -112,6 +125,17 @@ pub(crate) fn train(options: &Train, common: &Common) -> Result<(), Error> {
     let tokens = first.metrics.num_tokens;
     Timed { tokens, seconds }.emit("train", fields);
     Ok(())
+}
+
+/// What was compiled and tuned, where anything is.
+fn told(counted: &Value) -> String {
+    match counted {
+        Value::Null => String::new(),
+        counted => format!(
+            ", {} kernels, {} of them new, {} sizes tuned",
+            counted["launched"], counted["compiled"], counted["tuned"]
+        ),
+    }
 }
 
 /// LoRA steps of INPO and of DPO in turns.

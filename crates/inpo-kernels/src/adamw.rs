@@ -3,6 +3,8 @@
 
 use burn::tensor::Tensor;
 
+use crate::compiled::is_compiled;
+
 /// The numbers of a step of AdamW that all values share.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWStep {
@@ -89,6 +91,36 @@ pub fn adamw<const D: usize>(
 }
 
 fn plain<const D: usize>(
+    weight: Tensor<D>,
+    grad: Tensor<D>,
+    past: Option<[Tensor<D>; 2]>,
+    factors: Factors,
+) -> (Tensor<D>, [Tensor<D>; 2]) {
+    if is_compiled(&weight) {
+        return compiled(weight, grad, past, factors);
+    }
+    composed(weight, grad, past, factors)
+}
+
+/// The composition where kernels are compiled at run time: submitted tensor by tensor, with moments of 0 before the first
+/// step, so that tensors of one shape share a kernel, in every step.
+fn compiled<const D: usize>(
+    weight: Tensor<D>,
+    grad: Tensor<D>,
+    past: Option<[Tensor<D>; 2]>,
+    factors: Factors,
+) -> (Tensor<D>, [Tensor<D>; 2]) {
+    let device = weight.device();
+    // What goes wrong on the device is told by the next read.
+    let submit = || drop(device.flush());
+    let past = past.unwrap_or_else(|| [weight.zeros_like(), weight.zeros_like()]);
+    submit();
+    let stepped = composed(weight, grad, Some(past), factors);
+    submit();
+    stepped
+}
+
+fn composed<const D: usize>(
     weight: Tensor<D>,
     grad: Tensor<D>,
     past: Option<[Tensor<D>; 2]>,

@@ -10,6 +10,7 @@ mod adamw;
 mod attention;
 mod block_matrix;
 mod blocks;
+mod compiled;
 mod embedding;
 mod environment;
 #[cfg(feature = "flex")]

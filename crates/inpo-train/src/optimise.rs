@@ -115,6 +115,7 @@ impl Training<'_> {
             }) => (step, num_tokens, optimiser),
         };
         let batches = Batches::new(pairs.len(), config, order);
+        submit(&decoder);
         for (step, batch) in batches.enumerate().skip(done) {
             let started = Instant::now();
             let in_step = |error: TrainError| error.in_step(step + 1);
@@ -154,6 +155,7 @@ impl Training<'_> {
             }
             let rate = learning_rate(config, step, total);
             decoder = optimiser.step(rate, clipped, grads);
+            submit(&decoder);
             let per_epoch = pairs.len().div_ceil(config.pairs_per_step());
             let progress = StepProgress {
                 step: step + 1,
@@ -181,6 +183,13 @@ impl Training<'_> {
         }
         Ok(decoder)
     }
+}
+
+/// Submits what is queued on the device, without waiting for it. Where operations are fused, a step is then fused, and compiled,
+/// in the same way whatever came before it.
+fn submit(decoder: &Decoder) {
+    // What goes wrong on the device is told by the next read.
+    let _ = decoder.device().flush();
 }
 
 /// Where an optimisation is resumed.

@@ -74,13 +74,14 @@ pub fn pair_gradient(
     let alpha = objective.exploration.map_or(0.0, |term| term.alpha());
     let explored = std::iter::repeat_n(-alpha, explored.len());
     let slopes = chosen.chain(rejected).chain(explored).enumerate();
-    let per_token: Vec<f64> = slopes
+    let mut per_token: Vec<f64> = slopes
         .zip(&batch.lengths)
         .flat_map(|((row, slope), &length)| {
             let weight = scale * pairs[row % pairs.len()].weight;
             std::iter::repeat_n(weight * slope, length)
         })
         .collect();
+    per_token.resize(batch.targets.len(), 0.0);
     let of_head =
         head.parameter_gradient(&hidden, &batch.targets, &scores, &per_token, DEFAULT_CHUNK);
     let mut grads = trace.backward(scores.hidden_gradient(&per_token));

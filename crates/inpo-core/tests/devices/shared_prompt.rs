@@ -65,11 +65,13 @@ impl Sums {
         let trace = Trace::run(&module, &batch, options);
         let head = Head::new(module.head());
         let scores = head.scores(trace.hidden(), &batch.targets, 7);
-        let logps = scores.logps().to_vec();
+        let mut logps = scores.logps().to_vec();
         let per_token = batch.lengths.iter().zip(weights);
-        let per_token: Vec<f64> = per_token
+        let mut per_token: Vec<f64> = per_token
             .flat_map(|(&length, &weight)| std::iter::repeat_n(weight, length))
             .collect();
+        logps.truncate(per_token.len());
+        per_token.resize(batch.targets.len(), 0.0);
         let grads = trace.backward(scores.hidden_gradient(&per_token));
         let mut collect = Collect {
             grads: &grads,

@@ -3,13 +3,14 @@
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation::softmax};
 
 use super::AttentionShape;
+use crate::compiled::padded;
 use crate::packed::PackedLayout;
 
 /// What all layers share.
 #[derive(Debug, Clone)]
 pub(super) struct Tables {
     groups: usize,
-    /// Rows of the longest group.
+    /// Rows of the longest group, or somewhat more where kernels are tuned for each length.
     longest: usize,
     /// `[groups * longest]`: the row of each place, any for padding.
     rows: Tensor<1, Int>,
@@ -25,14 +26,14 @@ impl Tables {
         shape: &AttentionShape,
         (device, dtype): (&Device, DType),
     ) -> Self {
-        let groups = layout.groups();
-        let longest = groups.iter().map(|group| group.tokens()).max();
-        let longest = longest.unwrap_or(0);
+        let groups = layout.groups().len();
+        let longest = layout.groups().iter().map(|group| group.tokens()).max();
+        let longest = padded(longest.unwrap_or(0), device, dtype);
         let window = shape.window.unwrap_or(usize::MAX);
         let square = longest * longest;
-        let mut rows = vec![0; groups.len() * longest];
+        let mut rows = vec![0; groups * longest];
         let mut places = vec![0; layout.tokens()];
-        let mut bias = vec![f32::NEG_INFINITY; groups.len() * square];
+        let mut bias = vec![f32::NEG_INFINITY; groups * square];
         // A place of padding sees the group's first one: a softmax of nothing would be NaN.
         for values in bias.chunks_exact_mut(longest.max(1)) {
             values[0] = 0.0;
@@ -62,9 +63,9 @@ impl Tables {
                 }
             }
         }
-        let bias = TensorData::new(bias, [groups.len(), 1, longest, longest]);
+        let bias = TensorData::new(bias, [groups, 1, longest, longest]);
         Self {
-            groups: groups.len(),
+            groups,
             longest,
             rows: index(rows, device),
             places: index(places, device),

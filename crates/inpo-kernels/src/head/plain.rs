@@ -62,13 +62,11 @@ pub(super) fn scores(
     chunk: usize,
     directions: bool,
 ) -> (RowScores, Vec<Tensor<2>>) {
-    let (mut logps, mut logsumexp) = (Vec::new(), Vec::new());
+    let mut columns = Vec::new();
     let mut parts = vec![Vec::new(); logits.factors.len()];
     for (first, targets) in chunks(targets, chunk) {
         let rows = Chunk::new(logits, first, targets);
-        let [logp, normaliser] = rows.scores();
-        logps.extend(to_f64(logp));
-        logsumexp.extend(to_f64(normaliser));
+        columns.push(Tensor::cat(rows.scores().to_vec(), 1));
         if directions {
             let slopes = rows.slopes(logits.softcap);
             for (part, factor) in parts.iter_mut().zip(&logits.factors) {
@@ -82,7 +80,18 @@ pub(super) fn scores(
         (true, true) => logits.factors.iter().map(|f| f.input.clone()).collect(),
         (true, false) => parts.into_iter().map(|p| Tensor::cat(p, 0)).collect(),
     };
-    (RowScores { logps, logsumexp }, directions)
+    // One read for all chunks: each is a wait for the device.
+    let values = if columns.is_empty() {
+        Vec::new()
+    } else {
+        to_f64(Tensor::cat(columns, 0))
+    };
+    let column = |which| values.iter().skip(which).step_by(2).copied().collect();
+    let scores = RowScores {
+        logps: column(0),
+        logsumexp: column(1),
+    };
+    (scores, directions)
 }
 
 pub(super) fn weight_gradients(

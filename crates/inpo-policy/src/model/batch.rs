@@ -43,17 +43,18 @@ pub struct PackedBatch {
     pub ids: Vec<u32>,
     /// Which of them are prompts and responses.
     pub layout: PackedLayout,
-    /// Index into `ids` of the token that predicts each response token, sequence by sequence.
+    /// Index into `ids` of the token that predicts each response token, sequence by sequence. Padding behind them points to the
+    /// first token.
     pub positions: Vec<u32>,
-    /// The response tokens, in the same order.
+    /// The response tokens, in the same order, and 0 for padding.
     pub targets: Vec<u32>,
     /// Response tokens of each sequence.
     pub lengths: Vec<usize>,
 }
 
 impl PackedBatch {
-    /// Packs `sequences`, each with a prompt of at least one token; the number of tokens is padded to a
-    /// multiple of `multiple`.
+    /// Packs `sequences`, each with a prompt of at least one token; the numbers of tokens and of
+    /// targets are padded to multiples of `multiple`.
     pub fn new(sequences: &[&Sequence], multiple: usize) -> Self {
         let mut groups: Vec<(&[u32], Vec<usize>)> = Vec::new();
         let mut known = HashMap::new();
@@ -88,21 +89,22 @@ impl PackedBatch {
                 responses,
             });
         }
-        ids.resize(ids.len().next_multiple_of(multiple.max(1)), 0);
+        let mut positions = positions.concat();
+        let responses = sequences.iter().flat_map(|s| s.response());
+        let mut targets: Vec<u32> = responses.copied().collect();
+        for list in [&mut ids, &mut positions, &mut targets] {
+            list.resize(list.len().next_multiple_of(multiple.max(1)), 0);
+        }
         Self {
             ids,
             layout: PackedLayout::new(layout),
-            positions: positions.concat(),
-            targets: sequences
-                .iter()
-                .flat_map(|s| s.response())
-                .copied()
-                .collect(),
+            positions,
+            targets,
             lengths: sequences.iter().map(|s| s.response().len()).collect(),
         }
     }
 
-    /// Splits a flat list, one entry per response token, into one list per sequence.
+    /// Splits a flat list, one entry per response token and any for padding, into one list per sequence.
     pub fn split<T: Copy>(&self, values: &[T]) -> Vec<Vec<T>> {
         let mut rest = values;
         self.lengths

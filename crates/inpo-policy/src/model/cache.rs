@@ -247,8 +247,8 @@ impl KvCache {
         prompts.expect("a layer is always put back")
     }
 
-    /// Writes one token per row, `[rows, kv_heads * head_dim]`, at `slot` and returns everything that is
-    /// kept up to and including it, `[rows, kv_heads, slots, head_dim]`.
+    /// Writes one token per row, `[rows, kv_heads * head_dim]`, at `slot` and returns the rows' slots,
+    /// written or not, `[rows, kv_heads, slots, head_dim]`.
     pub(crate) fn append(
         &mut self,
         layer: usize,
@@ -258,19 +258,15 @@ impl KvCache {
         let layer = &mut self.layers[layer];
         let places = self.room.extent.places(layer.window);
         let [keys, values] = layer.own.take().expect("a layer is always put back");
-        let [rows, heads, kept, width] = keys.dims();
+        let [rows, heads, _, width] = keys.dims();
         let place = places.place(slot);
-        let filled = match places {
-            Places::Ring(_) => kept.min(slot + 1),
-            Places::From(_) => place + 1,
-        };
         let written = |cache: Tensor<4>, token: Tensor<2>| {
             let at = [0..rows, 0..heads, place..place + 1, 0..width];
             cache.slice_assign(at, token.reshape([rows, heads, 1, width]))
         };
         let own = [written(keys, key), written(values, value)];
         layer.own = Some(own.clone());
-        own.map(|cache| cache.narrow(2, 0, filled))
+        own
     }
 
     /// Makes room again: what is kept comes first, what is free behind it.

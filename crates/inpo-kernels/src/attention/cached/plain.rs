@@ -1,16 +1,20 @@
 //! Attention over a cache composed of tensor operations, for any device and type.
 
+use std::ops::Range;
+
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation::softmax};
 
 use super::{CachedRow, CachedShape};
+use crate::compiled::padded;
 
 /// What the layers of a step share.
 #[derive(Debug)]
 pub(super) struct Tables {
-    /// Prompt tokens and own slots that some row sees: what lies behind them is left out.
+    /// Prompt tokens and own slots that some row sees, or somewhat more where kernels are tuned for each length: what lies behind is
+    /// left out.
     ends: [usize; 2],
-    /// 0 where a row sees a prompt token or own slot, minus infinity elsewhere: `[rows, prompt tokens + slots]`.
-    bias: Tensor<2>,
+    /// 0 where a row sees a prompt token or own slot, minus infinity elsewhere: `[rows, prompt tokens]`, `[rows, slots]`.
+    bias: [Tensor<2>; 2],
     grid: Grid,
 }
 
@@ -31,23 +35,35 @@ impl Tables {
             last(&mut rows.iter().map(|row| row.prompt.end)),
             last(&mut rows.iter().filter_map(own)),
         ];
-        let [tokens, slots] = ends;
-        let of_row = |row: &CachedRow| {
-            let mut bias = vec![f32::NEG_INFINITY; tokens + slots];
-            bias[row.prompt.clone()].fill(0.0);
-            for run in row.own.clone() {
-                bias[tokens..][run].fill(0.0);
-            }
-            bias
-        };
-        let bias: Vec<f32> = rows.iter().flat_map(of_row).collect();
+        let ends = ends.map(|end| padded(end, device, dtype));
+        let of_prompts = |row: &CachedRow| vec![row.prompt.clone()];
+        let of_own = |row: &CachedRow| row.own.to_vec();
         let wide = (device, wide(dtype));
         Self {
             ends,
-            bias: Tensor::from_data(TensorData::new(bias, [rows.len(), tokens + slots]), wide),
+            bias: [
+                bias(rows, ends[0], of_prompts, wide),
+                bias(rows, ends[1], of_own, wide),
+            ],
             grid: Grid::new(rows, device),
         }
     }
+}
+
+/// 0 where a row sees one of `count` places, minus infinity elsewhere.
+fn bias(
+    rows: &[CachedRow],
+    count: usize,
+    seen: impl Fn(&CachedRow) -> Vec<Range<usize>>,
+    options: (&Device, DType),
+) -> Tensor<2> {
+    let mut values = vec![f32::NEG_INFINITY; rows.len() * count];
+    for (row, values) in rows.iter().zip(values.chunks_exact_mut(count.max(1))) {
+        for run in seen(row) {
+            values[run].fill(0.0);
+        }
+    }
+    Tensor::from_data(TensorData::new(values, [rows.len(), count]), options)
 }
 
 impl Grid {
@@ -128,7 +144,8 @@ pub(super) fn forward(
     own: [Tensor<4>; 2],
 ) -> Tensor<2> {
     let (dtype, grid) = (query.dtype(), &tables.grid);
-    let [tokens, slots] = tables.ends;
+    let tokens = tables.ends[0].min(prompt_keys.dims()[3]);
+    let slots = tables.ends[1].min(own[0].dims()[2]);
     let (rows, heads, sharing) = (shape.rows, shape.kv_heads, shape.heads / shape.kv_heads);
     let [own_keys, own_values] = own.map(|x| x.narrow(2, 0, slots));
     let query = query
@@ -143,7 +160,12 @@ pub(super) fn forward(
     if let Some(cap) = shape.softcap {
         scores = scores.div_scalar(cap).tanh().mul_scalar(cap);
     }
-    let bias = tables.bias.clone().reshape([rows, 1, 1, tokens + slots]);
+    let [of_prompts, of_own] = tables.bias.clone();
+    let mut bias = of_own.narrow(1, 0, slots);
+    if tokens > 0 {
+        bias = Tensor::cat(vec![of_prompts.narrow(1, 0, tokens), bias], 1);
+    }
+    let bias = bias.reshape([rows, 1, 1, tokens + slots]);
     let wide = wide(dtype);
     let weights = softmax(scores.cast(wide) + bias, 3).cast(dtype);
     // The two parts are added before they are rounded, as where keys lie in one piece.
