@@ -117,7 +117,10 @@ fn run(
         .iter()
         .zip(&batch.lengths)
         .flat_map(|(&i, &length)| slopes(width, i, length));
-    let slopes = TensorData::new(slopes.collect::<Vec<f64>>(), [targets, width]);
+    let mut slopes: Vec<f64> = slopes.collect();
+    // Padding has no slope.
+    slopes.resize(targets * width, 0.0);
+    let slopes = TensorData::new(slopes, [targets, width]);
     let slopes = Tensor::from_data(slopes, (&hidden.device(), hidden.dtype()));
     let grads = trace.backward(slopes);
     let values = hidden.try_into_vec_as::<f64>().unwrap();
@@ -219,6 +222,9 @@ fn a_prompt_is_there_once() {
     assert_eq!(batch.ids[4], 12);
     let padded = PackedBatch::new(&all.iter().collect::<Vec<_>>(), 64);
     assert_eq!(padded.ids.len(), 64);
+    // So are the 36 scored places.
+    assert_eq!(padded.targets[..36], batch.targets);
+    assert_eq!(padded.targets[36..], [0; 28]);
     let hidden = scored_hidden(tiny().decoder(), &padded);
-    assert_eq!(hidden.dims()[0], 36);
+    assert_eq!(hidden.dims()[0], 64);
 }

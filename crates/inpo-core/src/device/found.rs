@@ -21,7 +21,8 @@ pub struct FoundDevice {
 pub fn found_devices() -> Vec<FoundDevice> {
     #[cfg(feature = "cube")]
     super::cube::configure();
-    #[allow(unused_mut)]
+    // One push or many, as features have it.
+    #[allow(unused_mut, clippy::vec_init_then_push)]
     let mut found = Vec::new();
     #[cfg(feature = "flex")]
     found.push(FoundDevice::new("flex", &Device::flex(), None, true));
