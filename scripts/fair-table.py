@@ -1,4 +1,4 @@
-"""Plays the fair table of docs/fair-table.md: five methods, two judges, three seeds, equal oracle calls.
+"""Plays a fair table: five methods, two judges, three seeds, equal oracle calls.
 
     python3 scripts/fair-table.py INPO WORK judge     trains the judge with a cycle in WORK/judge
     python3 scripts/fair-table.py INPO WORK run       the 30 runs; asked again, it goes on where it was stopped

@@ -18,11 +18,11 @@ pub struct FoundDevice {
 }
 
 /// Every device of the backends that were compiled in, each of which is opened.
+// One push or many, as features have it.
+#[allow(unused_mut, clippy::vec_init_then_push)]
 pub fn found_devices() -> Vec<FoundDevice> {
     #[cfg(feature = "cube")]
     super::cube::configure();
-    // One push or many, as features have it.
-    #[allow(unused_mut, clippy::vec_init_then_push)]
     let mut found = Vec::new();
     #[cfg(feature = "flex")]
     found.push(FoundDevice::new("flex", &Device::flex(), None, true));
