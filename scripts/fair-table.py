@@ -147,7 +147,8 @@ def table(inpo, work):
         for method in METHODS:
             places = [folder(work, oracle, method, seed) for seed in SEEDS]
             places = [place for place in places if (place / "evaluation.json").exists()]
-            if not places:
+            # What `inpo eval` says of one run alone has another form.
+            if len(places) < 2:
                 continue
             command = [inpo, "eval", "--json", *(word for place in places for word in ("--run", str(place)))]
             told = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
