@@ -1,84 +1,73 @@
 //! Kernels that a device compiles and tunes while something is measured.
 
-use std::collections::HashSet;
-use std::path::PathBuf;
-
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Counts kernels on devices that compile them at run time; elsewhere it counts nothing.
-#[derive(Debug, Default)]
 pub(crate) struct Kernels {
-    seen: HashSet<String>,
-    tuned: usize,
-    decisions: Option<PathBuf>,
     #[cfg(feature = "cube")]
-    open: Option<inpo_core::burn::cubecl::launched::LaunchedKernels>,
+    inner: counting::Kernels,
 }
 
 impl Kernels {
     /// Begins to count. Needs to be called before a device is in use.
-    #[cfg(feature = "cube")]
     pub(crate) fn new() -> Self {
-        use inpo_core::burn::cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
-        use inpo_core::burn::cubecl::launched::LaunchedKernels;
-        let decisions =
-            std::env::temp_dir().join(format!("inpo-tuned-{}.jsonl", std::process::id()));
-        let mut config = inpo_core::cube_config();
-        config.autotune.decisions.file = Some(decisions.clone());
-        let set = CubeClRuntimeConfig::try_set(config);
         Self {
-            decisions: set.then_some(decisions),
-            open: Some(LaunchedKernels::new()),
-            ..Self::default()
+            #[cfg(feature = "cube")]
+            inner: counting::Kernels::new(),
         }
-    }
-
-    #[cfg(not(feature = "cube"))]
-    pub(crate) fn new() -> Self {
-        Self::default()
     }
 
     /// Since the last call: kernels that were launched, those among them that had not been before, and sizes that were
     /// tuned. Null where nothing is compiled at run time.
     pub(crate) fn count(&mut self) -> Value {
-        let Some(launched) = self.launched() else {
-            return Value::Null;
-        };
-        let total = launched.len();
-        let before = self.seen.len();
-        self.seen.extend(launched);
-        let lines = self
-            .decisions
-            .as_ref()
-            .and_then(|path| std::fs::read_to_string(path).ok());
-        let tuned = lines.map_or(0, |text| text.lines().count());
-        let new = json!({ "launched": total, "compiled": self.seen.len() - before, "tuned": tuned - self.tuned });
-        self.tuned = tuned;
-        new
-    }
-
-    #[cfg(feature = "cube")]
-    fn launched(&mut self) -> Option<Vec<String>> {
-        use inpo_core::burn::cubecl::launched::LaunchedKernels;
-        let open = self.open.replace(LaunchedKernels::new())?;
-        Some(
-            open.finish()
-                .iter()
-                .map(|hash| format!("{hash:?}"))
-                .collect(),
-        )
-    }
-
-    #[cfg(not(feature = "cube"))]
-    fn launched(&mut self) -> Option<Vec<String>> {
-        None
+        #[cfg(feature = "cube")]
+        return self.inner.count();
+        #[cfg(not(feature = "cube"))]
+        Value::Null
     }
 }
 
-impl Drop for Kernels {
-    fn drop(&mut self) {
-        if let Some(path) = &self.decisions {
-            let _ = std::fs::remove_file(path);
+#[cfg(feature = "cube")]
+mod counting {
+    use std::path::PathBuf;
+
+    use inpo_core::burn::cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
+    use inpo_core::{KernelCount, cube_config};
+    use serde_json::{Value, json};
+
+    pub(super) struct Kernels {
+        count: KernelCount,
+        /// Where CubeCL writes a line for each size that it tunes.
+        decisions: PathBuf,
+        tuned: usize,
+    }
+
+    impl Kernels {
+        pub(super) fn new() -> Self {
+            let name = format!("inpo-tuned-{}.jsonl", std::process::id());
+            let decisions = std::env::temp_dir().join(name);
+            let mut config = cube_config();
+            config.autotune.decisions.file = Some(decisions.clone());
+            CubeClRuntimeConfig::set(config);
+            Self {
+                count: KernelCount::new(),
+                decisions,
+                tuned: 0,
+            }
+        }
+
+        pub(super) fn count(&mut self) -> Value {
+            let (launched, compiled) = self.count.since();
+            let lines = std::fs::read_to_string(&self.decisions).unwrap_or_default();
+            let tuned = lines.lines().count();
+            let new = tuned - std::mem::replace(&mut self.tuned, tuned);
+            json!({ "launched": launched, "compiled": compiled, "tuned": new })
+        }
+    }
+
+    impl Drop for Kernels {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.decisions);
         }
     }
 }

@@ -5,7 +5,7 @@ mod cube;
 mod found;
 
 #[cfg(feature = "cube")]
-pub use cube::cube_config;
+pub use cube::{KernelCount, cube_config};
 pub use found::{FoundDevice, found_devices};
 
 use burn::tensor::Device;

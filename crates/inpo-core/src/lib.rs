@@ -25,10 +25,10 @@ pub use burn;
 
 #[cfg(any(feature = "loss", feature = "policy"))]
 mod device;
-#[cfg(all(feature = "cube", any(feature = "loss", feature = "policy")))]
-pub use device::cube_config;
 #[cfg(any(feature = "loss", feature = "policy"))]
 pub use device::{DeviceError, FoundDevice, device, found_devices};
+#[cfg(all(feature = "cube", any(feature = "loss", feature = "policy")))]
+pub use device::{KernelCount, cube_config};
 
 #[cfg(feature = "policy")]
 mod models;

@@ -2,40 +2,14 @@
 //!
 //! A software Vulkan driver will do (`scripts/setup-vulkan.sh`); without any driver the test says so and passes.
 
-use std::collections::HashSet;
 use std::path::Path;
 
-use inpo_core::burn::cubecl::launched::LaunchedKernels;
+use inpo_core::KernelCount;
 use inpo_core::burn::tensor::{Device, DeviceType};
 use inpo_core::loss::InpoLossConfig;
 use inpo_core::policy::{DrawKey, GenerationConfig, LoraConfig, Policy, PromptTask, Sequence};
 use inpo_core::train::config::TrainSection;
 use inpo_core::train::{Objective, Order, TrainPair, optimise};
-
-/// Kernels by the hash that CubeCL knows them by. It counts those of all threads, so that one test has them all.
-struct Launches {
-    open: Option<LaunchedKernels>,
-    seen: HashSet<String>,
-}
-
-impl Launches {
-    fn new() -> Self {
-        Self {
-            open: Some(LaunchedKernels::new()),
-            seen: HashSet::new(),
-        }
-    }
-
-    /// How many kernels were launched since the last call that never were before.
-    fn new_ones(&mut self) -> usize {
-        let open = self.open.replace(LaunchedKernels::new());
-        let launched = open.expect("a collection is open").finish();
-        let before = self.seen.len();
-        self.seen
-            .extend(launched.iter().map(|hash| format!("{hash:?}")));
-        self.seen.len() - before
-    }
-}
 
 /// Ids of a repeatable text.
 fn ids(count: usize, salt: usize) -> Vec<u32> {
@@ -89,10 +63,11 @@ fn only_the_first_step_compiles() {
         gradient_accumulation_steps: 1,
         ..TrainSection::default()
     };
-    let mut launches = Launches::new();
+    // It counts those of all threads: one test has them all.
+    let mut kernels = KernelCount::new();
     let mut compiled = Vec::new();
     let mut log = |_| {
-        compiled.push(launches.new_ones());
+        compiled.push(kernels.since().1);
         Ok(())
     };
     let trained = optimise(
@@ -128,7 +103,7 @@ fn only_the_first_step_compiles() {
     };
     let mut at = Vec::new();
     let drawn = policy.stream(&task, &config, DrawKey::new(1, 1), &mut |_| {
-        at.push(launches.new_ones());
+        at.push(kernels.since().1);
         std::ops::ControlFlow::Continue(())
     });
     drawn.expect("the logits are finite");

@@ -87,19 +87,10 @@ pub fn adamw<const D: usize>(
     {
         return fused::adamw(weight, grad, past, factors);
     }
-    plain(weight, grad, past, factors)
-}
-
-fn plain<const D: usize>(
-    weight: Tensor<D>,
-    grad: Tensor<D>,
-    past: Option<[Tensor<D>; 2]>,
-    factors: Factors,
-) -> (Tensor<D>, [Tensor<D>; 2]) {
     if is_compiled(&weight) {
         return compiled(weight, grad, past, factors);
     }
-    composed(weight, grad, past, factors)
+    plain(weight, grad, past, factors)
 }
 
 /// The composition where kernels are compiled at run time: submitted tensor by tensor, with moments of 0 before the first
@@ -115,12 +106,12 @@ fn compiled<const D: usize>(
     let submit = || drop(device.flush());
     let past = past.unwrap_or_else(|| [weight.zeros_like(), weight.zeros_like()]);
     submit();
-    let stepped = composed(weight, grad, Some(past), factors);
+    let stepped = plain(weight, grad, Some(past), factors);
     submit();
     stepped
 }
 
-fn composed<const D: usize>(
+fn plain<const D: usize>(
     weight: Tensor<D>,
     grad: Tensor<D>,
     past: Option<[Tensor<D>; 2]>,

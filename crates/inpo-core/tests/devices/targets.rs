@@ -103,11 +103,11 @@ fn is_there(name: &str, device: &Device) -> bool {
     match name.split(':').next() {
         #[cfg(feature = "cuda")]
         Some("cuda") => Device::enumerate(burn::tensor::DeviceType::Cuda).contains(device),
-        // The best adapter is not listed by that name.
+        // The best adapter is not listed by that name, nor is any on one interface alone.
         #[cfg(feature = "wgpu")]
         Some("wgpu" | "vulkan" | "metal") => {
             let found = Device::enumerate(burn::tensor::DeviceType::Wgpu);
-            !found.is_empty() && (!name.contains(':') || found.contains(device))
+            !found.is_empty() && (!name.starts_with("wgpu:") || found.contains(device))
         }
         _ => {
             let _ = device;

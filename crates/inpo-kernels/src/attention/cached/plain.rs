@@ -1,7 +1,5 @@
 //! Attention over a cache composed of tensor operations, for any device and type.
 
-use std::ops::Range;
-
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation::softmax};
 
 use super::{CachedRow, CachedShape};
@@ -13,8 +11,8 @@ pub(super) struct Tables {
     /// Prompt tokens and own slots that some row sees, or somewhat more where kernels are tuned for each length: what lies behind is
     /// left out.
     ends: [usize; 2],
-    /// 0 where a row sees a prompt token or own slot, minus infinity elsewhere: `[rows, prompt tokens]`, `[rows, slots]`.
-    bias: [Tensor<2>; 2],
+    /// 0 where a row sees a prompt token or own slot, minus infinity elsewhere: `[rows, prompt tokens + slots]`.
+    bias: Tensor<2>,
     grid: Grid,
 }
 
@@ -35,35 +33,23 @@ impl Tables {
             last(&mut rows.iter().map(|row| row.prompt.end)),
             last(&mut rows.iter().filter_map(own)),
         ];
-        let ends = ends.map(|end| padded(end, device, dtype));
-        let of_prompts = |row: &CachedRow| vec![row.prompt.clone()];
-        let of_own = |row: &CachedRow| row.own.to_vec();
+        let [tokens, slots] = ends.map(|end| padded(end, device, dtype));
+        let of_row = |row: &CachedRow| {
+            let mut bias = vec![f32::NEG_INFINITY; tokens + slots];
+            bias[row.prompt.clone()].fill(0.0);
+            for run in row.own.clone() {
+                bias[tokens..][run].fill(0.0);
+            }
+            bias
+        };
+        let bias: Vec<f32> = rows.iter().flat_map(of_row).collect();
         let wide = (device, wide(dtype));
         Self {
-            ends,
-            bias: [
-                bias(rows, ends[0], of_prompts, wide),
-                bias(rows, ends[1], of_own, wide),
-            ],
+            ends: [tokens, slots],
+            bias: Tensor::from_data(TensorData::new(bias, [rows.len(), tokens + slots]), wide),
             grid: Grid::new(rows, device),
         }
     }
-}
-
-/// 0 where a row sees one of `count` places, minus infinity elsewhere.
-fn bias(
-    rows: &[CachedRow],
-    count: usize,
-    seen: impl Fn(&CachedRow) -> Vec<Range<usize>>,
-    options: (&Device, DType),
-) -> Tensor<2> {
-    let mut values = vec![f32::NEG_INFINITY; rows.len() * count];
-    for (row, values) in rows.iter().zip(values.chunks_exact_mut(count.max(1))) {
-        for run in seen(row) {
-            values[run].fill(0.0);
-        }
-    }
-    Tensor::from_data(TensorData::new(values, [rows.len(), count]), options)
 }
 
 impl Grid {
@@ -160,10 +146,13 @@ pub(super) fn forward(
     if let Some(cap) = shape.softcap {
         scores = scores.div_scalar(cap).tanh().mul_scalar(cap);
     }
-    let [of_prompts, of_own] = tables.bias.clone();
-    let mut bias = of_own.narrow(1, 0, slots);
-    if tokens > 0 {
-        bias = Tensor::cat(vec![of_prompts.narrow(1, 0, tokens), bias], 1);
+    let mut bias = tables.bias.clone();
+    if tables.ends != [tokens, slots] {
+        // The caches are shorter than the padded ends.
+        let parts = [(0, tokens), (tables.ends[0], slots)].into_iter();
+        let parts = parts.filter(|&(_, count)| count > 0);
+        let parts = parts.map(|(first, count)| bias.clone().narrow(1, first, count));
+        bias = Tensor::cat(parts.collect(), 1);
     }
     let bias = bias.reshape([rows, 1, 1, tokens + slots]);
     let wide = wide(dtype);
